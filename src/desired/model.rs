@@ -1,0 +1,209 @@
+//! What the world is to be: everything decided, everything named, every address allocated.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::IpNet;
+use serde::Serialize;
+
+use crate::diag::Place;
+use crate::spec::{Condition, PullPolicy};
+use crate::types::{
+    CableId, Container, Endpoint, EngineNetwork, HostEntry, IfName, Link, LinkRef, Mac, MacvlanMode, Name, PlacedLink, Route,
+};
+
+/// Where in the file each field of a resource comes from; a field that is not there comes from fly's stated defaults.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// The resource itself; nothing for what the file does not name, as the default network.
+    pub own: Option<Place>,
+    pub fields: BTreeMap<&'static str, Place>,
+}
+
+impl Places {
+    /// The place of a field, or else of the resource.
+    pub fn of(&self, field: &str) -> Option<&Place> {
+        self.fields.get(field).or(self.own.as_ref())
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Desired {
+    pub project: Name,
+    pub networks: BTreeMap<Name, Network>,
+    pub volumes: BTreeMap<Name, Volume>,
+    pub machines: BTreeMap<Name, Machine>,
+    pub cables: BTreeMap<CableId, Cable>,
+    /// Who needs whom, also of machines that are not wanted any more: their order of stopping.
+    pub order: BTreeMap<Name, BTreeSet<Name>>,
+    pub orphan_volumes: OrphanVolumes,
+}
+
+/// What becomes of volumes of the project that the file does not name: data is only deleted when somebody says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrphanVolumes {
+    Keep,
+    Delete,
+}
+
+impl Desired {
+    /// Nothing at all: what `down` wants.
+    pub fn empty(project: Name) -> Self {
+        Self {
+            project,
+            networks: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            machines: BTreeMap::new(),
+            cables: BTreeMap::new(),
+            order: BTreeMap::new(),
+            orphan_volumes: OrphanVolumes::Keep,
+        }
+    }
+
+    /// Nothing at all, but in the order that the file knows.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        Self { order: self.order.clone(), ..Self::empty(self.project.clone()) }
+    }
+
+    /// References of all images that are wanted.
+    pub fn images(&self) -> BTreeSet<&str> {
+        self.machines.values().map(|m| m.container.image.as_str()).collect()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    pub kind: NetworkKind,
+    pub subnets: Vec<IpNet>,
+    /// fly's own link in the host's namespace: the bridge itself, or the shim by which the host reaches macvlan children.
+    pub host_link: Option<PlacedLink>,
+    pub places: Places,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NetworkKind {
+    /// A Docker network: the engine's name for it, and what it is to be.
+    Nat {
+        name: String,
+        network: EngineNetwork,
+    },
+    /// A bridge that fly makes (`host_link`).
+    Bridge,
+    /// A bridge that exists already, by name.
+    ExistingBridge {
+        bridge: String,
+    },
+    Macvlan {
+        parent: String,
+        mode: MacvlanMode,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Volume {
+    /// The engine's name of it.
+    pub name: String,
+    /// Exists already and is not ours.
+    pub external: bool,
+    pub labels: BTreeMap<String, String>,
+    pub places: Places,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// The engine's name of it: `shop.web`.
+    pub name: String,
+    pub container: Container,
+    pub pull_policy: PullPolicy,
+    pub state: DesiredState,
+    pub nics: BTreeMap<IfName, Nic>,
+    /// The lines of `/etc/hosts` that are fly's.
+    pub hosts: BTreeSet<HostEntry>,
+    /// Machines that have to be there first, and in what state.
+    pub depends_on: BTreeMap<Name, Condition>,
+    pub places: Places,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DesiredState {
+    Running,
+    /// Somebody waits for its completion: having ended with 0 is as good as running.
+    RunningOrCompleted,
+}
+
+/// A network card in a machine. What `mtu: None` means hangs on what it is plugged into: the parent's, the bridge's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nic {
+    pub attach: Attach,
+    pub mac: Mac,
+    pub mtu: Option<u32>,
+    pub up: bool,
+    pub addresses: BTreeSet<IpNet>,
+    pub routes: BTreeSet<Route>,
+    pub places: Places,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attach {
+    /// The engine's own: a veth whose other end is a port of `bridge`.
+    Nat {
+        network: Name,
+        engine_name: String,
+        bridge: String,
+        endpoint: Endpoint,
+    },
+    /// A veth whose other end, `host_end`, is a port of `bridge` in the host's namespace.
+    Bridge {
+        network: Name,
+        bridge: String,
+        host_end: String,
+    },
+    Macvlan {
+        network: Name,
+        parent: String,
+        mode: MacvlanMode,
+    },
+    /// One end of a veth whose other end is in another machine.
+    Cable {
+        id: CableId,
+        peer: (Name, IfName),
+    },
+}
+
+impl Attach {
+    pub fn network(&self) -> Option<&Name> {
+        match self {
+            Self::Nat { network, .. } | Self::Bridge { network, .. } | Self::Macvlan { network, .. } => Some(network),
+            Self::Cable { .. } => None,
+        }
+    }
+}
+
+/// A cable: its two ends are NICs (`Attach::Cable`) of their machines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cable {
+    pub places: Places,
+}
+
+impl Nic {
+    /// The link that this card is to be inside the machine, with `mtu` filled in by whoever knows.
+    pub fn link(&self, mtu: Option<u32>) -> Link {
+        use crate::types::LinkKind;
+        let kind = match &self.attach {
+            Attach::Nat { .. } => LinkKind::Veth { peer: None },
+            Attach::Bridge { host_end, .. } => LinkKind::Veth { peer: Some(LinkRef::host(host_end.clone())) },
+            Attach::Macvlan { parent, mode, .. } => LinkKind::Macvlan { parent: Some(LinkRef::host(parent.clone())), mode: *mode },
+            Attach::Cable { peer: (machine, nic), .. } => LinkKind::Veth { peer: Some(LinkRef::machine(machine, nic.as_str())) },
+        };
+        Link {
+            kind,
+            mac: Some(self.mac),
+            mtu: self.mtu.or(mtu),
+            up: self.up,
+            master: None,
+            addresses: self.addresses.clone(),
+            routes: self.routes.clone(),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What the engine says there is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::types::{Bytes, Container, Endpoint, EngineNetwork, ImageDefaults, Name, Owner, Port};
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineSnapshot {
+    pub facts: EngineFacts,
+    /// Containers of this project, by machine, running or not.
+    pub machines: BTreeMap<Name, MachineState>,
+    /// Containers of this project that bear no machine's name: what is left of an interrupted replacement, by engine name.
+    pub leftovers: BTreeMap<String, Leftover>,
+    /// Docker networks of this project, by the file's name.
+    pub networks: BTreeMap<Name, NetworkState>,
+    /// Volumes of this project, by the file's name.
+    pub volumes: BTreeMap<Name, VolumeState>,
+    /// What was asked about, by reference; not there: not on this engine.
+    pub images: BTreeMap<String, ImageState>,
+    /// Names in use by somebody else.
+    pub taken: Taken,
+    /// Subnets of Docker networks that are not this project's, by the network's name.
+    pub foreign_subnets: BTreeSet<(IpNet, String)>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineFacts {
+    /// `20.10.24`.
+    pub version: String,
+    /// `1.41`.
+    pub api: String,
+    /// Processors that the engine can give.
+    pub cpus: u32,
+    /// Memory that the engine can give.
+    pub memory: Bytes,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineState {
+    pub id: String,
+    /// The engine's name of it.
+    pub name: String,
+    pub container: Container,
+    /// The image it was made from, by id, with what it says; nothing when the image is gone.
+    pub image_id: String,
+    pub image: Option<ImageDefaults>,
+    pub state: RunState,
+    pub health: Health,
+    /// The first process, where it runs.
+    pub pid: Option<u32>,
+    /// As the engine writes it: RFC 3339.
+    pub started_at: Option<String>,
+    /// By the engine's name of the network.
+    pub endpoints: BTreeMap<String, Endpoint>,
+    /// What is really published.
+    pub published: BTreeSet<Port>,
+    /// How much its writable layer holds, where that was asked.
+    pub writable_layer: Option<Bytes>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    Created,
+    Running,
+    Paused,
+    /// The engine is about to start it again.
+    Restarting,
+    Exited {
+        code: i64,
+    },
+    /// Being removed, or dead: nothing can be done with it but remove it.
+    Dead,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// No health check.
+    #[default]
+    None,
+    Starting,
+    Healthy,
+    Unhealthy,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leftover {
+    pub id: String,
+    pub running: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkState {
+    pub id: String,
+    pub name: String,
+    pub network: EngineNetwork,
+    /// Engine names of the containers on it, ours and others'.
+    pub containers: BTreeSet<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeState {
+    pub name: String,
+    pub labels: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageState {
+    pub id: String,
+    pub defaults: ImageDefaults,
+}
+
+/// Names that are not ours to use, with their owners.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    pub containers: BTreeMap<String, Owner>,
+    pub networks: BTreeMap<String, Owner>,
+    pub volumes: BTreeMap<String, Owner>,
+}
+
+impl MachineState {
+    /// Its first process runs, so it has a namespace that NICs can be put into.
+    pub fn is_up(&self) -> bool {
+        self.pid.is_some()
+    }
+}

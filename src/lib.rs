@@ -1,0 +1,9 @@
+pub mod actual;
+pub mod desired;
+pub mod diag;
+pub mod diff;
+pub mod engine;
+pub mod net;
+pub mod plan;
+pub mod spec;
+pub mod types;

@@ -1,0 +1,53 @@
+//! The boundary to the kernel's network: links, addresses, routes, and each machine's `/etc/hosts`.
+//!
+//! Two implementations: `kernel`, the real one over netlink, and `fake`, a small stateful world for the fast tests. No other
+//! module names a netlink crate.
+
+mod op;
+mod snapshot;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+
+pub use op::{LinkSet, NetOp};
+pub use snapshot::{HostsLine, LinkState, Namespace, NetSnapshot};
+
+use crate::types::Name;
+
+/// The machines that run, by the process that their namespace is found by.
+pub type Processes = BTreeMap<Name, u32>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetErrorKind {
+    /// A capability is missing.
+    Denied,
+    /// The link, its parent or its namespace is gone.
+    NotFound,
+    /// Somebody else has that name, address or parent.
+    Conflict,
+    /// The kernel has no such kind of link; the module is named in the message.
+    Unsupported,
+    /// Worth one more try after observing again.
+    Transient,
+    Other,
+}
+
+/// What the kernel refused, and while doing what.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{doing}: {message}")]
+pub struct NetError {
+    pub kind: NetErrorKind,
+    /// `add address 10.0.0.1/24 to web:eth0`.
+    pub doing: String,
+    /// The kernel's own words where it has some, otherwise those of errno.
+    pub message: String,
+}
+
+/// The kernel's network, where the engine runs.
+pub trait NetPlane: Send + Sync + 'static {
+    /// The host's namespace and that of every machine in `processes`. A machine that ended meanwhile is simply not in the answer.
+    fn observe(&self, project: &Name, processes: &Processes) -> impl Future<Output = Result<NetSnapshot, NetError>> + Send;
+
+    /// Does exactly this one operation. `processes` has every machine that `op` names.
+    fn perform(&self, op: &NetOp, project: &Name, processes: &Processes) -> impl Future<Output = Result<(), NetError>> + Send;
+}

@@ -1,0 +1,87 @@
+//! What can be done to the kernel's network: one operation, one link (or one cable).
+
+use std::collections::BTreeSet;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::types::{HostEntry, Link, LinkRef, Mac, Name, PlacedLink, Route};
+
+/// One operation on links. Every one is idempotent: what is done already is success.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum NetOp {
+    /// A bridge, or a macvlan; born in its namespace with name, MAC, MTU and group, then given addresses, set up, given routes.
+    CreateLink {
+        link: PlacedLink,
+    },
+    /// Both ends of a veth, each born in its namespace. `b` may be a bridge's port on the host, or another machine's NIC.
+    CreateVeth {
+        a: PlacedLink,
+        b: PlacedLink,
+    },
+    /// The NIC that the engine plugged into `bridge` gets its name and everything that `link` says.
+    AdoptPort {
+        machine: Name,
+        bridge: String,
+        link: PlacedLink,
+    },
+    SetLink {
+        at: LinkRef,
+        set: LinkSet,
+    },
+    DeleteLink {
+        at: LinkRef,
+    },
+    /// The lines of `/etc/hosts` that are fly's become exactly these; other people's lines stay, but for names of ours.
+    SetHosts {
+        machine: Name,
+        set: BTreeSet<HostEntry>,
+        remove: BTreeSet<HostEntry>,
+    },
+}
+
+/// What to change about a link; what is not named stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LinkSet {
+    pub mac: Option<Mac>,
+    pub mtu: Option<u32>,
+    pub up: Option<bool>,
+    /// Becomes a port of this bridge.
+    pub master: Option<String>,
+    pub add_addresses: BTreeSet<IpNet>,
+    pub remove_addresses: BTreeSet<IpNet>,
+    /// A default route takes the place of another of the same metric.
+    pub add_routes: BTreeSet<Route>,
+    pub remove_routes: BTreeSet<Route>,
+    /// Routes that belong to the link and are put back if one of the changes above made the kernel drop them: setting a link
+    /// down, or changing an address, takes its routes away.
+    pub keep_routes: BTreeSet<Route>,
+}
+
+impl LinkSet {
+    pub fn is_empty(&self) -> bool {
+        *self == Self { keep_routes: self.keep_routes.clone(), ..Self::default() }
+    }
+}
+
+impl std::fmt::Display for NetOp {
+    /// What is done, as it stands in a plan.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let what = |link: &Link| match &link.kind {
+            crate::types::LinkKind::Macvlan { .. } => "macvlan",
+            crate::types::LinkKind::Bridge => "bridge",
+            crate::types::LinkKind::Veth { .. } => "veth",
+            crate::types::LinkKind::Other(_) => "link",
+        };
+        match self {
+            Self::CreateLink { link } => write!(f, "create {} {}", what(&link.link), link.at),
+            Self::CreateVeth { a, b } => write!(f, "create veth {} to {}", a.at, b.at),
+            Self::AdoptPort { link, .. } => write!(f, "set up {}", link.at),
+            Self::SetLink { at, .. } => write!(f, "change {at}"),
+            Self::DeleteLink { at } => write!(f, "delete link {at}"),
+            Self::SetHosts { machine, .. } => write!(f, "write /etc/hosts of {machine}"),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! What the kernel says there is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::types::{HostEntry, Link, Ns, Owner};
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetSnapshot {
+    /// The host's, and that of every machine that runs.
+    pub namespaces: BTreeMap<Ns, Namespace>,
+    /// Why something could not be seen. Nothing is deleted on the strength of such a view.
+    pub incomplete: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Namespace {
+    /// Two machines with one inode share one namespace.
+    pub inode: u64,
+    /// By name; `lo` is left out.
+    pub links: BTreeMap<String, LinkState>,
+    /// Lines of the machine's `/etc/hosts`, without those of the loopback and of multicast; empty for the host.
+    pub hosts: BTreeSet<HostsLine>,
+}
+
+/// A name of `/etc/hosts`, and whether fly's mark stands behind it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct HostsLine {
+    #[serde(flatten)]
+    pub entry: HostEntry,
+    pub marked: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkState {
+    #[serde(flatten)]
+    pub link: Link,
+    pub index: u32,
+    pub group: u32,
+    pub alias: Option<String>,
+    /// In the host's namespace: by name, group and MAC prefix. Inside a machine everything is ours.
+    pub owner: Owner,
+    /// Destinations that leave by it besides `link.routes`, as the kernel's own routes for its addresses.
+    pub connected: BTreeSet<IpNet>,
+}

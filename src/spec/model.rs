@@ -1,0 +1,260 @@
+//! `fly.yml` as written: every key that the file may have, with the place of its value.
+//!
+//! Nothing is decided here: defaults, names and addresses are `desired::resolve`'s. Short and long forms of a key have become
+//! one form, and that is all. What Compose has keeps Compose's name and meaning.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::diag::{At, Place};
+use crate::types::{Bytes, Cpus, Device, Healthcheck, Mac, MacvlanMode, Protocol, Relabel, Restart, Seconds, Ulimit};
+
+/// A mapping that keeps the file's order and the places of its keys.
+#[derive(Clone, Debug)]
+pub struct Entries<T>(pub Vec<(At<String>, T)>);
+
+impl<T> Default for Entries<T> {
+    fn default() -> Self {
+        Self(vec![])
+    }
+}
+
+/// The whole file.
+#[derive(Clone, Debug, Default)]
+pub struct Spec {
+    pub name: Option<At<String>>,
+    /// Under every machine; a machine's own value wins, key by key.
+    pub defaults: Option<Machine>,
+    pub networks: Entries<Network>,
+    pub machines: Entries<Machine>,
+    pub links: Vec<Cable>,
+    pub volumes: Entries<Volume>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Network {
+    pub place: Place,
+    /// Default: `macvlan` with a `parent`, `bridge` otherwise.
+    pub kind: Option<At<NetworkKind>>,
+    pub parent: Option<At<String>>,
+    /// A bridge that exists already and is never deleted.
+    pub bridge: Option<At<String>>,
+    /// macvlan's mode.
+    pub mode: Option<At<MacvlanMode>>,
+    /// `Some(vec![])` (written `subnet: none`): none at all.
+    pub subnet: Option<Vec<At<IpNet>>>,
+    pub gateway: Option<Vec<At<IpAddr>>>,
+    /// First and last address, both included.
+    pub pool: Option<Vec<At<(IpAddr, IpAddr)>>>,
+    pub host_ip: Option<Vec<At<IpAddr>>>,
+    pub mtu: Option<At<u32>>,
+    /// nat only: no way out.
+    pub internal: Option<At<bool>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetworkKind {
+    Nat,
+    Bridge,
+    Macvlan,
+}
+
+/// A machine, or what `defaults` says of all.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    pub place: Place,
+    pub image: Option<At<String>>,
+    pub pull_policy: Option<At<PullPolicy>>,
+    /// A text was split as a shell would; `Some(vec![])` clears the image's.
+    pub command: Option<At<Vec<String>>>,
+    pub entrypoint: Option<At<Vec<String>>>,
+    /// A key without a value takes the user's environment's.
+    pub environment: Option<Entries<Option<At<String>>>>,
+    pub env_file: Option<Vec<EnvFile>>,
+    pub hostname: Option<At<String>>,
+    pub user: Option<At<String>>,
+    pub working_dir: Option<At<String>>,
+    pub volumes: Option<Vec<At<VolumeMount>>>,
+    pub tmpfs: Option<Vec<At<Tmpfs>>>,
+    pub shm_size: Option<At<Bytes>>,
+    pub ports: Option<Vec<At<PortRange>>>,
+    pub links: Option<Vec<MachineLink>>,
+    pub depends_on: Option<Entries<Dependency>>,
+    pub restart: Option<At<Restart>>,
+    pub healthcheck: Option<At<Healthcheck>>,
+    pub stop_signal: Option<At<String>>,
+    pub stop_grace_period: Option<At<Seconds>>,
+    pub cpus: Option<At<Cpus>>,
+    pub cpuset: Option<At<String>>,
+    pub memory: Option<At<Bytes>>,
+    /// `-1` in the file is `None` inside: unlimited.
+    pub pids_limit: Option<At<Option<u64>>>,
+    pub ulimits: Option<Entries<At<Ulimit>>>,
+    pub sysctls: Option<Entries<At<String>>>,
+    /// In capitals, without `CAP_`.
+    pub cap_add: Option<Vec<At<String>>>,
+    pub cap_drop: Option<Vec<At<String>>>,
+    pub devices: Option<Vec<At<Device>>>,
+    pub privileged: Option<At<bool>>,
+    pub security_opt: Option<Vec<At<String>>>,
+    pub dns: Option<Vec<At<IpAddr>>>,
+    pub dns_search: Option<Vec<At<String>>>,
+    pub extra_hosts: Option<Vec<(At<String>, At<IpAddr>)>>,
+    pub labels: Option<Entries<At<String>>>,
+    pub network_mode: Option<At<NetworkModeSpec>>,
+    pub scale: Option<At<u32>>,
+    pub nics: Option<Entries<Nic>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum PullPolicy {
+    #[default]
+    Missing,
+    Always,
+    Never,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tmpfs {
+    /// The place inside.
+    pub target: String,
+    /// The kernel's mount options, as written.
+    pub options: Option<String>,
+}
+
+/// `db:database`: a machine that is needed first, and a name for it.
+#[derive(Clone, Debug)]
+pub struct MachineLink {
+    pub machine: At<String>,
+    /// Without one, its own name.
+    pub alias: Option<At<String>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct EnvFile {
+    pub path: At<String>,
+    pub required: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeMount {
+    pub kind: VolumeMountKind,
+    /// The place inside.
+    pub target: String,
+    pub read_only: bool,
+    pub relabel: Option<Relabel>,
+    pub propagation: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VolumeMountKind {
+    /// As written: `./src`, `~/x`, `/srv`.
+    Bind(String),
+    /// A key of the top-level `volumes`.
+    Volume(String),
+    Anonymous,
+    /// Size in bytes and mode.
+    Tmpfs {
+        size: Option<Bytes>,
+        mode: Option<u32>,
+    },
+}
+
+/// `8000-8005:80-85/tcp`: as many published as target ports, or none published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    pub host_ip: Option<IpAddr>,
+    pub published: Option<(u16, u16)>,
+    pub target: (u16, u16),
+    pub protocol: Protocol,
+}
+
+#[derive(Clone, Debug)]
+pub struct Dependency {
+    pub condition: At<Condition>,
+    /// Without it, a machine that is not in the file is no error.
+    pub required: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Condition {
+    #[default]
+    Started,
+    Healthy,
+    Completed,
+}
+
+/// `network_mode` as written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NetworkModeSpec {
+    None,
+    Host,
+    Container(String),
+    Machine(String),
+}
+
+/// A network card. The short form is a network's name alone.
+#[derive(Clone, Debug)]
+pub struct Nic {
+    pub place: Place,
+    pub network: Option<At<String>>,
+    /// Without the key: `auto` where the network has a subnet, otherwise `none`.
+    pub ip: Option<Vec<At<Ip>>>,
+    pub mac: Option<At<Mac>>,
+    pub mtu: Option<At<u32>>,
+    /// `none` in the file is `None` inside: no default route by this card.
+    pub gateway: Option<Vec<At<Option<IpAddr>>>>,
+    pub routes: Option<Vec<At<RouteSpec>>>,
+    pub up: Option<At<bool>>,
+}
+
+/// An address of a card as written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ip {
+    /// Out of the pool of each subnet of the network.
+    Auto,
+    /// No address; the card is up (dockerfly's 0.0.0.0).
+    None,
+    /// Without a prefix length, the subnet's is taken.
+    Address { address: IpAddr, prefix: Option<u8> },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteSpec {
+    /// `default` is `0.0.0.0/0` or `::/0`, after the family of `via`.
+    pub to: Option<IpNet>,
+    pub via: Option<IpAddr>,
+    pub metric: Option<u32>,
+}
+
+/// A cable between two machines' cards.
+#[derive(Clone, Debug)]
+pub struct Cable {
+    pub place: Place,
+    /// Two, as the parser makes sure.
+    pub ends: Vec<CableEnd>,
+    pub mtu: Option<At<u32>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct CableEnd {
+    /// `web:eth5`, as written.
+    pub nic: At<String>,
+    pub machine: String,
+    pub ifname: String,
+    /// Addresses need their prefix lengths here; `auto` is an error.
+    pub ip: Vec<At<Ip>>,
+    pub mac: Option<At<Mac>>,
+    pub gateway: Option<Vec<At<Option<IpAddr>>>>,
+    pub routes: Option<Vec<At<RouteSpec>>>,
+    pub up: Option<At<bool>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Volume {
+    pub place: Place,
+    /// The engine's name of a volume that exists already and is never deleted.
+    pub external: Option<At<String>>,
+    pub labels: Option<Entries<At<String>>>,
+}

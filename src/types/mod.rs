@@ -1,0 +1,26 @@
+//! Leaf values that every layer shares: names, addresses, links, containers.
+//!
+//! Nothing here knows where a value came from or what will be done with it. `Container` and `Link` are deliberately the *same* type
+//! on the desired and on the actual side: two sides that share a type can be compared field by field, and a field that is added
+//! to one cannot be forgotten on the other.
+
+mod addr;
+mod container;
+mod ifname;
+mod link;
+mod mac;
+mod name;
+mod owner;
+mod values;
+
+pub use addr::{Addr, AddrError, CableId};
+pub use container::{
+    Container, Device, Endpoint, EngineNetwork, Healthcheck, ImageDefaults, Limits, Mount, MountSource, NetworkMode, Port, Protocol,
+    Relabel, Restart, Ulimit,
+};
+pub use ifname::{IfName, IfNameError};
+pub use link::{HostEntry, Link, LinkKind, LinkRef, MacvlanMode, Ns, PlacedLink, Route};
+pub use mac::{Mac, MacError};
+pub use name::{Name, NameError};
+pub use owner::{LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, LINK_GROUP, Owner, host_link_name, stable_hash};
+pub use values::{Bytes, BytesError, Cpus, CpusError, Seconds, SecondsError};

@@ -1,0 +1,1 @@
+//! The fast tests: no privileges, no engine, under a minute.

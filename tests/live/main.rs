@@ -1,0 +1,1 @@
+//! The live tests: a private engine, the real kernel, a pretend LAN.
