@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 
 pub use op::{LinkSet, NetOp};
-pub use snapshot::{HostsLine, LinkState, Namespace, NetSnapshot};
+pub use snapshot::{Firewall, HostsLine, LinkState, Namespace, NetSnapshot};
 
 use crate::types::Name;
 

@@ -45,6 +45,8 @@ pub enum NetOp {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LinkSet {
+    /// Its new name.
+    pub name: Option<String>,
     pub mac: Option<Mac>,
     pub mtu: Option<u32>,
     pub up: Option<bool>,
@@ -82,6 +84,8 @@ impl std::fmt::Display for NetOp {
             Self::SetLink { at, .. } => write!(f, "change {at}"),
             Self::DeleteLink { at } => write!(f, "delete link {at}"),
             Self::SetHosts { machine, .. } => write!(f, "write /etc/hosts of {machine}"),
+            Self::AllowForward { bridge, .. } => write!(f, "let frames between ports of {bridge} pass the firewall"),
+            Self::RevokeForward { bridge, .. } => write!(f, "remove the firewall rule of {bridge}"),
         }
     }
 }

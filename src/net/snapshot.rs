@@ -11,6 +11,8 @@ use crate::types::{HostEntry, Link, Ns, Owner};
 pub struct NetSnapshot {
     /// The host's, and that of every machine that runs.
     pub namespaces: BTreeMap<Ns, Namespace>,
+    /// What the firewall does with frames between the ports of a bridge.
+    pub firewall: Firewall,
     /// Why something could not be seen. Nothing is deleted on the strength of such a view.
     pub incomplete: Option<String>,
 }
@@ -44,4 +46,13 @@ pub struct LinkState {
     pub owner: Owner,
     /// Destinations that leave by it besides `link.routes`, as the kernel's own routes for its addresses.
     pub connected: BTreeSet<IpNet>,
+}
+
+/// What the firewall does with frames between the ports of a bridge.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Firewall {
+    /// Bridged frames go through a FORWARD chain whose policy is DROP (Docker's), so a bridge needs a rule of its own.
+    pub drops_bridged: bool,
+    /// Comments of fly's rules, by the bridge that they name.
+    pub allowed: BTreeMap<String, String>,
 }

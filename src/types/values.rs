@@ -138,16 +138,16 @@ impl std::str::FromStr for Seconds {
 
 impl std::fmt::Display for Seconds {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (mut rest, mut text) = (self.0, String::new());
+        let (mut rest, mut parts) = (self.0, vec![]);
         for (unit, nanos) in
             [("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1)]
         {
             if rest >= nanos {
-                text.push_str(&format!("{}{unit}", rest / nanos));
+                parts.push(format!("{}{unit}", rest / nanos));
                 rest %= nanos;
             }
         }
-        f.pad(if text.is_empty() { "0s" } else { &text })
+        f.pad(if parts.is_empty() { "0s".to_owned() } else { parts.concat() }.as_str())
     }
 }
 
