@@ -13,18 +13,19 @@ use crate::types::{HostEntry, Link, LinkRef, Mac, Name, PlacedLink, Route};
 pub enum NetOp {
     /// A bridge, or a macvlan; born in its namespace with name, MAC, MTU and group, then given addresses, set up, given routes.
     CreateLink {
-        link: PlacedLink,
+        link: Box<PlacedLink>,
     },
     /// Both ends of a veth, each born in its namespace. `b` may be a bridge's port on the host, or another machine's NIC.
     CreateVeth {
-        a: PlacedLink,
-        b: PlacedLink,
+        a: Box<PlacedLink>,
+        b: Box<PlacedLink>,
     },
-    /// The NIC that the engine plugged into `bridge` gets its name and everything that `link` says.
+    /// The NIC that the engine plugged into `bridge` gets its name and everything that `link` says. If another link bears that name,
+    /// it is moved aside to a name made from its own index. The name that the engine gave is kept in the alias
+    /// (`fly:shop/web/eth1 engine=eth0`): engines before 28 disconnect by that name, whoever bears it by then.
     AdoptPort {
-        machine: Name,
         bridge: String,
-        link: PlacedLink,
+        link: Box<PlacedLink>,
     },
     SetLink {
         at: LinkRef,
@@ -33,11 +34,22 @@ pub enum NetOp {
     DeleteLink {
         at: LinkRef,
     },
-    /// The lines of `/etc/hosts` that are fly's become exactly these; other people's lines stay, but for names of ours.
+    /// The lines of `/etc/hosts` that are fly's become exactly `set`; `remove` are lines without fly's mark that have to go as
+    /// well. Everybody else's lines stay.
     SetHosts {
         machine: Name,
         set: BTreeSet<HostEntry>,
         remove: BTreeSet<HostEntry>,
+    },
+    /// Frames between the ports of this bridge pass the firewall: with Docker's DROP policy and `bridge-nf-call-iptables` they
+    /// otherwise do not. One rule in `DOCKER-USER`, with a comment that says whose it is.
+    AllowForward {
+        bridge: String,
+        comment: String,
+    },
+    RevokeForward {
+        bridge: String,
+        comment: String,
     },
 }
 
