@@ -102,6 +102,15 @@ impl Diagnostic {
         self
     }
 
+    /// At a place where there is one: what the file does not name has none.
+    #[must_use]
+    pub fn at_some(self, place: Option<&Place>) -> Self {
+        match place {
+            Some(place) => self.at(place),
+            None => self,
+        }
+    }
+
     #[must_use]
     pub fn label(mut self, text: impl Into<String>) -> Self {
         self.label = Some(text.into());

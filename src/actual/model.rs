@@ -44,6 +44,12 @@ impl Actual {
         self.link(peer).filter(|_| peer.ns == Ns::Host)?.link.master.as_deref()
     }
 
+    /// The link of a machine whose other end is a port of `bridge` on the host, with its name.
+    pub fn port(&self, machine: &Name, bridge: &str) -> Option<(&str, &LinkState)> {
+        let links = &self.namespace(&Ns::Machine(machine.clone()))?.links;
+        links.iter().find(|(_, link)| self.plugged_into(link) == Some(bridge)).map(|(name, link)| (name.as_str(), link))
+    }
+
     /// The lines of a machine's `/etc/hosts` that are fly's: marked, or given when the container was created.
     pub fn hosts(&self, machine: &Name) -> BTreeSet<HostEntry> {
         let Some(state) = self.machine(machine) else { return BTreeSet::new() };

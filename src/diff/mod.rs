@@ -1,5 +1,64 @@
-//! Desired against actual: what differs, field by field.
+//! Desired against actual: what differs, field by field, and what each difference needs.
+//!
+//! Pure. One file a kind of resource; every tolerance is in `tolerance`. What is impossible in the world as it is, is `refusals`'.
 
 mod change;
+mod container;
+mod fields;
+mod image;
+mod link;
+mod machine;
+mod network;
+mod nic;
+mod refusals;
+mod tolerance;
+mod volume;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use change::{Action, Change, Effect, FieldChange, Impact, Loss};
+pub use link::LinkDiff;
+pub use machine::{anonymous_volumes, hosts, leftover_of, runs_as_wanted, stray_networks};
+pub use network::{HostLinkDiff, forward_rule, host_link, orphans, unwanted_rules};
+pub use nic::{NicDiff, alias, extra_links, host_end, nic, wanted};
+pub use refusals::refusals;
+pub use tolerance::is_anonymous;
+
+use crate::actual::Actual;
+use crate::desired::Desired;
+use crate::types::{Addr, Name};
+
+/// Everything that differs, with what does not as `Keep`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Diff {
+    pub changes: BTreeMap<Addr, Change>,
+    /// What a reader should know although nothing is done about it.
+    pub notes: BTreeSet<String>,
+}
+
+impl Diff {
+    fn add(&mut self, change: Change) {
+        self.changes.insert(change.addr.clone(), change);
+    }
+
+    pub fn action(&self, addr: &Addr) -> Action {
+        self.changes.get(addr).map_or(Action::Keep, |change| change.action)
+    }
+
+    /// Whether a machine that runs now keeps its network namespace, so that its cards can be compared and changed in place.
+    pub fn keeps_namespace(&self, actual: &Actual, machine: &Name) -> bool {
+        let stays = matches!(self.action(&Addr::Machine(machine.clone())), Action::Keep | Action::Update);
+        stays && actual.machine(machine).is_some_and(crate::engine::MachineState::is_up)
+    }
+}
+
+pub fn diff(desired: &Desired, actual: &Actual) -> Diff {
+    let mut diff = Diff::default();
+    volume::changes(desired, actual, &mut diff);
+    network::changes(desired, actual, &mut diff);
+    machine::changes(desired, actual, &mut diff);
+    nic::changes(desired, actual, &mut diff);
+    nic::cable_changes(desired, actual, &mut diff);
+    image::changes(desired, actual, &mut diff);
+    diff
+}

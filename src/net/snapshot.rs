@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::types::{HostEntry, Link, Ns, Owner};
+use crate::types::{HostEntry, Link, Ns, Owner, Route};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetSnapshot {
@@ -46,6 +46,12 @@ pub struct LinkState {
     pub owner: Owner,
     /// Destinations that leave by it besides `link.routes`, as the kernel's own routes for its addresses.
     pub connected: BTreeSet<IpNet>,
+    /// Which of the addresses and routes somebody else has put there, as their protocol mark (`ip -d address`, `ip route`) tells;
+    /// empty where the kernel keeps no such marks. They are shown, and left alone.
+    #[serde(default)]
+    pub foreign_addresses: BTreeSet<IpNet>,
+    #[serde(default)]
+    pub foreign_routes: BTreeSet<Route>,
 }
 
 /// What the firewall does with frames between the ports of a bridge.

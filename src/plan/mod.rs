@@ -1,5 +1,43 @@
-//! The plan: steps in order, each with its reason.
+//! The plan: every difference turned into steps, in an order, each with its reason. Pure.
 
+mod builder;
+mod machines;
+mod networks;
+mod nics;
+mod removals;
 mod step;
 
 pub use step::{Op, Plan, Reason, Step, StepId};
+
+use crate::actual::Actual;
+use crate::desired::Desired;
+use crate::diag::{self, Diagnostic};
+use crate::diff;
+
+/// What will be done so that the world is as desired; or every reason why that cannot be.
+pub fn plan(desired: &Desired, actual: &Actual) -> Result<Plan, Vec<Diagnostic>> {
+    let diff = diff::diff(desired, actual);
+    let mut refusals = diff::refusals(desired, actual, &diff);
+    if !refusals.is_empty() {
+        diag::sort(&mut refusals);
+        return Err(refusals);
+    }
+    let mut b = builder::Builder::new(desired, actual, &diff);
+    networks::images(&mut b);
+    networks::volumes(&mut b);
+    removals::machines(&mut b);
+    removals::nics(&mut b);
+    removals::networks(&mut b);
+    networks::networks(&mut b);
+    machines::machines(&mut b);
+    nics::changed(&mut b);
+    nics::cables(&mut b);
+    removals::volumes(&mut b);
+    let steps = b.steps;
+    Ok(Plan {
+        project: desired.project.clone(),
+        changes: diff.changes.into_values().collect(),
+        steps,
+        notes: diff.notes.into_iter().collect(),
+    })
+}

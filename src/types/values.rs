@@ -105,7 +105,7 @@ impl std::fmt::Display for Cpus {
 pub struct Seconds(u64);
 
 impl Seconds {
-    pub fn from_nanos(nanos: u64) -> Self {
+    pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
 

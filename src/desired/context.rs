@@ -1,0 +1,15 @@
+//! What resolving needs to know besides the file. It is gathered by the caller: resolving itself asks nobody.
+
+use std::collections::BTreeMap;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Context {
+    /// The absolute path of the folder that the file is in; relative paths start here, and its last part is the default name.
+    pub directory: String,
+    /// What `~` stands for.
+    pub home: Option<String>,
+    /// `.env` and the user's environment, the latter winning: where an `environment` key without a value takes its own from.
+    pub environment: BTreeMap<String, String>,
+    /// The text of every `env_file`, by its path as written, or why it could not be read.
+    pub env_files: BTreeMap<String, Result<String, String>>,
+}

@@ -1,0 +1,100 @@
+//! Links, field by field: a NIC in a machine, a bridge or a shim on the host, all the same.
+
+use std::collections::BTreeSet;
+
+use ipnet::IpNet;
+
+use super::fields::{Fields, joined};
+use super::{Effect, FieldChange};
+use crate::desired::Places;
+use crate::net::{LinkSet, LinkState};
+use crate::types::{Link, LinkKind, Route};
+
+/// How a link differs from what it is to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinkDiff {
+    pub fields: Vec<FieldChange>,
+    /// What to set, where that is enough.
+    pub set: LinkSet,
+    /// It hangs on something else than it is to: only a new link will do.
+    pub recreate: bool,
+    /// What somebody else has put there, which stays.
+    pub foreign: BTreeSet<String>,
+}
+
+/// `desired.mtu` of `None` is not compared. The peer of a veth whose desired end is unknown (the engine's) is not compared either.
+pub(super) fn diff(desired: &Link, actual: &LinkState, places: &Places) -> LinkDiff {
+    let mut fields = Fields::new(places);
+    let mut set = LinkSet::default();
+    let Link { kind, mac, mtu, up, master, addresses, routes } = desired;
+
+    let recreate = !same_kind(kind, &actual.link.kind);
+    if recreate {
+        fields.push("network", Some(actual.link.kind.to_string()), Some(kind.to_string()), Effect::Live);
+    }
+    if let Some(mac) = mac.filter(|mac| actual.link.mac != Some(*mac)) {
+        fields.option("mac", actual.link.mac.as_ref(), Some(&mac), Effect::Live);
+        set.mac = Some(mac);
+    }
+    if let Some(mtu) = mtu.filter(|mtu| actual.link.mtu != Some(*mtu)) {
+        fields.option("mtu", actual.link.mtu.as_ref(), Some(&mtu), Effect::Live);
+        set.mtu = Some(mtu);
+    }
+    if *up != actual.link.up {
+        let word = |up: bool| Some(if up { "up" } else { "down" }.to_owned());
+        fields.push("up", word(actual.link.up), word(*up), Effect::Live);
+        set.up = Some(*up);
+    }
+    if master.is_some() && *master != actual.link.master {
+        fields.option("bridge", actual.link.master.as_ref(), master.as_ref(), Effect::Live);
+        set.master.clone_from(master);
+    }
+    diff_addresses(addresses, actual, &mut fields, &mut set);
+    // A link that is down has no routes, and none can be put there.
+    if *up {
+        diff_routes(routes, actual, &mut fields, &mut set);
+        set.keep_routes.clone_from(routes);
+    }
+    LinkDiff { fields: fields.changes, set, recreate, foreign: foreign(desired, actual) }
+}
+
+fn same_kind(desired: &LinkKind, actual: &LinkKind) -> bool {
+    match (desired, actual) {
+        (LinkKind::Veth { peer: None }, LinkKind::Veth { .. }) => true,
+        _ => desired == actual,
+    }
+}
+
+fn diff_addresses(desired: &BTreeSet<IpNet>, actual: &LinkState, fields: &mut Fields<'_>, set: &mut LinkSet) {
+    let ours: BTreeSet<IpNet> =
+        actual.link.addresses.iter().filter(|a| desired.contains(a) || !actual.foreign_addresses.contains(a)).copied().collect();
+    if ours != *desired {
+        fields.push("ip", joined(&ours), joined(desired), Effect::Live);
+        set.add_addresses = desired.difference(&ours).copied().collect();
+        set.remove_addresses = ours.difference(desired).copied().collect();
+    }
+}
+
+fn diff_routes(desired: &BTreeSet<Route>, actual: &LinkState, fields: &mut Fields<'_>, set: &mut LinkSet) {
+    let ours: BTreeSet<Route> =
+        actual.link.routes.iter().filter(|r| desired.contains(*r) || !actual.foreign_routes.contains(*r)).cloned().collect();
+    if ours == *desired {
+        return;
+    }
+    set.add_routes = desired.difference(&ours).cloned().collect();
+    set.remove_routes = ours.difference(desired).cloned().collect();
+    // The file has two keys for it: `gateway` for default routes, `routes` for the others.
+    for (field, wanted) in [("gateway", true), ("routes", false)] {
+        let some = |all: &BTreeSet<Route>| joined(&all.iter().filter(|r| r.is_default() == wanted).collect::<BTreeSet<_>>());
+        let (old, new) = (some(&ours), some(desired));
+        if old != new {
+            fields.push(field, old, new, Effect::Live);
+        }
+    }
+}
+
+fn foreign(desired: &Link, actual: &LinkState) -> BTreeSet<String> {
+    let addresses = actual.foreign_addresses.iter().filter(|a| !desired.addresses.contains(a)).map(|a| format!("address {a}"));
+    let routes = actual.foreign_routes.iter().filter(|r| !desired.routes.contains(*r)).map(|r| format!("route {r}"));
+    addresses.chain(routes).collect()
+}

@@ -1,0 +1,241 @@
+//! Machines: whether there is a container, whether it runs, and what of it differs.
+
+use std::collections::BTreeSet;
+
+use super::fields::{Fields, joined};
+use super::{Action, Change, Diff, Effect, FieldChange, Impact, Loss, container, tolerance};
+use crate::actual::Actual;
+use crate::desired::{Desired, DesiredState, Machine};
+use crate::engine::{MachineState, RunState};
+use crate::types::{Addr, HostEntry, MountSource, Name, NetworkMode, Ns};
+
+pub(super) fn changes(desired: &Desired, actual: &Actual, diff: &mut Diff) {
+    for (name, machine) in &desired.machines {
+        let change = match actual.machine(name) {
+            None => created(name, machine),
+            Some(state) => compared(actual, name, machine, state),
+        };
+        diff.add(change);
+    }
+    for (name, state) in &actual.engine.machines {
+        if !desired.machines.contains_key(name) {
+            diff.add(Change {
+                addr: Addr::Machine(name.clone()),
+                action: Action::Delete,
+                fields: vec![],
+                reason: "no longer in the file".to_owned(),
+                impact: Impact::Destroy,
+                losses: losses(state, true),
+                place: None,
+            });
+        }
+    }
+    leftovers(desired, actual, diff);
+    follow_namespaces(desired, actual, diff);
+}
+
+fn created(name: &Name, machine: &Machine) -> Change {
+    let mut fields = Fields::new(&machine.places);
+    fields.push("image", None, Some(machine.container.image.clone()), Effect::Replace);
+    let limits = &machine.container.limits;
+    fields.option("cpus", None, limits.cpus.as_ref(), Effect::Live);
+    fields.option("memory", None, limits.memory.as_ref(), Effect::Live);
+    fields.set("ports", &BTreeSet::new(), &machine.container.ports, Effect::Replace);
+    Change {
+        addr: Addr::Machine(name.clone()),
+        action: Action::Create,
+        fields: fields.changes,
+        reason: "not there yet".to_owned(),
+        impact: Impact::None,
+        losses: vec![],
+        place: machine.places.own.clone(),
+    }
+}
+
+fn compared(actual: &Actual, name: &Name, machine: &Machine, state: &MachineState) -> Change {
+    let now = actual.engine.images.get(&machine.container.image);
+    let mut fields = container::fields(machine, state, now);
+    let replaced: Vec<String> = fields.iter().filter(|f| f.effect == Effect::Replace).map(|f| f.field.clone()).collect();
+    if replaced.is_empty() {
+        if let Some(field) = state_field(machine, state) {
+            fields.insert(0, field);
+        }
+        fields.extend(hosts_field(actual, name, machine));
+        fields.extend(stray_endpoints(actual, name, machine, state));
+    }
+    let addr = Addr::Machine(name.clone());
+    let place = machine.places.own.clone();
+    let (action, reason, impact, losses) = if state.state == RunState::Dead {
+        (Action::Replace, "the engine calls it dead".to_owned(), Impact::Recreate, losses(state, false))
+    } else if !replaced.is_empty() {
+        (Action::Replace, format!("the engine fixes {} at creation", replaced.join(", ")), Impact::Recreate, losses(state, false))
+    } else if fields.is_empty() {
+        return Change::keep(addr, place);
+    } else if fields[0].field == "state" {
+        (Action::Update, "it does not run".to_owned(), Impact::Live, vec![])
+    } else {
+        (Action::Update, "differs from the file".to_owned(), Impact::Live, vec![])
+    };
+    Change { addr, action, fields, reason, impact, losses, place }
+}
+
+/// What a machine that goes takes with it. A replaced one hands its anonymous volumes on.
+fn losses(state: &MachineState, anonymous: bool) -> Vec<Loss> {
+    let mut losses = vec![Loss::WritableLayer(state.writable_layer)];
+    let volumes = anonymous_volumes(state);
+    if anonymous && !volumes.is_empty() {
+        losses.push(Loss::AnonymousVolumes(volumes.into_iter().collect()));
+    }
+    losses
+}
+
+/// Volumes that the engine made for this container and named itself.
+pub fn anonymous_volumes(state: &MachineState) -> BTreeSet<String> {
+    let sources = state.container.mounts.values().map(|mount| &mount.source).filter(|source| tolerance::is_anonymous(source));
+    sources.filter_map(|source| if let MountSource::Volume(name) = source { Some(name.clone()) } else { None }).collect()
+}
+
+/// Whether the machine does what it is to do: run, or have come to a good end where somebody waits for that.
+pub fn runs_as_wanted(machine: &Machine, state: &MachineState) -> bool {
+    match state.state {
+        RunState::Running => true,
+        RunState::Exited { code: 0 } => machine.state == DesiredState::RunningOrCompleted,
+        _ => false,
+    }
+}
+
+fn state_field(machine: &Machine, state: &MachineState) -> Option<FieldChange> {
+    if runs_as_wanted(machine, state) {
+        return None;
+    }
+    let old = match state.state {
+        RunState::Created => "created".to_owned(),
+        RunState::Running => "running".to_owned(),
+        RunState::Paused => "paused".to_owned(),
+        RunState::Restarting => "restarting".to_owned(),
+        RunState::Exited { code } => format!("exited ({code})"),
+        RunState::Dead => "dead".to_owned(),
+    };
+    let place = machine.places.own.clone();
+    Some(FieldChange { field: "state".into(), old: Some(old), new: Some("running".into()), place, effect: Effect::Live })
+}
+
+/// The lines of `/etc/hosts` to write and to take away, where they differ.
+pub fn hosts(actual: &Actual, name: &Name, machine: &Machine) -> Option<(BTreeSet<HostEntry>, BTreeSet<HostEntry>)> {
+    // Whoever lives in another's namespace reads that one's file.
+    if machine.container.network_mode != NetworkMode::Own {
+        return None;
+    }
+    let now = actual.hosts(name);
+    (now != machine.hosts).then(|| (machine.hosts.clone(), now.difference(&machine.hosts).cloned().collect()))
+}
+
+fn hosts_field(actual: &Actual, name: &Name, machine: &Machine) -> Option<FieldChange> {
+    let (set, _) = hosts(actual, name, machine)?;
+    let now = actual.hosts(name);
+    let (gone, come): (BTreeSet<&HostEntry>, BTreeSet<&HostEntry>) = (now.difference(&set).collect(), set.difference(&now).collect());
+    let place = machine.places.of("links").cloned();
+    Some(FieldChange { field: "names".into(), old: joined(&gone), new: joined(&come), place, effect: Effect::Live })
+}
+
+/// Docker networks of this project that it is on and should not be.
+pub fn stray_networks<'a>(actual: &Actual, machine: &Machine, state: &'a MachineState) -> Vec<&'a str> {
+    let ours = |name: &str| actual.engine.networks.values().any(|network| network.name == name);
+    let wanted = |name: &str| {
+        machine.nics.values().any(|nic| matches!(&nic.attach, crate::desired::Attach::Nat { engine_name, .. } if engine_name == name))
+    };
+    state.endpoints.keys().map(String::as_str).filter(|name| ours(name) && !wanted(name)).collect()
+}
+
+fn stray_endpoints(actual: &Actual, name: &Name, machine: &Machine, state: &MachineState) -> Vec<FieldChange> {
+    // Where its card can be seen, the card's own change says it.
+    if state.is_up() && actual.namespace(&Ns::Machine(name.clone())).is_some() {
+        return vec![];
+    }
+    let stray = stray_networks(actual, machine, state).into_iter();
+    let place = machine.places.of("nics").cloned();
+    stray
+        .map(|network| FieldChange {
+            field: "nics".into(),
+            old: Some(format!("on Docker network {network}")),
+            new: None,
+            place: place.clone(),
+            effect: Effect::Live,
+        })
+        .collect()
+}
+
+/// What an interrupted replacement left behind.
+fn leftovers(desired: &Desired, actual: &Actual, diff: &mut Diff) {
+    for engine_name in actual.engine.leftovers.keys() {
+        let Some(name) = leftover_of(&desired.project, engine_name) else { continue };
+        let field = FieldChange { field: "leftover".into(), old: Some(engine_name.clone()), new: None, place: None, effect: Effect::Live };
+        let addr = Addr::Machine(name);
+        let change = diff.changes.entry(addr.clone()).or_insert_with(|| Change {
+            addr,
+            action: Action::Delete,
+            fields: vec![],
+            reason: String::new(),
+            impact: Impact::None,
+            losses: vec![],
+            place: None,
+        });
+        change.fields.push(field);
+        if change.action == Action::Keep {
+            change.action = Action::Update;
+        }
+        if change.reason.is_empty() {
+            "an interrupted replacement left a container behind".clone_into(&mut change.reason);
+        }
+    }
+}
+
+/// `shop.web.new` was to become `web`.
+pub fn leftover_of(project: &Name, engine_name: &str) -> Option<Name> {
+    let rest = engine_name.strip_prefix(project.as_str())?.strip_prefix('.')?;
+    Name::new(rest.split('.').next()?).ok()
+}
+
+/// A machine in another's namespace has to follow when that one gets a new namespace: its own would be a dead one.
+fn follow_namespaces(desired: &Desired, actual: &Actual, diff: &mut Diff) {
+    // As often as there are machines: members of members follow too.
+    for _ in 0..desired.machines.len() {
+        let mut followers = vec![];
+        for (name, machine) in &desired.machines {
+            let NetworkMode::Machine(owner) = &machine.container.network_mode else { continue };
+            let Some(mine) = diff.changes.get(&Addr::Machine(name.clone())) else { continue };
+            if matches!(mine.action, Action::Create | Action::Replace | Action::Restart) {
+                continue;
+            }
+            let owner_action = diff.changes.get(&Addr::Machine(owner.clone())).map(|change| change.action);
+            let follow = match owner_action {
+                Some(Action::Replace | Action::Create) => Some((Action::Replace, Impact::Recreate)),
+                _ if !actual.machine(name).is_some_and(MachineState::is_up) => None,
+                _ if !diff.keeps_namespace(actual, owner) || stale(actual, name, owner) => Some((Action::Restart, Impact::Restart)),
+                _ => None,
+            };
+            if let Some((action, impact)) = follow {
+                followers.push((name.clone(), owner.clone(), action, impact));
+            }
+        }
+        if followers.is_empty() {
+            return;
+        }
+        for (name, owner, action, impact) in followers {
+            let state = actual.machine(&name);
+            if let Some(change) = diff.changes.get_mut(&Addr::Machine(name)) {
+                change.action = action;
+                change.impact = impact;
+                change.reason = format!("it lives in the namespace of machine/{owner}, which is a new one");
+                if let (Action::Replace, Some(state)) = (action, state) {
+                    change.losses = losses(state, false);
+                }
+            }
+        }
+    }
+}
+
+fn stale(actual: &Actual, member: &Name, owner: &Name) -> bool {
+    let inode = |name: &Name| actual.namespace(&Ns::Machine(name.clone())).map(|ns| ns.inode);
+    matches!((inode(member), inode(owner)), (Some(one), Some(other)) if one != other)
+}

@@ -1,0 +1,239 @@
+//! Networks: a Docker network, a bridge of fly's, a shim beside macvlan children, and the firewall's word on bridged frames.
+
+use super::fields::{Fields, joined};
+use super::link::{self, LinkDiff};
+use super::{Action, Change, Diff, Effect, FieldChange, Impact};
+use crate::actual::Actual;
+use crate::desired::{Desired, Network, NetworkKind, Places};
+use crate::net::LinkState;
+use crate::types::{Addr, EngineNetwork, LinkKind, Name, Ns};
+
+/// How the part of a network that is a link on the host gets to what it is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostLinkDiff {
+    /// None wanted, none there.
+    None,
+    Same,
+    Missing,
+    Set(LinkDiff),
+    /// There is one of ours that is of another kind.
+    Recreate(LinkDiff),
+    /// There is one of ours, and none is wanted.
+    Unwanted(String),
+}
+
+/// Fields in which the Docker network of this name differs; `None` when there is none.
+pub(super) fn nat_fields(desired: &Desired, actual: &Actual, name: &Name) -> Option<Vec<FieldChange>> {
+    let network = desired.networks.get(name)?;
+    let NetworkKind::Nat { network: wanted, .. } = &network.kind else { return None };
+    let state = actual.engine.networks.get(name)?;
+    Some(compare_nat(wanted, &state.network, &network.places))
+}
+
+fn compare_nat(wanted: &EngineNetwork, actual: &EngineNetwork, places: &Places) -> Vec<FieldChange> {
+    let mut fields = Fields::new(places);
+    let EngineNetwork { subnets, gateways, mtu, bridge, internal, labels } = wanted;
+    fields.set("subnet", &actual.subnets, subnets, Effect::Replace);
+    fields.set("gateway", &actual.gateways, gateways, Effect::Replace);
+    fields.option("mtu", actual.mtu.as_ref(), mtu.as_ref(), Effect::Replace);
+    fields.option("bridge", actual.bridge.as_ref(), bridge.as_ref(), Effect::Replace);
+    fields.value("internal", &actual.internal, internal, Effect::Replace);
+    fields.map("labels", &actual.labels, labels, Effect::Replace, |_, value| value.clone());
+    fields.changes
+}
+
+/// The network's link on the host.
+pub fn host_link(desired: &Desired, actual: &Actual, name: &Name) -> HostLinkDiff {
+    let link_name = crate::types::host_link_name(&desired.project, &format!("network/{name}"));
+    let state = actual.host_link(&link_name).filter(|state| state.owner.is_ours());
+    let wanted = desired.networks.get(name).and_then(|network| network.host_link.as_ref().map(|link| (network, link)));
+    match (wanted, state) {
+        (None, None) => HostLinkDiff::None,
+        (None, Some(_)) => HostLinkDiff::Unwanted(link_name),
+        (Some(_), None) => HostLinkDiff::Missing,
+        (Some((network, placed)), Some(state)) => {
+            let diff = link::diff(&placed.link, state, &renamed_places(network));
+            match diff {
+                diff if diff.recreate => HostLinkDiff::Recreate(diff),
+                diff if diff.set.is_empty() => HostLinkDiff::Same,
+                diff => HostLinkDiff::Set(diff),
+            }
+        }
+    }
+}
+
+/// Inside the file an address of the host's own link is `host_ip`.
+fn renamed_places(network: &Network) -> Places {
+    let mut places = network.places.clone();
+    if let Some(place) = places.fields.get("host_ip").cloned() {
+        places.fields.insert("ip", place);
+    }
+    places
+}
+
+/// The rule that lets frames between ports of fly's own bridge pass: wanted, and there or not. `None`: nobody drops them.
+pub fn forward_rule<'a>(desired: &'a Desired, actual: &Actual, name: &Name) -> Option<(&'a str, bool)> {
+    let network = desired.networks.get(name).filter(|network| network.kind == NetworkKind::Bridge)?;
+    let bridge = &network.host_link.as_ref()?.at.name;
+    let there = actual.net.firewall.allowed.contains_key(bridge);
+    actual.net.firewall.drops_bridged.then_some((bridge.as_str(), there))
+}
+
+/// Rules of ours for bridges that are not wanted.
+pub fn unwanted_rules<'a>(desired: &Desired, actual: &'a Actual) -> Vec<(&'a str, &'a str, Name)> {
+    let prefix = format!("fly:{}/", desired.project);
+    let wanted = |bridge: &str| {
+        desired.networks.values().any(|n| n.kind == NetworkKind::Bridge && n.host_link.as_ref().is_some_and(|l| l.at.name == bridge))
+    };
+    let ours = actual.net.firewall.allowed.iter().filter(|(bridge, _)| !wanted(bridge));
+    ours.filter_map(|(bridge, comment)| Some((bridge.as_str(), comment.as_str(), Name::new(comment.strip_prefix(&prefix)?).ok()?)))
+        .collect()
+}
+
+/// Links on the host that are ours and that nothing in the file accounts for, with the network or card that they were for.
+pub fn orphans<'a>(desired: &Desired, actual: &'a Actual) -> Vec<(&'a str, Addr)> {
+    let Some(host) = actual.namespace(&Ns::Host) else { return vec![] };
+    let prefix = format!("fly:{}/", desired.project);
+    let expected = |name: &str| {
+        let networks = desired.networks.keys().chain(actual.engine.networks.keys());
+        let bridges = networks.map(|n| crate::types::host_link_name(&desired.project, &format!("network/{n}")));
+        let ends = desired.machines.values().flat_map(|m| m.nics.values()).filter_map(|nic| match &nic.attach {
+            crate::desired::Attach::Bridge { host_end, .. } => Some(host_end.clone()),
+            _ => None,
+        });
+        bridges.chain(ends).any(|expected| expected == name)
+    };
+    // The other end of a card in a machine goes with that card.
+    let has_card = |link: &LinkState| match &link.link.kind {
+        LinkKind::Veth { peer: Some(peer) } => actual.link(peer).is_some(),
+        _ => false,
+    };
+    let address = |link: &LinkState| {
+        let rest = link.alias.as_deref()?.strip_prefix(&prefix)?;
+        match rest.split_once('/') {
+            Some((machine, nic)) => Some(Addr::Nic(Name::new(machine).ok()?, crate::types::IfName::new(nic.split(' ').next()?).ok()?)),
+            None => Some(Addr::Network(Name::new(rest).ok()?)),
+        }
+    };
+    let ours = host.links.iter().filter(|(name, link)| link.owner.is_ours() && !has_card(link) && !expected(name));
+    // Without an alias (the creating message cannot carry one) the link's own name has to do.
+    let nameless = |name: &str| Addr::Network(Name::new(name).unwrap_or_else(|_| desired.project.clone()));
+    ours.map(|(name, link)| (name.as_str(), address(link).unwrap_or_else(|| nameless(name)))).collect()
+}
+
+pub(super) fn changes(desired: &Desired, actual: &Actual, diff: &mut Diff) {
+    for (name, network) in &desired.networks {
+        diff.add(change(desired, actual, name, network));
+    }
+    for name in actual.engine.networks.keys() {
+        let is_nat = desired.networks.get(name).is_some_and(|n| matches!(n.kind, NetworkKind::Nat { .. }));
+        if !is_nat && !desired.networks.contains_key(name) {
+            diff.add(deleted(Addr::Network(name.clone())));
+        }
+    }
+    let gone = orphans(desired, actual).into_iter().map(|(_, addr)| addr);
+    let rules = unwanted_rules(desired, actual).into_iter().map(|(_, _, name)| Addr::Network(name));
+    for addr in gone.chain(rules) {
+        if !diff.changes.contains_key(&addr) {
+            diff.add(deleted(addr));
+        }
+    }
+}
+
+fn deleted(addr: Addr) -> Change {
+    Change {
+        addr,
+        action: Action::Delete,
+        fields: vec![],
+        reason: "no longer in the file".to_owned(),
+        impact: Impact::Live,
+        losses: vec![],
+        place: None,
+    }
+}
+
+fn change(desired: &Desired, actual: &Actual, name: &Name, network: &Network) -> Change {
+    let addr = Addr::Network(name.clone());
+    let place = network.places.own.clone();
+    let change = |action, fields, reason: &str, impact| Change {
+        addr: addr.clone(),
+        action,
+        fields,
+        reason: reason.to_owned(),
+        impact,
+        losses: vec![],
+        place: place.clone(),
+    };
+    let is_nat = matches!(network.kind, NetworkKind::Nat { .. });
+    if !is_nat && actual.engine.networks.contains_key(name) {
+        let mut fields = Fields::new(&network.places);
+        fields.push("kind", Some("nat".into()), Some(kind_word(&network.kind).into()), Effect::Replace);
+        return change(Action::Replace, fields.changes, "its kind differs", Impact::Live);
+    }
+    if is_nat {
+        return match nat_fields(desired, actual, name) {
+            None => change(Action::Create, created(network), "not there yet", Impact::None),
+            Some(fields) if fields.is_empty() => Change::keep(addr.clone(), place.clone()),
+            Some(fields) => change(Action::Replace, fields, "the engine cannot change a network", Impact::Live),
+        };
+    }
+    let mut fields = vec![];
+    if let Some((_, false)) = forward_rule(desired, actual, name) {
+        let mut firewall = Fields::new(&network.places);
+        firewall.push("firewall", Some("frames are dropped".into()), Some("frames pass".into()), Effect::Live);
+        fields = firewall.changes;
+    }
+    match host_link(desired, actual, name) {
+        HostLinkDiff::Missing if network.kind == NetworkKind::Bridge => {
+            change(Action::Create, created(network), "not there yet", Impact::None)
+        }
+        HostLinkDiff::Missing => {
+            let mut shim = Fields::new(&network.places);
+            let addresses = network.host_link.as_ref().and_then(|link| joined(&link.link.addresses));
+            shim.push("host_ip", None, addresses, Effect::Live);
+            change(Action::Update, shim.changes, "the host has no address on it", Impact::Live)
+        }
+        HostLinkDiff::Set(diff) | HostLinkDiff::Recreate(diff) => {
+            fields.extend(diff.fields.into_iter().map(|field| match field.field.as_str() {
+                "ip" => FieldChange { field: "host_ip".into(), ..field },
+                "routes" if network.kind != NetworkKind::Bridge => FieldChange { field: "routes of the host".into(), ..field },
+                _ => field,
+            }));
+            change(Action::Update, fields, "differs from the file", Impact::Live)
+        }
+        HostLinkDiff::Unwanted(link) => {
+            let mut shim = Fields::new(&network.places);
+            shim.push("host_ip", Some(link), None, Effect::Live);
+            change(Action::Update, shim.changes, "the host has an address on it that is not in the file", Impact::Live)
+        }
+        HostLinkDiff::None | HostLinkDiff::Same if fields.is_empty() => Change::keep(addr.clone(), place.clone()),
+        HostLinkDiff::None | HostLinkDiff::Same => {
+            change(Action::Update, fields, "the firewall drops frames between its ports", Impact::Live)
+        }
+    }
+}
+
+fn kind_word(kind: &NetworkKind) -> &'static str {
+    match kind {
+        NetworkKind::Nat { .. } => "nat",
+        NetworkKind::Bridge | NetworkKind::ExistingBridge { .. } => "bridge",
+        NetworkKind::Macvlan { .. } => "macvlan",
+    }
+}
+
+fn created(network: &Network) -> Vec<FieldChange> {
+    let mut fields = Fields::new(&network.places);
+    fields.push("kind", None, Some(kind_word(&network.kind).to_owned()), Effect::Live);
+    if let Some(subnets) = joined(&network.subnets.iter().collect()) {
+        fields.push("subnet", None, Some(subnets), Effect::Live);
+    }
+    if let Some(link) = &network.host_link {
+        if let Some(addresses) = joined(&link.link.addresses) {
+            fields.push("host_ip", None, Some(addresses), Effect::Live);
+        }
+        if let Some(mtu) = link.link.mtu {
+            fields.push("mtu", None, Some(mtu.to_string()), Effect::Live);
+        }
+    }
+    fields.changes
+}

@@ -1,0 +1,323 @@
+//! Network cards and cables: what differs, and by which of three ways it is put right.
+
+use super::link::{self, LinkDiff};
+use super::{Action, Change, Diff, Effect, FieldChange, Impact};
+use crate::actual::Actual;
+use crate::desired::{Attach, Desired, Machine, Nic};
+use crate::net::{LinkSet, LinkState};
+use crate::types::{Addr, CableId, IfName, Link, LinkKind, LinkRef, Name, Ns};
+
+/// How a network card gets from what it is to what it is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NicDiff {
+    Same,
+    /// It is not there.
+    Missing,
+    /// It is there, by the name `name`; `peer` is what to set at its other end on the host.
+    Set {
+        name: String,
+        set: Box<LinkSet>,
+        peer: Box<LinkSet>,
+        fields: Vec<FieldChange>,
+    },
+    /// It hangs on the wrong thing: away with it and make it anew. `name` is what it is called now.
+    Recreate {
+        name: String,
+        fields: Vec<FieldChange>,
+    },
+    /// The engine's record of it is wrong: disconnect and connect.
+    Reconnect {
+        name: Option<String>,
+        fields: Vec<FieldChange>,
+    },
+}
+
+/// The card of a machine whose namespace stays.
+pub fn nic(desired: &Desired, actual: &Actual, machine: &Name, name: &IfName) -> NicDiff {
+    let nic = &desired.machines[machine].nics[name];
+    match &nic.attach {
+        Attach::Nat { engine_name, bridge, .. } => engine_nic(desired, actual, machine, name, nic, engine_name, bridge),
+        _ => own_nic(desired, actual, machine, name, nic),
+    }
+}
+
+/// The link that the card is to be, with everything filled in that hangs on the world.
+pub fn wanted(actual: &Actual, nic: &Nic) -> Link {
+    let plugged_into = match &nic.attach {
+        Attach::Macvlan { parent, .. } => Some(parent),
+        Attach::Bridge { bridge, .. } => Some(bridge),
+        Attach::Nat { .. } | Attach::Cable { .. } => None,
+    };
+    nic.link(plugged_into.and_then(|name| actual.host_link(name)).and_then(|link| link.link.mtu))
+}
+
+/// The other end of a card on a bridge, on the host.
+pub fn host_end(actual: &Actual, desired: &Desired, machine: &Name, name: &IfName) -> Option<Link> {
+    let nic = &desired.machines[machine].nics[name];
+    let Attach::Bridge { bridge, .. } = &nic.attach else { return None };
+    Some(Link {
+        kind: LinkKind::Veth { peer: Some(LinkRef::machine(machine, name.as_str())) },
+        mac: Some(crate::types::Mac::automatic(&format!("{}/{machine}/{name}/host", desired.project))),
+        mtu: wanted(actual, nic).mtu,
+        up: true,
+        master: Some(bridge.clone()),
+        addresses: std::collections::BTreeSet::new(),
+        routes: std::collections::BTreeSet::new(),
+    })
+}
+
+/// A card is known by its name; one that somebody renamed, by its alias.
+fn find<'a>(actual: &'a Actual, desired: &Desired, machine: &Name, name: &IfName) -> Option<(&'a str, &'a LinkState)> {
+    let links = &actual.namespace(&Ns::Machine(machine.clone()))?.links;
+    if let Some((name, link)) = links.get_key_value(name.as_str()) {
+        return Some((name, link));
+    }
+    let alias = alias(&desired.project, machine, name);
+    links.iter().find(|(_, link)| link.alias.as_deref().and_then(|a| a.split(' ').next()) == Some(&alias)).map(|(n, l)| (n.as_str(), l))
+}
+
+/// The alias of a card: whose it is, for people and for finding it under another name.
+pub fn alias(project: &Name, machine: &Name, name: &IfName) -> String {
+    format!("fly:{project}/{machine}/{name}")
+}
+
+fn own_nic(desired: &Desired, actual: &Actual, machine: &Name, name: &IfName, nic: &Nic) -> NicDiff {
+    let Some((found, state)) = find(actual, desired, machine, name) else { return NicDiff::Missing };
+    let mut diff = link::diff(&wanted(actual, nic), state, &nic.places);
+    // Under the name of an engine's port: another card took its place.
+    if diff.recreate {
+        return NicDiff::Recreate { name: found.to_owned(), fields: diff.fields };
+    }
+    rename(&mut diff, found, name, nic);
+    let mut peer = LinkSet::default();
+    if let (Attach::Bridge { host_end: end, .. }, Some(wanted)) = (&nic.attach, host_end(actual, desired, machine, name)) {
+        match actual.host_link(end) {
+            Some(state) => {
+                let other = link::diff(&wanted, state, &nic.places);
+                peer = other.set;
+                peer.keep_routes.clear();
+                // A MAC at the host's end concerns nobody; the rest does, and is one field with this end's.
+                for field in other.fields {
+                    if field.field != "mac" && !diff.fields.iter().any(|f| f.field == field.field) {
+                        diff.fields.push(field);
+                    }
+                }
+            }
+            None => return NicDiff::Recreate { name: found.to_owned(), fields: diff.fields },
+        }
+    }
+    set_or_same(found, diff, peer)
+}
+
+fn set_or_same(found: &str, diff: LinkDiff, peer: LinkSet) -> NicDiff {
+    if diff.set.is_empty() && peer.is_empty() {
+        NicDiff::Same
+    } else {
+        NicDiff::Set { name: found.to_owned(), set: Box::new(diff.set), peer: Box::new(peer), fields: diff.fields }
+    }
+}
+
+fn rename(diff: &mut LinkDiff, found: &str, name: &IfName, nic: &Nic) {
+    if found != name.as_str() {
+        diff.set.name = Some(name.to_string());
+        let place = nic.places.own.clone();
+        let field =
+            FieldChange { field: "name".into(), old: Some(found.to_owned()), new: Some(name.to_string()), place, effect: Effect::Live };
+        diff.fields.insert(0, field);
+    }
+}
+
+/// A card that the engine makes: its record counts as much as the link.
+fn engine_nic(desired: &Desired, actual: &Actual, machine: &Name, name: &IfName, nic: &Nic, network: &str, bridge: &str) -> NicDiff {
+    let Some(state) = actual.machine(machine) else { return NicDiff::Missing };
+    let port = actual.port(machine, bridge);
+    let port_name = port.map(|(name, _)| name.to_owned());
+    let network_change = nic.attach.network().is_some_and(|network| nat_is_remade(desired, actual, network));
+    let Some(endpoint) = state.endpoints.get(network) else {
+        return match port_name {
+            // A port without a record is one that a disconnect left behind.
+            Some(_) => NicDiff::Reconnect { name: port_name, fields: vec![] },
+            None => NicDiff::Missing,
+        };
+    };
+    let Attach::Nat { endpoint: wanted_endpoint, .. } = &nic.attach else { return NicDiff::Same };
+    let mut fields = super::fields::Fields::new(&nic.places);
+    let show = |e: &crate::types::Endpoint| {
+        let both = e.ipv4.map(|ip| ip.to_string()).into_iter().chain(e.ipv6.map(|ip| ip.to_string()));
+        Some(both.collect::<Vec<_>>().join(", ")).filter(|text| !text.is_empty())
+    };
+    if (endpoint.ipv4, endpoint.ipv6) != (wanted_endpoint.ipv4, wanted_endpoint.ipv6) {
+        fields.push("ip", show(endpoint), show(wanted_endpoint), Effect::Live);
+    }
+    fields.set("aliases", &endpoint.aliases, &wanted_endpoint.aliases, Effect::Live);
+    if !fields.changes.is_empty() || port.is_none() || network_change {
+        return NicDiff::Reconnect { name: port_name, fields: fields.changes };
+    }
+    let Some((found, link)) = port else { return NicDiff::Missing };
+    let mut diff = link::diff(&wanted(actual, nic), link, &nic.places);
+    rename(&mut diff, found, name, nic);
+    set_or_same(found, diff, LinkSet::default())
+}
+
+/// Whether the Docker network is to be made, or made anew: then every card on it is.
+fn nat_is_remade(desired: &Desired, actual: &Actual, network: &Name) -> bool {
+    super::network::nat_fields(desired, actual, network).is_none_or(|fields| !fields.is_empty())
+}
+
+pub(super) fn changes(desired: &Desired, actual: &Actual, diff: &mut Diff) {
+    for (machine, wanted) in &desired.machines {
+        for name in wanted.nics.keys() {
+            if let Some(change) = nic_change(desired, actual, machine, wanted, name, &|m| diff.keeps_namespace(actual, m)) {
+                diff.add(change);
+            }
+        }
+        if diff.keeps_namespace(actual, machine) {
+            extra(desired, actual, machine, wanted, diff);
+        }
+    }
+}
+
+fn nic_change(
+    desired: &Desired,
+    actual: &Actual,
+    machine: &Name,
+    wanted: &Machine,
+    name: &IfName,
+    stays: &dyn Fn(&Name) -> bool,
+) -> Option<Change> {
+    let nic_desired = &wanted.nics[name];
+    let addr = Addr::nic(machine, name);
+    let place = nic_desired.places.own.clone();
+    let change = |action, fields, reason: &str, impact| {
+        Some(Change { addr: addr.clone(), action, fields, reason: reason.to_owned(), impact, losses: vec![], place: place.clone() })
+    };
+    if let Attach::Cable { id, .. } = &nic_desired.attach {
+        // The cable's own change makes both ends.
+        if cable_state(actual, id, stays).is_some() {
+            return None;
+        }
+    }
+    if !stays(machine) {
+        return change(Action::Create, created(actual, nic_desired), "its machine starts", Impact::None);
+    }
+    match nic(desired, actual, machine, name) {
+        NicDiff::Same => Some(Change::keep(addr.clone(), place.clone())),
+        NicDiff::Missing => change(Action::Create, created(actual, nic_desired), "not there", Impact::Live),
+        NicDiff::Set { fields, .. } => change(Action::Update, fields, "differs from the file", Impact::Live),
+        NicDiff::Recreate { fields, .. } => change(Action::Replace, fields, "it hangs on something else", Impact::Live),
+        NicDiff::Reconnect { fields, .. } => change(Action::Replace, fields, "the engine has to connect it anew", Impact::Live),
+    }
+}
+
+/// What a new card gets, for reading.
+fn created(actual: &Actual, nic: &Nic) -> Vec<FieldChange> {
+    let mut fields = super::fields::Fields::new(&nic.places);
+    let link = wanted(actual, nic);
+    let on = match &nic.attach {
+        Attach::Nat { network, .. } => format!("{network} (nat)"),
+        Attach::Bridge { network, .. } => format!("{network} (bridge)"),
+        Attach::Macvlan { network, parent, .. } => format!("{network} (macvlan on {parent})"),
+        Attach::Cable { peer: (machine, nic), .. } => format!("cable to {machine}:{nic}"),
+    };
+    fields.push("network", None, Some(on), Effect::Live);
+    fields.push("ip", None, super::fields::joined(&link.addresses).or(Some("none".into())), Effect::Live);
+    fields.push("mac", None, Some(nic.mac.to_string()), Effect::Live);
+    if let Some(mtu) = link.mtu {
+        fields.push("mtu", None, Some(mtu.to_string()), Effect::Live);
+    }
+    if let Some(routes) = super::fields::joined(&link.routes) {
+        fields.push("routes", None, Some(routes), Effect::Live);
+    }
+    fields.changes
+}
+
+/// Cards in a running machine that the file does not have (any more).
+fn extra(desired: &Desired, actual: &Actual, machine: &Name, wanted: &Machine, diff: &mut Diff) {
+    for (name, _) in extra_links(desired, actual, machine, wanted) {
+        let Ok(nic) = IfName::new(name) else { continue };
+        diff.add(Change {
+            addr: Addr::nic(machine, &nic),
+            action: Action::Delete,
+            fields: vec![],
+            reason: "no longer in the file".to_owned(),
+            impact: Impact::Live,
+            losses: vec![],
+            place: None,
+        });
+    }
+    let links = actual.namespace(&Ns::Machine(machine.clone())).into_iter().flat_map(|ns| &ns.links);
+    for (name, link) in links {
+        let known = IfName::new(name.as_str()).ok().and_then(|nic| wanted.nics.get(&nic));
+        if let Some(nic) = known {
+            let foreign = link::diff(&self::wanted(actual, nic), link, &nic.places).foreign;
+            diff.notes.extend(foreign.into_iter().map(|what| format!("{machine}:{name} also has {what}, which is not fly's and stays")));
+        }
+    }
+}
+
+/// Links of a running machine that are fly's, by alias, by the engine's record or by the look of their MAC, and that the file does not have.
+pub fn extra_links<'a>(desired: &Desired, actual: &'a Actual, machine: &Name, wanted: &Machine) -> Vec<(&'a str, &'a LinkState)> {
+    let Some(ns) = actual.namespace(&Ns::Machine(machine.clone())) else { return vec![] };
+    let prefix = format!("fly:{}/", desired.project);
+    let kept: Vec<&str> = wanted
+        .nics
+        .iter()
+        .filter_map(|(name, nic)| match &nic.attach {
+            Attach::Nat { bridge, .. } => actual.port(machine, bridge).map(|(found, _)| found),
+            _ => find(actual, desired, machine, name).map(|(found, _)| found),
+        })
+        .collect();
+    let of_engine = |link: &LinkState| {
+        actual.plugged_into(link).is_some_and(|bridge| actual.engine.networks.values().any(|n| n.network.bridge.as_deref() == Some(bridge)))
+    };
+    let is_ours = |link: &LinkState| {
+        let made = matches!(link.link.kind, LinkKind::Macvlan { .. } | LinkKind::Veth { .. });
+        let unmarked = || of_engine(link) || (made && link.link.mac.is_some_and(crate::types::Mac::is_automatic));
+        link.alias.as_ref().map_or_else(unmarked, |alias| alias.starts_with(&prefix))
+    };
+    let mut extra: Vec<(&str, &LinkState)> =
+        ns.links.iter().map(|(name, link)| (name.as_str(), link)).filter(|(name, link)| !kept.contains(name) && is_ours(link)).collect();
+    // A member of another's namespace has no cards of its own to lose.
+    if wanted.container.network_mode != crate::types::NetworkMode::Own {
+        extra.clear();
+    }
+    extra
+}
+
+pub(super) fn cable_changes(desired: &Desired, actual: &Actual, diff: &mut Diff) {
+    for (id, cable) in &desired.cables {
+        let stays = |machine: &Name| diff.keeps_namespace(actual, machine);
+        let addr = Addr::Link(id.clone());
+        let place = cable.places.own.clone();
+        let change = match cable_state(actual, id, &stays) {
+            None => Change::keep(addr, place),
+            Some((action, reason)) => {
+                let alive = id.ends().iter().any(|(machine, _)| stays(machine));
+                let impact = if alive { Impact::Live } else { Impact::None };
+                Change { addr, action, fields: vec![], reason: reason.to_owned(), impact, losses: vec![], place }
+            }
+        };
+        diff.add(change);
+    }
+}
+
+/// Nothing when the cable is plugged in at both ends; otherwise what has to be done about it.
+pub(super) fn cable_state(actual: &Actual, id: &CableId, stays: &dyn Fn(&Name) -> bool) -> Option<(Action, &'static str)> {
+    let [(a, a_nic), (b, b_nic)] = id.ends();
+    let end = |machine: &Name, nic: &IfName| stays(machine).then(|| actual.nic(machine, nic)).flatten();
+    let peer = |link: &LinkState| match &link.link.kind {
+        LinkKind::Veth { peer } => peer.clone(),
+        _ => None,
+    };
+    let there = LinkRef::machine(b, b_nic.as_str());
+    let here = LinkRef::machine(a, a_nic.as_str());
+    if !stays(a) || !stays(b) {
+        return Some((Action::Create, "its machines start"));
+    }
+    match (end(a, a_nic), end(b, b_nic)) {
+        (Some(one), Some(other)) if peer(one) == Some(there) && peer(other) == Some(here) => None,
+        (None, None) => Some((Action::Create, "not there")),
+        (Some(_), None) | (None, Some(_)) => Some((Action::Replace, "one end is gone")),
+        (Some(_), Some(_)) => Some((Action::Replace, "its ends do not belong together")),
+    }
+}

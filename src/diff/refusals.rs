@@ -1,0 +1,157 @@
+//! What cannot be done in the world as it is, found before anything is touched.
+
+use std::collections::BTreeSet;
+
+use super::{Action, Diff};
+use crate::actual::Actual;
+use crate::desired::{Desired, Network, NetworkKind, Places};
+use crate::diag::{Diagnostic, Kind};
+use crate::spec::PullPolicy;
+use crate::types::{Addr, LinkKind, Name, NetworkMode, Owner};
+
+/// Every reason against doing what `diff` says; with none it can be done.
+pub fn refusals(desired: &Desired, actual: &Actual, diff: &Diff) -> Vec<Diagnostic> {
+    let mut found = vec![];
+    for (name, network) in &desired.networks {
+        network_refusals(actual, diff, name, network, &mut found);
+    }
+    for (name, volume) in &desired.volumes {
+        match actual.engine.taken.volumes.get(&volume.name) {
+            None if volume.external && actual.engine.volumes.values().all(|v| v.name != volume.name) => found.push(
+                Diagnostic::invalid(format!("volume `{}` is external, and the engine has none of that name", volume.name))
+                    .at_some(volume.places.of("external"))
+                    .hint(format!("docker volume create {}", volume.name)),
+            ),
+            Some(owner) if !volume.external => {
+                found.push(
+                    taken("volume", &volume.name, owner, &volume.places).hint(format!("`external: true` under `{name}` uses it as it is")),
+                );
+            }
+            _ => {}
+        }
+    }
+    for (name, machine) in &desired.machines {
+        if let Some(owner) = actual.engine.taken.containers.get(&machine.name) {
+            found.push(taken("container", &machine.name, owner, &machine.places).hint(format!("docker rm {}", machine.name)));
+        }
+        let made = matches!(diff.action(&Addr::Machine(name.clone())), Action::Create | Action::Replace);
+        machine_refusals(actual, name, machine, made, &mut found);
+    }
+    let deletes = diff.changes.values().any(|change| matches!(change.action, Action::Delete | Action::Replace));
+    if let Some(why) = actual.net.incomplete.as_ref().filter(|_| deletes) {
+        found.push(
+            Diagnostic::new(Kind::Failed, "the kernel's answer was not complete, and nothing is deleted on the strength of such a view")
+                .cause(why)
+                .hint("run the same command again"),
+        );
+    }
+    found
+}
+
+fn taken(what: &str, name: &str, owner: &Owner, places: &Places) -> Diagnostic {
+    let whose = match owner {
+        Owner::Ours => "this project, under another name".to_owned(),
+        Owner::Project(project) => format!("project `{project}`"),
+        Owner::Stranger => "somebody else, not to fly".to_owned(),
+    };
+    Diagnostic::new(Kind::Stranger, format!("the name of {what} `{name}` is taken: it belongs to {whose}")).at_some(places.own.as_ref())
+}
+
+fn machine_refusals(actual: &Actual, name: &Name, machine: &crate::desired::Machine, made: bool, found: &mut Vec<Diagnostic>) {
+    let image = &machine.container.image;
+    if made && machine.pull_policy == PullPolicy::Never && !actual.engine.images.contains_key(image) {
+        found.push(
+            Diagnostic::invalid(format!("image `{image}` is not on the engine, and `pull_policy` of `{name}` is `never`"))
+                .at_some(machine.places.of("image"))
+                .hint(format!("docker pull {image}")),
+        );
+    }
+    let cpus = u64::from(actual.engine.facts.cpus) * crate::types::Cpus::ONE;
+    if let Some(wanted) = machine.container.limits.cpus.filter(|wanted| cpus > 0 && wanted.0 > cpus) {
+        found.push(
+            Diagnostic::invalid(format!("`{name}` is to have {wanted} processors, and the engine has {}", actual.engine.facts.cpus))
+                .at_some(machine.places.of("cpus")),
+        );
+    }
+    if let NetworkMode::Container(other) = &machine.container.network_mode {
+        let known = actual.engine.taken.containers.contains_key(other) || actual.engine.machines.values().any(|m| &m.name == other);
+        if made && !known {
+            found.push(
+                Diagnostic::invalid(format!("there is no container `{other}` whose network `{name}` could share"))
+                    .at_some(machine.places.of("network_mode"))
+                    .hint("`machine:NAME` names a machine of this file"),
+            );
+        }
+    }
+}
+
+fn network_refusals(actual: &Actual, diff: &Diff, name: &Name, network: &Network, found: &mut Vec<Diagnostic>) {
+    match &network.kind {
+        NetworkKind::Nat { name: engine_name, network: wanted } => {
+            // Docker allows two networks of one name; two people reading `docker network ls` do not.
+            if let Some(owner) = actual.engine.taken.networks.get(engine_name) {
+                found.push(taken("Docker network", engine_name, owner, &network.places).hint(format!("docker network rm {engine_name}")));
+            }
+            if matches!(diff.action(&Addr::Network(name.clone())), Action::Create | Action::Replace) {
+                overlaps(actual, name, network, &wanted.subnets, found);
+            }
+        }
+        NetworkKind::Bridge => {}
+        NetworkKind::ExistingBridge { bridge } => match actual.host_link(bridge) {
+            None => found.push(
+                Diagnostic::invalid(format!("network `{name}` needs bridge `{bridge}`, which is not there"))
+                    .at_some(network.places.of("bridge"))
+                    .hint(format!("ip link add {bridge} type bridge"))
+                    .hint("without the key `bridge`, fly makes one itself"),
+            ),
+            Some(link) if link.link.kind != LinkKind::Bridge => found.push(
+                Diagnostic::invalid(format!("`{bridge}` is not a bridge but a link of kind {}", link.link.kind))
+                    .at_some(network.places.of("bridge")),
+            ),
+            Some(_) => {}
+        },
+        NetworkKind::Macvlan { parent, .. } => parent_refusals(actual, name, network, parent, found),
+    }
+    let host_link = network.host_link.as_ref().and_then(|wanted| Some((wanted, actual.host_link(&wanted.at.name)?)));
+    if let Some((wanted, state)) = host_link.filter(|(_, state)| !state.owner.is_ours()) {
+        found.push(taken("link", &wanted.at.name, &state.owner, &network.places).hint(format!("ip link delete {}", wanted.at.name)));
+    }
+}
+
+fn parent_refusals(actual: &Actual, name: &Name, network: &Network, parent: &str, found: &mut Vec<Diagnostic>) {
+    let place = network.places.of("parent");
+    let Some(link) = actual.host_link(parent) else {
+        let known = actual.namespace(&crate::types::Ns::Host).map(|ns| &ns.links);
+        let names: Vec<&str> =
+            known.into_iter().flatten().filter(|(_, link)| !link.owner.is_ours()).map(|(name, _)| name.as_str()).collect();
+        let mut missing = Diagnostic::invalid(format!("network `{name}` needs parent `{parent}`, and this host has no such network card"))
+            .at_some(place)
+            .label("no such card");
+        if let Some(meant) = crate::diag::similar(parent, names.iter().copied()) {
+            missing = missing.hint(format!("did you mean `{meant}`?"));
+        }
+        found.push(missing.hint("`ip link` lists the cards"));
+        return;
+    };
+    // The kernel answers EBUSY to both, but only half way through.
+    if let Some(bridge) = &link.link.master {
+        found.push(
+            Diagnostic::invalid(format!("`{parent}` is a port of bridge `{bridge}`, so it cannot be the parent of macvlan cards"))
+                .at_some(place)
+                .hint(format!("plug into that bridge: `bridge: {bridge}` instead of `parent: {parent}`")),
+        );
+    }
+}
+
+fn overlaps(actual: &Actual, name: &Name, network: &Network, subnets: &BTreeSet<ipnet::IpNet>, found: &mut Vec<Diagnostic>) {
+    let meets = |a: &ipnet::IpNet, b: &ipnet::IpNet| a.contains(b) || b.contains(a);
+    for subnet in subnets {
+        if let Some((other, whose)) = actual.engine.foreign_subnets.iter().find(|(other, _)| meets(subnet, other)) {
+            found.push(
+                Diagnostic::invalid(format!("subnet {subnet} of network `{name}` overlaps {other} of Docker network `{whose}`"))
+                    .at_some(network.places.of("subnet"))
+                    .hint(format!("choose another with `subnet:` under `{name}`")),
+            );
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Every way in which the world may differ from the file without being wrong.
+//!
+//! They all have one cause: what a container is created with and what inspect shows of it are not the same, because the engine merges
+//! the image's values in. So the desired container is turned into the one that inspect *should* show, and that is compared.
+
+use std::collections::BTreeMap;
+
+use crate::types::{Container, Healthcheck, ImageDefaults, Mount, MountSource};
+
+/// What inspect should show of a container that was created as `desired` from an image that says `image`.
+pub(super) fn expected(desired: &Container, image: &ImageDefaults) -> Container {
+    let mut expected = desired.clone();
+    // The engine's rule: an entrypoint of one's own drops the image's command.
+    if desired.entrypoint.is_none() {
+        expected.entrypoint.clone_from(&image.entrypoint);
+        if desired.command.is_none() {
+            expected.command.clone_from(&image.command);
+        }
+    }
+    expected.command = expected.command.filter(|words| !words.is_empty());
+    expected.entrypoint = expected.entrypoint.filter(|words| !words.is_empty());
+    expected.environment = overlaid(&image.environment, &desired.environment);
+    expected.labels = overlaid(&image.labels, &desired.labels);
+    expected.user = desired.user.clone().or_else(|| image.user.clone()).filter(|user| !user.is_empty());
+    expected.working_dir = directory(desired.working_dir.as_ref().or(image.working_dir.as_ref()));
+    expected.stop_signal = desired.stop_signal.clone().or_else(|| image.stop_signal.clone());
+    expected.healthcheck = health(desired.healthcheck.as_ref(), image.healthcheck.as_ref());
+    for place in &image.volumes {
+        if !desired.mounts.contains_key(place) && !desired.tmpfs.contains_key(place) {
+            let anonymous = Mount { source: MountSource::Anonymous, read_only: false, relabel: None, propagation: None };
+            expected.mounts.insert(place.clone(), anonymous);
+        }
+    }
+    expected
+}
+
+/// The same for what inspect does show: spellings that mean the same become one.
+pub(super) fn normalised(actual: &Container) -> Container {
+    let mut actual = actual.clone();
+    actual.command = actual.command.filter(|words| !words.is_empty());
+    actual.entrypoint = actual.entrypoint.filter(|words| !words.is_empty());
+    actual.user = actual.user.filter(|user| !user.is_empty());
+    actual.working_dir = directory(actual.working_dir.as_ref());
+    actual.healthcheck = health(actual.healthcheck.as_ref(), None);
+    actual
+}
+
+/// Where the image is gone, nothing can be said about what it said: whatever the file leaves open is taken as it is.
+pub(super) fn without_image(desired: &Container, actual: &Container) -> ImageDefaults {
+    let unnamed = |all: &BTreeMap<String, String>, named: &BTreeMap<String, String>| {
+        all.iter().filter(|(key, _)| !named.contains_key(*key)).map(|(k, v)| (k.clone(), v.clone())).collect()
+    };
+    ImageDefaults {
+        command: actual.command.clone(),
+        entrypoint: actual.entrypoint.clone(),
+        environment: unnamed(&actual.environment, &desired.environment),
+        user: actual.user.clone(),
+        working_dir: actual.working_dir.clone(),
+        volumes: actual.mounts.iter().filter(|(_, m)| is_anonymous(&m.source)).map(|(place, _)| place.clone()).collect(),
+        healthcheck: actual.healthcheck.clone(),
+        stop_signal: actual.stop_signal.clone(),
+        labels: unnamed(&actual.labels, &desired.labels),
+    }
+}
+
+/// Whether a mount is the one that was wanted: an anonymous volume has got a name of its own by now.
+pub(super) fn same_mount(desired: &Mount, actual: &Mount) -> bool {
+    let source = match desired.source {
+        MountSource::Anonymous => is_anonymous(&actual.source),
+        _ => desired.source == actual.source,
+    };
+    source && desired.read_only == actual.read_only && desired.relabel == actual.relabel && same_propagation(desired, actual)
+}
+
+/// A volume that got its name from the engine: 64 hexadecimal digits.
+pub fn is_anonymous(source: &MountSource) -> bool {
+    match source {
+        MountSource::Anonymous => true,
+        MountSource::Volume(name) => name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        MountSource::Bind(_) => false,
+    }
+}
+
+fn same_propagation(desired: &Mount, actual: &Mount) -> bool {
+    let meant = |mount: &Mount| mount.propagation.clone().filter(|p| !p.is_empty() && p != "rprivate");
+    meant(desired) == meant(actual)
+}
+
+fn overlaid(below: &BTreeMap<String, String>, above: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    below.iter().chain(above).map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+/// `/` is where a process starts when nobody says otherwise.
+fn directory(path: Option<&String>) -> Option<String> {
+    path.filter(|path| !path.is_empty() && *path != "/").cloned()
+}
+
+/// What is not said (or is zero) comes from the image; a check that is empty is none.
+fn health(own: Option<&Healthcheck>, image: Option<&Healthcheck>) -> Option<Healthcheck> {
+    let Some(own) = own else { return image.and_then(|image| health(Some(image), None)) };
+    let image = image.cloned().unwrap_or(Healthcheck { test: vec![], interval: None, timeout: None, start_period: None, retries: None });
+    let merged = Healthcheck {
+        test: if own.test.is_empty() { image.test } else { own.test.clone() },
+        interval: own.interval.or(image.interval).filter(|time| time.nanos() > 0),
+        timeout: own.timeout.or(image.timeout).filter(|time| time.nanos() > 0),
+        start_period: own.start_period.or(image.start_period).filter(|time| time.nanos() > 0),
+        retries: own.retries.or(image.retries).filter(|times| *times > 0),
+    };
+    (!merged.test.is_empty()).then_some(merged)
+}

@@ -1,0 +1,288 @@
+//! Machines: made, made anew, started, changed, in the order in which they need each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::builder::{Builder, after, union};
+use super::{StepId, nics};
+use crate::desired::{Attach, Desired, Machine};
+use crate::diff::{self, Action, Effect, Impact};
+use crate::engine::{EngineOp, Health, MachineState, RunState, WaitFor};
+use crate::net::NetOp;
+use crate::spec::Condition;
+use crate::types::{Addr, Container, Endpoint, MountSource, Name, NetworkMode, Seconds};
+
+/// How long somebody waits for another's health or completion.
+const PATIENCE: Seconds = Seconds::from_nanos(300_000_000_000);
+
+/// `names` with every machine after those that it needs. Resolving has refused cycles; should there be one, it is cut.
+pub(super) fn ordered(desired: &Desired, names: &BTreeSet<Name>) -> Vec<Name> {
+    fn visit(name: &Name, desired: &Desired, names: &BTreeSet<Name>, seen: &mut BTreeSet<Name>, order: &mut Vec<Name>) {
+        if !seen.insert(name.clone()) {
+            return;
+        }
+        for needed in desired.order.get(name).into_iter().flatten() {
+            visit(needed, desired, names, seen, order);
+        }
+        if names.contains(name) {
+            order.push(name.clone());
+        }
+    }
+    let (mut seen, mut order) = (BTreeSet::new(), vec![]);
+    for name in names {
+        visit(name, desired, names, &mut seen, &mut order);
+    }
+    order
+}
+
+pub(super) fn machines(b: &mut Builder<'_>) {
+    let names: BTreeSet<Name> = b.desired.machines.keys().cloned().collect();
+    for name in ordered(b.desired, &names) {
+        let machine = &b.desired.machines[&name];
+        let addr = Addr::Machine(name.clone());
+        let started = match b.action(&addr) {
+            Action::Create => create(b, &name, machine),
+            Action::Replace => replace(b, &name, machine),
+            Action::Restart => restart(b, &name, machine),
+            Action::Update => update(b, &name, machine),
+            Action::Keep | Action::Delete => BTreeSet::new(),
+        };
+        let ready = if b.diff.keeps_namespace(b.actual, &name) {
+            started
+        } else {
+            b.started.insert(name.clone(), started.clone());
+            nics::attach_all(b, &name, machine, started)
+        };
+        b.ready.insert(addr, ready);
+    }
+}
+
+fn create(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> BTreeSet<StepId> {
+    let free = b.freed.get(name).cloned().unwrap_or_default();
+    let (created, rest) = create_container(b, name, machine, &machine.name, &free, &machine.container);
+    let connected = connect_rest(b, name, machine, &rest, after([created]));
+    start(b, name, machine, connected)
+}
+
+/// The new one is made while the old one still runs, so that whatever the engine has against it costs no downtime; and at every
+/// moment the old or the new one exists, whenever somebody pulls the plug.
+fn replace(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> BTreeSet<StepId> {
+    let addr = Addr::Machine(name.clone());
+    let Some(old) = b.actual.machine(name) else { return create(b, name, machine) };
+    let new_name = format!("{}.new", machine.name);
+    let free = b.freed.get(name).cloned().unwrap_or_default();
+    let container = inheriting(&machine.container, old);
+    let (created, rest) = create_container(b, name, machine, &new_name, &free, &container);
+    let mut last = created;
+    if old.is_up() {
+        last = b.add(&addr, EngineOp::StopContainer { name: old.name.clone() }, after([last]));
+    }
+    // No volumes: the anonymous ones live on in the new container.
+    let op = EngineOp::RemoveContainer { name: old.name.clone(), volumes: unused_volumes(&container, old) };
+    last = b.add(&addr, op, after([last]));
+    last = b.add(&addr, EngineOp::RenameContainer { name: new_name, to: machine.name.clone() }, after([last]));
+    b.leaves(name, last);
+    let connected = connect_rest(b, name, machine, &rest, after([last]));
+    start(b, name, machine, connected)
+}
+
+/// The data of a machine's anonymous volumes outlives its replacement, as Compose's users expect.
+fn inheriting(container: &Container, old: &MachineState) -> Container {
+    let mut container = container.clone();
+    for (place, mount) in &old.container.mounts {
+        let MountSource::Volume(_) = &mount.source else { continue };
+        let wanted = container.mounts.get(place).is_none_or(|mount| mount.source == MountSource::Anonymous);
+        if diff::is_anonymous(&mount.source) && wanted && !container.tmpfs.contains_key(place) {
+            container.mounts.insert(place.clone(), mount.clone());
+        }
+    }
+    container
+}
+
+fn unused_volumes(container: &Container, old: &MachineState) -> BTreeSet<String> {
+    let kept = |name: &String| container.mounts.values().any(|mount| mount.source == MountSource::Volume(name.clone()));
+    diff::anonymous_volumes(old).into_iter().filter(|name| !kept(name)).collect()
+}
+
+type Endpoints = BTreeMap<String, (Name, Endpoint)>;
+
+fn endpoints(machine: &Machine) -> Endpoints {
+    let nat = machine.nics.values().filter_map(|nic| match &nic.attach {
+        Attach::Nat { network, engine_name, endpoint, .. } => Some((engine_name.clone(), (network.clone(), endpoint.clone()))),
+        _ => None,
+    });
+    nat.collect()
+}
+
+/// Engines before 25 take one network at creation; the others follow one by one.
+fn create_container(
+    b: &mut Builder<'_>,
+    name: &Name,
+    machine: &Machine,
+    engine_name: &str,
+    free: &BTreeSet<StepId>,
+    container: &Container,
+) -> (StepId, Endpoints) {
+    let mut rest = endpoints(machine);
+    let first = rest.pop_first();
+    let mut before = free.clone();
+    before.extend(b.ready_of(&Addr::Image(container.image.clone())));
+    for mount in machine.container.mounts.values() {
+        if let MountSource::Volume(volume) = &mount.source {
+            let made = b.desired.volumes.iter().find(|(_, wanted)| wanted.name == *volume);
+            before.extend(made.map(|(name, _)| b.ready_of(&Addr::Volume(name.clone()))).unwrap_or_default());
+        }
+    }
+    if let Some((_, (network, _))) = &first {
+        before.extend(b.ready_of(&Addr::Network(network.clone())));
+    }
+    if let NetworkMode::Machine(owner) = &container.network_mode {
+        before.extend(b.ready_of(&Addr::Machine(owner.clone())));
+    }
+    let op = EngineOp::CreateContainer {
+        name: engine_name.to_owned(),
+        container: Box::new(container.clone()),
+        network: first.map(|(network, (_, endpoint))| (network, endpoint)),
+    };
+    (b.add(&Addr::Machine(name.clone()), op, before), rest)
+}
+
+fn connect_rest(b: &mut Builder<'_>, name: &Name, machine: &Machine, rest: &Endpoints, before: BTreeSet<StepId>) -> BTreeSet<StepId> {
+    let mut last = before;
+    for (network, (network_name, endpoint)) in rest {
+        let mut before = last.clone();
+        before.extend(b.ready_of(&Addr::Network(network_name.clone())));
+        before.extend(b.left.get(network_name).into_iter().flatten());
+        let op = EngineOp::Connect { container: machine.name.clone(), network: network.clone(), endpoint: endpoint.clone() };
+        last = after([b.add(&Addr::Machine(name.clone()), op, before)]);
+    }
+    last
+}
+
+fn start(b: &mut Builder<'_>, name: &Name, machine: &Machine, mut before: BTreeSet<StepId>) -> BTreeSet<StepId> {
+    before.extend(dependencies(b, name, machine));
+    if let NetworkMode::Machine(owner) = &machine.container.network_mode {
+        before.extend(b.ready_of(&Addr::Machine(owner.clone())));
+    }
+    // The engine takes a card's address when the container starts: whoever has it now has to be gone.
+    for network in machine.nics.values().filter_map(|nic| nic.attach.network()) {
+        before.extend(b.left.get(network).into_iter().flatten());
+        before.extend(b.ready_of(&Addr::Network(network.clone())));
+    }
+    after([b.add(&Addr::Machine(name.clone()), EngineOp::StartContainer { name: machine.name.clone() }, before)])
+}
+
+/// The steps after which everything that a machine needs is there, in the state in which it needs it.
+fn dependencies(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> BTreeSet<StepId> {
+    let mut before = BTreeSet::new();
+    for (needed, condition) in &machine.depends_on {
+        let addr = Addr::Machine(needed.clone());
+        let ready = b.ready_of(&addr);
+        let state = b.actual.machine(needed).filter(|_| b.diff.keeps_namespace(b.actual, needed) || b.action(&addr) == Action::Keep);
+        let until = match condition {
+            Condition::Started => {
+                before.extend(ready);
+                continue;
+            }
+            Condition::Healthy if state.is_some_and(|state| state.health == Health::Healthy) => continue,
+            Condition::Healthy => WaitFor::Healthy,
+            Condition::Completed if state.is_some_and(|state| state.state == RunState::Exited { code: 0 }) => continue,
+            Condition::Completed => WaitFor::Completed,
+        };
+        let Some(target) = b.desired.machines.get(needed) else { continue };
+        let op = EngineOp::Wait { container: target.name.clone(), until, timeout: PATIENCE };
+        before.insert(b.add_because(&addr, op, ready, format!("machine/{name} waits for it"), Impact::None));
+    }
+    before
+}
+
+fn restart(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> BTreeSet<StepId> {
+    let addr = Addr::Machine(name.clone());
+    let mut last = limits(b, name, machine);
+    let Some(state) = b.actual.machine(name) else { return last };
+    if state.is_up() {
+        last = after([b.add(&addr, EngineOp::StopContainer { name: machine.name.clone() }, last)]);
+    }
+    last.extend(endpoints_while_stopped(b, name, machine, state, &last.clone()));
+    start(b, name, machine, last)
+}
+
+fn update(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> BTreeSet<StepId> {
+    let addr = Addr::Machine(name.clone());
+    let Some(state) = b.actual.machine(name) else { return BTreeSet::new() };
+    let mut last = limits(b, name, machine);
+    if diff::runs_as_wanted(machine, state) {
+        last.extend(names(b, name, machine, &BTreeSet::new()));
+        return last;
+    }
+    if state.state == RunState::Paused {
+        return after([b.add(&addr, EngineOp::UnpauseContainer { name: machine.name.clone() }, last)]);
+    }
+    last.extend(endpoints_while_stopped(b, name, machine, state, &last.clone()));
+    let started = start(b, name, machine, last);
+    let mut ready = started.clone();
+    // The engine writes the names that it was given at creation; the file may say others by now.
+    ready.extend(names(b, name, machine, &started));
+    ready
+}
+
+fn names(b: &mut Builder<'_>, name: &Name, machine: &Machine, before: &BTreeSet<StepId>) -> Option<StepId> {
+    let (set, remove) = diff::hosts(b.actual, name, machine)?;
+    let addr = Addr::Machine(name.clone());
+    Some(b.add(&addr, NetOp::SetHosts { machine: name.clone(), set, remove }, before.clone()))
+}
+
+fn limits(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> BTreeSet<StepId> {
+    let addr = Addr::Machine(name.clone());
+    let live = |field: &str| matches!(field, "cpus" | "cpuset" | "memory" | "pids_limit" | "restart");
+    let changed = b.diff.changes.get(&addr).is_some_and(|c| c.fields.iter().any(|f| f.effect == Effect::Live && live(&f.field)));
+    if !changed {
+        return BTreeSet::new();
+    }
+    let Container { limits, restart, .. } = &machine.container;
+    let op = EngineOp::UpdateContainer { name: machine.name.clone(), limits: limits.clone(), restart: *restart };
+    after([b.add(&addr, op, BTreeSet::new())])
+}
+
+/// A container that does not run is put right on paper: the engine plugs it in when it starts.
+fn endpoints_while_stopped(
+    b: &mut Builder<'_>,
+    name: &Name,
+    machine: &Machine,
+    state: &MachineState,
+    before: &BTreeSet<StepId>,
+) -> BTreeSet<StepId> {
+    let addr = Addr::Machine(name.clone());
+    let wanted = endpoints(machine);
+    let mut last = before.clone();
+    let disconnect = |network: &str| EngineOp::Disconnect { container: machine.name.clone(), network: network.to_owned() };
+    for network in diff::stray_networks(b.actual, machine, state) {
+        let step = b.add(&addr, disconnect(network), last.clone());
+        b.leaves(name, step);
+        last = after([step]);
+    }
+    let differs = |network: &str, (network_name, endpoint): &(Name, Endpoint)| {
+        let remade = b.action(&Addr::Network(network_name.clone())) != Action::Keep;
+        let same = |now: &Endpoint| (now.ipv4, now.ipv6, &now.aliases) == (endpoint.ipv4, endpoint.ipv6, &endpoint.aliases);
+        (!state.endpoints.get(network).is_some_and(same), remade)
+    };
+    let missing: Vec<(&String, &(Name, Endpoint), bool)> = wanted
+        .iter()
+        .filter_map(|(network, endpoint)| {
+            let (differs, remade) = differs(network, endpoint);
+            (differs || remade).then_some((network, endpoint, remade))
+        })
+        .collect();
+    if !missing.is_empty() && state.endpoints.contains_key("none") {
+        last = after([b.add(&addr, disconnect("none"), last)]);
+    }
+    for (network, (network_name, endpoint), remade) in missing {
+        // Making the network anew has taken it off already.
+        if state.endpoints.contains_key(network) && !remade {
+            last = after([b.add(&addr, disconnect(network), last)]);
+        }
+        let op = EngineOp::Connect { container: machine.name.clone(), network: network.clone(), endpoint: endpoint.clone() };
+        let before = union([&last, &b.ready_of(&Addr::Network(network_name.clone()))]);
+        last = after([b.add(&addr, op, before)]);
+    }
+    last
+}

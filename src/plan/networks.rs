@@ -1,0 +1,62 @@
+//! What machines need before they can be: images, volumes, networks.
+
+use std::collections::BTreeSet;
+
+use super::builder::{Builder, after};
+use crate::desired::NetworkKind;
+use crate::diff::{self, Action, HostLinkDiff};
+use crate::engine::EngineOp;
+use crate::net::NetOp;
+use crate::types::{Addr, LinkRef};
+
+pub(super) fn images(b: &mut Builder<'_>) {
+    let pulled: Vec<String> =
+        b.diff.changes.values().filter_map(|c| if let Addr::Image(image) = &c.addr { Some(image.clone()) } else { None }).collect();
+    for image in pulled {
+        let addr = Addr::Image(image.clone());
+        let step = b.add(&addr, EngineOp::PullImage { image }, BTreeSet::new());
+        b.ready.entry(addr).or_default().insert(step);
+    }
+}
+
+pub(super) fn volumes(b: &mut Builder<'_>) {
+    for (name, volume) in &b.desired.volumes {
+        let addr = Addr::Volume(name.clone());
+        if b.action(&addr) == Action::Create {
+            let op = EngineOp::CreateVolume { name: volume.name.clone(), labels: volume.labels.clone() };
+            let step = b.add(&addr, op, BTreeSet::new());
+            b.ready.entry(addr).or_default().insert(step);
+        }
+    }
+}
+
+pub(super) fn networks(b: &mut Builder<'_>) {
+    for (name, network) in &b.desired.networks {
+        let addr = Addr::Network(name.clone());
+        if b.action(&addr) == Action::Keep {
+            continue;
+        }
+        let mut last = b.ready_of(&addr);
+        if let NetworkKind::Nat { name: engine_name, network } = &network.kind {
+            let op = EngineOp::CreateNetwork { name: engine_name.clone(), network: network.clone() };
+            last = after([b.add(&addr, op, last)]);
+        }
+        if let Some(placed) = &network.host_link {
+            match diff::host_link(b.desired, b.actual, name) {
+                HostLinkDiff::Missing | HostLinkDiff::Recreate(_) => {
+                    last = after([b.add(&addr, NetOp::CreateLink { link: Box::new(placed.clone()) }, last)]);
+                }
+                HostLinkDiff::Set(link) => {
+                    let op = NetOp::SetLink { at: LinkRef::host(placed.at.name.clone()), set: link.set };
+                    last = after([b.add(&addr, op, last)]);
+                }
+                HostLinkDiff::None | HostLinkDiff::Same | HostLinkDiff::Unwanted(_) => {}
+            }
+        }
+        if let Some((bridge, false)) = diff::forward_rule(b.desired, b.actual, name) {
+            let op = NetOp::AllowForward { bridge: bridge.to_owned(), comment: format!("fly:{}/{name}", b.desired.project) };
+            last.insert(b.add(&addr, op, last.clone()));
+        }
+        b.ready.insert(addr, last);
+    }
+}

@@ -1,0 +1,147 @@
+//! Network cards and cables: plugged in where they are missing, changed in place where they differ.
+
+use std::collections::BTreeSet;
+
+use super::StepId;
+use super::builder::{Builder, after, union};
+use crate::desired::{Attach, Machine, Nic};
+use crate::diff::{self, Action, NicDiff};
+use crate::engine::EngineOp;
+use crate::net::NetOp;
+use crate::types::{Addr, CableId, IfName, LinkRef, Name, PlacedLink};
+
+/// All cards of a machine that has just started, but for cables. The engine's come first: they may bear names that others are to have.
+pub(super) fn attach_all(b: &mut Builder<'_>, name: &Name, machine: &Machine, started: BTreeSet<StepId>) -> BTreeSet<StepId> {
+    if started.is_empty() {
+        return started;
+    }
+    let mut last = started;
+    for (nic_name, nic) in &machine.nics {
+        if let Attach::Nat { bridge, .. } = &nic.attach {
+            last = after([adopt(b, name, nic_name, nic, bridge, last)]);
+        }
+    }
+    let mut ready = last.clone();
+    for (nic_name, nic) in &machine.nics {
+        ready.extend(plug_in(b, name, nic_name, nic, &last));
+    }
+    ready
+}
+
+fn placed(b: &Builder<'_>, machine: &Name, name: &IfName, nic: &Nic) -> PlacedLink {
+    PlacedLink {
+        at: LinkRef::machine(machine, name.as_str()),
+        link: diff::wanted(b.actual, nic),
+        alias: Some(diff::alias(&b.desired.project, machine, name)),
+    }
+}
+
+fn adopt(b: &mut Builder<'_>, machine: &Name, name: &IfName, nic: &Nic, bridge: &str, before: BTreeSet<StepId>) -> StepId {
+    let link = Box::new(placed(b, machine, name, nic));
+    b.add(&Addr::nic(machine, name), NetOp::AdoptPort { bridge: bridge.to_owned(), link }, before)
+}
+
+/// A card that fly itself makes; nothing for the engine's and for cables.
+fn plug_in(b: &mut Builder<'_>, machine: &Name, name: &IfName, nic: &Nic, before: &BTreeSet<StepId>) -> Option<StepId> {
+    let network = nic.attach.network()?;
+    let mut before = union([before, &b.ready_of(&Addr::Network(network.clone()))]);
+    before.extend(b.left.get(network).into_iter().flatten());
+    let link = Box::new(placed(b, machine, name, nic));
+    let op = match &nic.attach {
+        Attach::Nat { .. } | Attach::Cable { .. } => return None,
+        Attach::Macvlan { .. } => NetOp::CreateLink { link },
+        Attach::Bridge { host_end, .. } => {
+            let other = diff::host_end(b.actual, b.desired, machine, name)?;
+            let other = PlacedLink { at: LinkRef::host(host_end.clone()), link: other, alias: link.alias.clone() };
+            NetOp::CreateVeth { a: link, b: Box::new(other) }
+        }
+    };
+    Some(b.add(&Addr::nic(machine, name), op, before))
+}
+
+/// Cards of machines that keep their namespace.
+pub(super) fn changed(b: &mut Builder<'_>) {
+    for (machine, wanted) in &b.desired.machines {
+        if !b.diff.keeps_namespace(b.actual, machine) {
+            continue;
+        }
+        let mut freed = b.freed.get(machine).cloned().unwrap_or_default();
+        for (name, nic) in &wanted.nics {
+            let addr = Addr::nic(machine, name);
+            if matches!(&nic.attach, Attach::Cable { id, .. } if b.action(&Addr::Link(id.clone())) != Action::Keep) {
+                continue;
+            }
+            match diff::nic(b.desired, b.actual, machine, name) {
+                NicDiff::Same => {}
+                NicDiff::Set { name: found, set, peer, .. } => {
+                    let mut before = freed.clone();
+                    if let Some(network) = nic.attach.network() {
+                        before.extend(b.ready_of(&Addr::Network(network.clone())));
+                    }
+                    // The host's end first: a port is enlarged before what is to go through it.
+                    if let (Attach::Bridge { host_end, .. }, false) = (&nic.attach, peer.is_empty()) {
+                        let op = NetOp::SetLink { at: LinkRef::host(host_end.clone()), set: *peer };
+                        before = after([b.add(&addr, op, before)]);
+                    }
+                    if !set.is_empty() {
+                        b.add(&addr, NetOp::SetLink { at: LinkRef::machine(machine, found), set: *set }, before);
+                    }
+                }
+                NicDiff::Missing | NicDiff::Recreate { .. } | NicDiff::Reconnect { .. } => {
+                    if let Attach::Nat { bridge, .. } = &nic.attach {
+                        // One after the other: the engine counts its names up.
+                        let connected = connect(b, machine, wanted, name, nic, &freed);
+                        freed = after([adopt(b, machine, name, nic, bridge, connected)]);
+                    } else {
+                        plug_in(b, machine, name, nic, &freed);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn connect(b: &mut Builder<'_>, machine: &Name, wanted: &Machine, name: &IfName, nic: &Nic, before: &BTreeSet<StepId>) -> BTreeSet<StepId> {
+    let Attach::Nat { network, engine_name, endpoint, .. } = &nic.attach else { return before.clone() };
+    let addr = Addr::nic(machine, name);
+    let mut before = union([before, &b.ready_of(&Addr::Network(network.clone()))]);
+    before.extend(b.left.get(network).into_iter().flatten());
+    // A container on the network `none` cannot be on another one as well.
+    let on_none = b.actual.machine(machine).is_some_and(|state| state.endpoints.contains_key("none"));
+    let left_none = b.steps.iter().any(|step| {
+        matches!(&step.op, super::Op::Engine(EngineOp::Disconnect { container, network }) if *container == wanted.name && network == "none")
+    });
+    if on_none && !left_none {
+        let op = EngineOp::Disconnect { container: wanted.name.clone(), network: "none".to_owned() };
+        before = after([b.add(&addr, op, before)]);
+    }
+    let op = EngineOp::Connect { container: wanted.name.clone(), network: engine_name.clone(), endpoint: endpoint.clone() };
+    after([b.add(&addr, op, before)])
+}
+
+/// Cables whose machines are both there by now.
+pub(super) fn cables(b: &mut Builder<'_>) {
+    for id in b.desired.cables.keys() {
+        let addr = Addr::Link(id.clone());
+        if b.action(&addr) == Action::Keep {
+            continue;
+        }
+        if let Some([one, other]) = cable_ends(b, id) {
+            let mut before = BTreeSet::new();
+            for (machine, _) in id.ends() {
+                before.extend(b.ready_of(&Addr::Machine(machine.clone())));
+                before.extend(b.freed.get(machine).into_iter().flatten());
+            }
+            b.add(&addr, NetOp::CreateVeth { a: Box::new(one), b: Box::new(other) }, before);
+        }
+    }
+}
+
+fn cable_ends(b: &Builder<'_>, id: &CableId) -> Option<[PlacedLink; 2]> {
+    let end = |(machine, name): &(Name, IfName)| {
+        let nic = b.desired.machines.get(machine)?.nics.get(name)?;
+        Some(placed(b, machine, name, nic))
+    };
+    let [one, other] = id.ends();
+    Some([end(one)?, end(other)?])
+}

@@ -1,0 +1,186 @@
+//! What has to go first: machines, cards and networks that are not wanted, or not as they are.
+
+use std::collections::BTreeSet;
+
+use super::StepId;
+use super::builder::{Builder, after};
+use crate::desired::{Attach, NetworkKind};
+use crate::diff::{self, Action, HostLinkDiff, NicDiff};
+use crate::engine::EngineOp;
+use crate::net::{LinkSet, LinkState, NetOp};
+use crate::types::{Addr, IfName, LinkRef, Name, Ns, host_link_name};
+
+/// Machines that the file does not have, and what interrupted replacements left. Who needs another stops before it.
+pub(super) fn machines(b: &mut Builder<'_>) {
+    let mut stopped = std::collections::BTreeMap::new();
+    let gone: BTreeSet<Name> =
+        b.actual.engine.machines.keys().filter(|name| b.action(&Addr::Machine((*name).clone())) == Action::Delete).cloned().collect();
+    for name in super::machines::ordered(b.desired, &gone).into_iter().rev() {
+        let addr = Addr::Machine(name.clone());
+        let Some(state) = b.actual.machine(&name) else { continue };
+        let needed_by = b.desired.order.iter().filter(|(_, needs)| needs.contains(&name)).filter_map(|(who, _)| stopped.get(who));
+        let mut before: BTreeSet<StepId> = needed_by.copied().collect();
+        if state.is_up() {
+            let stop = b.add(&addr, EngineOp::StopContainer { name: state.name.clone() }, before);
+            stopped.insert(name.clone(), stop);
+            before = after([stop]);
+        }
+        // The volumes that came from an earlier container in its place are not its own, so the engine would leave them.
+        let volumes = diff::anonymous_volumes(state);
+        let remove = b.add(&addr, EngineOp::RemoveContainer { name: state.name.clone(), volumes }, before);
+        b.leaves(&name, remove);
+        b.freed.entry(name).or_default().insert(remove);
+    }
+    for engine_name in b.actual.engine.leftovers.keys() {
+        let Some(name) = diff::leftover_of(&b.desired.project, engine_name) else { continue };
+        let op = EngineOp::RemoveContainer { name: engine_name.clone(), volumes: BTreeSet::new() };
+        let remove = b.add(&Addr::Machine(name.clone()), op, BTreeSet::new());
+        b.leaves(&name, remove);
+        b.freed.entry(name).or_default().insert(remove);
+    }
+}
+
+/// Cards of machines that stay: those that are not wanted, and those that have to be made anew.
+pub(super) fn nics(b: &mut Builder<'_>) {
+    for (machine, wanted) in &b.desired.machines {
+        if !b.diff.keeps_namespace(b.actual, machine) {
+            continue;
+        }
+        for (name, link) in diff::extra_links(b.desired, b.actual, machine, wanted) {
+            if let Ok(nic) = IfName::new(name) {
+                detach(b, machine, &Addr::nic(machine, &nic), name, link);
+            }
+        }
+        for (name, nic) in &wanted.nics {
+            let addr = Addr::nic(machine, name);
+            // A cable that is made anew takes its ends along.
+            let cable = if let Attach::Cable { id, .. } = &nic.attach { b.action(&Addr::Link(id.clone())) } else { Action::Keep };
+            if matches!(cable, Action::Create | Action::Replace) {
+                if let Some(link) = b.actual.nic(machine, name) {
+                    let Attach::Cable { id, .. } = &nic.attach else { continue };
+                    detach(b, machine, &Addr::Link(id.clone()), name.as_str(), link);
+                }
+                continue;
+            }
+            match diff::nic(b.desired, b.actual, machine, name) {
+                NicDiff::Recreate { name: found, .. } => {
+                    if let Some(link) = b.actual.link(&LinkRef::machine(machine, &found)) {
+                        detach(b, machine, &addr, &found, link);
+                    }
+                }
+                NicDiff::Reconnect { name: found, .. } => {
+                    let link = found
+                        .as_ref()
+                        .and_then(|found| b.actual.link(&LinkRef::machine(machine, found)).map(|link| (found.as_str(), link)));
+                    let Attach::Nat { engine_name, .. } = &nic.attach else { continue };
+                    disconnect(b, machine, &addr, engine_name, link);
+                }
+                NicDiff::Same | NicDiff::Missing | NicDiff::Set { .. } => {}
+            }
+        }
+    }
+}
+
+fn detach(b: &mut Builder<'_>, machine: &Name, addr: &Addr, name: &str, link: &LinkState) {
+    let bridge = b.actual.plugged_into(link);
+    let network = b.actual.engine.networks.values().find(|network| network.network.bridge.as_deref() == bridge && bridge.is_some());
+    let connected = network.filter(|network| b.actual.machine(machine).is_some_and(|state| state.endpoints.contains_key(&network.name)));
+    if let Some(network) = connected {
+        disconnect(b, machine, addr, &network.name.clone(), Some((name, link)));
+        return;
+    }
+    let op = NetOp::DeleteLink { at: LinkRef::machine(machine, name) };
+    let step = b.add(addr, op, BTreeSet::new());
+    b.leaves(machine, step);
+    b.freed.entry(machine.clone()).or_default().insert(step);
+}
+
+/// Engines before 28 disconnect by the name that they once gave, whoever bears it now. So our link goes first, by its own name; and
+/// if a card of ours has got the remembered name meanwhile, it steps aside for the moment.
+fn disconnect(b: &mut Builder<'_>, machine: &Name, addr: &Addr, network: &str, link: Option<(&str, &LinkState)>) {
+    let Some(state) = b.actual.machine(machine) else { return };
+    let mut before = BTreeSet::new();
+    let mut aside = None;
+    if let Some((name, link)) = link {
+        before = after([b.add(addr, NetOp::DeleteLink { at: LinkRef::machine(machine, name) }, BTreeSet::new())]);
+        let remembered = link.alias.as_deref().and_then(|alias| alias.split(' ').find_map(|word| word.strip_prefix("engine=")));
+        let bearer = |remembered: &&str| *remembered != name && b.actual.link(&LinkRef::machine(machine, *remembered)).is_some();
+        if let Some(remembered) = remembered.filter(bearer) {
+            let other = host_link_name(&b.desired.project, &format!("aside/{machine}:{remembered}"));
+            let set = LinkSet { name: Some(other.clone()), ..LinkSet::default() };
+            before = after([b.add(addr, NetOp::SetLink { at: LinkRef::machine(machine, remembered), set }, before)]);
+            aside = Some((other, remembered.to_owned()));
+        }
+    }
+    let mut last = b.add(addr, EngineOp::Disconnect { container: state.name.clone(), network: network.to_owned() }, before);
+    b.leaves(machine, last);
+    if let Some((other, remembered)) = aside {
+        let set = LinkSet { name: Some(remembered), ..LinkSet::default() };
+        last = b.add(addr, NetOp::SetLink { at: LinkRef::machine(machine, other), set }, after([last]));
+    }
+    b.freed.entry(machine.clone()).or_default().insert(last);
+}
+
+/// Docker networks, links on the host and firewall rules that are not wanted, or of another kind than they are to be.
+pub(super) fn networks(b: &mut Builder<'_>) {
+    for (name, state) in &b.actual.engine.networks {
+        let addr = Addr::Network(name.clone());
+        let wanted = b.desired.networks.get(name).is_some_and(|network| matches!(network.kind, NetworkKind::Nat { .. }));
+        let kept = wanted && b.action(&addr) == Action::Keep;
+        if kept {
+            continue;
+        }
+        let mut before = b.left.get(name).cloned().unwrap_or_default();
+        for (machine, container) in &b.actual.engine.machines {
+            let on_it = container.endpoints.contains_key(&state.name);
+            let handled = b.diff.keeps_namespace(b.actual, machine) || b.action(&Addr::Machine(machine.clone())) == Action::Delete;
+            if on_it && !handled {
+                let op = EngineOp::Disconnect { container: container.name.clone(), network: state.name.clone() };
+                let step = b.add(&addr, op, BTreeSet::new());
+                before.insert(step);
+                b.left.entry(name.clone()).or_default().insert(step);
+            }
+        }
+        let delete = b.add(&addr, EngineOp::DeleteNetwork { name: state.name.clone() }, before);
+        b.ready.entry(addr).or_default().insert(delete);
+    }
+    host_links(b);
+    for (bridge, comment, name) in diff::unwanted_rules(b.desired, b.actual) {
+        let addr = Addr::Network(name);
+        let op = NetOp::RevokeForward { bridge: bridge.to_owned(), comment: comment.to_owned() };
+        let step = b.add(&addr, op, BTreeSet::new());
+        b.ready.entry(addr).or_default().insert(step);
+    }
+}
+
+fn host_links(b: &mut Builder<'_>) {
+    let all: BTreeSet<&Name> = b.desired.networks.keys().collect();
+    for name in all {
+        let link = match diff::host_link(b.desired, b.actual, name) {
+            HostLinkDiff::Unwanted(link) => link,
+            HostLinkDiff::Recreate(_) => host_link_name(&b.desired.project, &format!("network/{name}")),
+            _ => continue,
+        };
+        let addr = Addr::Network(name.clone());
+        let before = b.left.get(name).cloned().unwrap_or_default();
+        let step = b.add(&addr, NetOp::DeleteLink { at: LinkRef::host(link) }, before);
+        b.ready.entry(addr).or_default().insert(step);
+    }
+    // The cards on a bridge go before the bridge: nobody finds his cable dangling because a step in between failed.
+    let removed: BTreeSet<StepId> = b.freed.values().flatten().copied().collect();
+    for (link, addr) in diff::orphans(b.desired, b.actual) {
+        let before = if matches!(addr, Addr::Network(_)) { removed.clone() } else { BTreeSet::new() };
+        b.add(&addr, NetOp::DeleteLink { at: LinkRef { ns: Ns::Host, name: link.to_owned() } }, before);
+    }
+}
+
+/// Volumes, after every machine that mounts them.
+pub(super) fn volumes(b: &mut Builder<'_>) {
+    let removed: BTreeSet<StepId> = b.freed.values().flatten().copied().collect();
+    for (name, state) in &b.actual.engine.volumes {
+        let addr = Addr::Volume(name.clone());
+        if b.action(&addr) == Action::Delete {
+            b.add(&addr, EngineOp::DeleteVolume { name: state.name.clone() }, removed.clone());
+        }
+    }
+}
