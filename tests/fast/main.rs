@@ -1,1 +1,3 @@
 //! The fast tests: no privileges, no engine, under a minute.
+
+mod layers;

@@ -1,0 +1,111 @@
+//! The layers of `src/lib.rs`, and the size of files, held by tests.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// For each module, what it may use. Whatever is not named here fails the test, so a new module has to take its place.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("types", &[]),
+    ("diag", &[]),
+    ("spec", &["types", "diag"]),
+    ("desired", &["spec", "types", "diag"]),
+    ("engine", &["types"]),
+    ("net", &["types"]),
+    ("actual", &["engine", "net", "types"]),
+    ("diff", &["desired", "spec", "actual", "engine", "net", "types", "diag"]),
+    ("plan", &["diff", "desired", "spec", "actual", "engine", "net", "types", "diag"]),
+    ("observe", &["actual", "engine", "net", "types", "diag"]),
+    ("apply", &["plan", "engine", "net", "types", "diag"]),
+    ("verify", &["observe", "plan", "diff", "desired", "actual", "engine", "net", "types", "diag"]),
+    ("lock", &["types", "diag"]),
+    ("fake", &["engine", "net", "types"]),
+];
+
+/// Crates that only these files may name.
+const FENCES: &[(&str, &str)] =
+    &[("bollard", "engine/docker"), ("rtnetlink", "net/kernel"), ("std::env", "cli"), ("println!", "cli"), ("eprintln!", "cli")];
+
+fn sources() -> BTreeMap<PathBuf, String> {
+    fn walk(folder: &Path, all: &mut BTreeMap<PathBuf, String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, all);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                all.insert(path.clone(), std::fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut all = BTreeMap::new();
+    walk(&root, &mut all);
+    assert!(all.len() > 30, "the sources are where this test looks for them");
+    all.into_iter().map(|(path, text)| (path.strip_prefix(&root).unwrap().to_owned(), text)).collect()
+}
+
+/// What a file uses of the crate: `crate::X` and, in the program's own files, `fly::X`. Comments and strings count too, which is
+/// stricter than the compiler and simpler than it.
+fn uses(text: &str) -> impl Iterator<Item = &str> {
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    code.flat_map(|line| line.match_indices("crate::").map(move |(at, word)| &line[at + word.len()..]))
+        .filter_map(|rest| rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next())
+        .filter(|name| !name.is_empty())
+}
+
+#[test]
+fn a_module_uses_only_what_is_below_it() {
+    let mut wrong = vec![];
+    for (path, text) in sources() {
+        let first = path.iter().next().unwrap().to_str().unwrap();
+        let module = first.trim_end_matches(".rs");
+        if matches!(module, "lib" | "main" | "cli") {
+            continue;
+        }
+        let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == module) else {
+            wrong.push(format!("{}: module `{module}` has no layer", path.display()));
+            continue;
+        };
+        for used in uses(&text) {
+            if used != module && !allowed.contains(&used) {
+                wrong.push(format!("{} uses `{used}`", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn fences_around_crates_and_the_terminal_hold() {
+    let mut wrong = vec![];
+    for (path, text) in sources() {
+        for (word, home) in FENCES {
+            let at_home = path.starts_with(home) || path.to_str().unwrap().starts_with(&format!("{home}.rs")) || path == Path::new("main.rs");
+            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            if !at_home && code.clone().any(|line| line.contains(word)) {
+                wrong.push(format!("{} names `{word}`, which only {home} may", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_file_is_a_room() {
+    let long: Vec<String> = sources()
+        .into_iter()
+        .map(|(path, text)| (path, text.lines().count()))
+        .filter(|(_, lines)| *lines > 600)
+        .map(|(path, lines)| format!("{} has {lines} lines", path.display()))
+        .collect();
+    assert!(long.is_empty(), "over 600 lines: {}", long.join(", "));
+}
+
+#[test]
+fn the_map_names_every_module() {
+    let sources = sources();
+    let map = &sources[Path::new("lib.rs")];
+    for (module, _) in LAYERS {
+        let there = sources.keys().any(|path| path.starts_with(module) || path == Path::new(&format!("{module}.rs")));
+        assert!(!there || map.contains(&format!("[`{module}`]")), "the table in lib.rs does not name `{module}`");
+    }
+}
