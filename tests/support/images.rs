@@ -103,7 +103,7 @@ fn pack(images: &[(&str, Value, &[&[u8]])]) -> Vec<u8> {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// The tar of what `fill` puts into an empty folder.

@@ -21,6 +21,10 @@ mkdir -p /run/lock /run/netns
 mount -t tmpfs etc "$dir/etc"
 mkdir "$dir/etc/upper" "$dir/etc/work"
 mount -t overlay -o "lowerdir=/etc,upperdir=$dir/etc/upper,workdir=$dir/etc/work" etc /etc
+# The engine's data live in memory: nothing waits for a disk, nothing has to be deleted.
+mkdir "$dir/docker" "$dir/containerd"
+mount -t tmpfs docker "$dir/docker"
+mount -t tmpfs containerd "$dir/containerd"
 rm -f /etc/resolv.conf
 echo 'nameserver 192.168.77.2' >/etc/resolv.conf
 ln -s "$dir/docker.sock" /run/docker.sock

@@ -1,8 +1,8 @@
 //! What live tests stand on: a [`Lab`], a small machine with a Docker Engine and a LAN of its own.
 //!
 //! A lab is one pid, one mount and one network namespace. In it run a private containerd and dockerd; it has a network
-//! card `eth1` (192.168.77.1, fd00:77::1) on a pretend LAN, where a neighbour (192.168.77.2, fd00:77::2) answers, who is
-//! also the router to "the world" (203.0.113.1, 2001:db8:77::1). Nothing is pulled; the images are made here:
+//! card `eth1` (192.168.77.1, `fd00:77::1`) on a pretend LAN, where a neighbour (192.168.77.2, `fd00:77::2`) answers, who is
+//! also the router to "the world" (203.0.113.1, `2001:db8:77::1`). Nothing is pulled; the images are made here:
 //!
 //! | image | what it is |
 //! |---|---|

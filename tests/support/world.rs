@@ -9,52 +9,46 @@ use super::api::Api;
 
 /// Links, addresses, routes, rules, firewall and sysctls of a network namespace.
 pub(crate) fn network(place: &Place) -> String {
-    let mut text = String::new();
-    let mut section = |title: &str, lines: Vec<String>| {
-        text += &format!("== {title}\n");
-        lines.into_iter().for_each(|line| text += &format!("{line}\n"));
-    };
-    section("links", links(place));
-    section("addresses", addresses(place));
+    let mut text = section("links", links(place)) + &section("addresses", addresses(place));
     for (title, argv) in [
         ("routes", ["ip", "-4", "route", "show", "table", "all"].as_slice()),
         ("routes v6", &["ip", "-6", "route", "show", "table", "all"]),
     ] {
         let mut lines: Vec<String> = place.ok(argv).lines().map(|line| without(line, &["expires", "error"])).collect();
         lines.sort();
-        section(title, lines);
+        text += &section(title, lines);
     }
     for argv in [["ip", "-4", "rule"], ["ip", "-6", "rule"]] {
-        section(&argv.join(" "), place.ok(&argv).lines().map(str::to_owned).collect());
+        text += &section(&argv.join(" "), place.ok(&argv).lines().map(str::to_owned).collect());
     }
     for argv in [["iptables-save"].as_slice(), &["ip6tables-save"], &["nft", "list", "ruleset"]] {
-        section(&argv.join(" "), firewall(&place.ok(argv)));
+        text += &section(&argv.join(" "), firewall(&place.ok(argv)));
     }
     // As files, because `sysctl` prints names with a dot in them (eth0.5) ambiguously.
     let sysctls = place.run(&["grep", "-rs", "", "/proc/sys/net"]).stdout;
     let mut lines: Vec<String> = sysctls.lines().filter(|line| !is_volatile(line)).map(str::to_owned).collect();
     lines.sort();
-    section("sysctls", lines);
-    text
+    text + &section("sysctls", lines)
 }
 
 /// Containers, networks and volumes of an engine.
 pub(super) fn engine(api: &Api) -> String {
-    let mut text = String::new();
-    let mut section = |title: &str, mut lines: Vec<String>| {
-        lines.sort();
-        text += &format!("== {title}\n");
-        lines.into_iter().for_each(|line| text += &format!("{line}\n"));
-    };
-    let rows = |value: Value, fields: &[&str]| -> Vec<String> {
+    let rows = |value: Value, fields: &[&str]| {
         let rows = value.as_array().cloned().unwrap_or_default();
-        let row = |row: &Value| fields.iter().map(|field| format!("{field}={} ", row[*field])).collect();
-        rows.iter().map(row).collect()
+        let line = |row: &Value| fields.iter().map(|field| format!("{field}={}", row[*field])).collect::<Vec<_>>().join(" ");
+        let mut lines: Vec<String> = rows.iter().map(line).collect();
+        lines.sort();
+        lines
     };
-    section("containers", rows(api.get("/containers/json?all=1"), &["Id", "Names", "Image", "State", "Labels", "Mounts"]));
-    section("networks", rows(api.get("/networks"), &["Id", "Name", "Driver", "IPAM", "Options", "Labels"]));
-    section("volumes", rows(api.get("/volumes")["Volumes"].take(), &["Name", "Driver", "CreatedAt", "Labels"]));
-    text
+    let containers = rows(api.get("/containers/json?all=1"), &["Id", "Names", "Image", "State", "Labels", "Mounts"]);
+    let networks = rows(api.get("/networks"), &["Id", "Name", "Driver", "IPAM", "Options", "Labels"]);
+    let volumes = rows(api.get("/volumes")["Volumes"].take(), &["Name", "Driver", "CreatedAt", "Labels"]);
+    section("containers", containers) + &section("networks", networks) + &section("volumes", volumes)
+}
+
+fn section(title: &str, lines: Vec<String>) -> String {
+    let title = format!("== {title}");
+    [vec![title], lines, vec![String::new()]].concat().join("\n")
 }
 
 /// One line a link, sorted by name.
