@@ -1,1 +1,6 @@
 //! The live tests: a private engine, the real kernel, a pretend LAN.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod lab;

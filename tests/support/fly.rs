@@ -1,0 +1,98 @@
+//! The program under test, run in a lab as a user would.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::place::{Running, command};
+use super::{Lab, Output, Place, Proxy};
+
+/// A `fly` to be run: `lab.fly(dir).args(&["up", "--yes"]).env("MODE", "dev").run()`.
+pub(crate) struct FlyCommand {
+    place: Place,
+    dir: PathBuf,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    limit: Duration,
+}
+
+impl FlyCommand {
+    pub(super) fn new(lab: &Lab, dir: &Path) -> Self {
+        let home = lab.dir().join("home");
+        let mut env = vec![("DOCKER_HOST".to_owned(), format!("unix://{}", lab.socket().display()))];
+        for (name, folder) in [
+            ("HOME", ""),
+            ("XDG_CONFIG_HOME", "config"),
+            ("XDG_CACHE_HOME", "cache"),
+            ("XDG_STATE_HOME", "state"),
+            ("XDG_RUNTIME_DIR", "run"),
+        ] {
+            let folder = home.join(folder);
+            fs::create_dir_all(&folder).expect("a folder in our own folder");
+            env.push((name.to_owned(), folder.display().to_string()));
+        }
+        Self { place: lab.machine(), dir: dir.to_owned(), args: Vec::new(), env, limit: Duration::from_secs(120) }
+    }
+
+    pub(crate) fn args(mut self, args: &[&str]) -> Self {
+        self.args.extend(args.iter().map(|&arg| arg.to_owned()));
+        self
+    }
+
+    /// One more variable; the environment is otherwise clean, the home empty.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Reaches the engine through this socket.
+    pub(crate) fn via(self, proxy: &Proxy) -> Self {
+        let host = format!("unix://{}", proxy.socket().display());
+        self.env("DOCKER_HOST", &host)
+    }
+
+    pub(crate) fn run(self) -> Output {
+        self.start().wait()
+    }
+
+    /// Without waiting: for signals at a given moment.
+    pub(crate) fn start(self) -> Running {
+        let mut command = command(&[env!("CARGO_BIN_EXE_fly")]);
+        command.args(self.args).envs(self.env).current_dir(&self.dir);
+        self.place.running(command, self.limit)
+    }
+}
+
+/// A repository with a `fly.yml`.
+pub(crate) struct Project<'a> {
+    lab: &'a Lab,
+    dir: PathBuf,
+}
+
+impl<'a> Project<'a> {
+    pub(super) fn new(lab: &'a Lab, name: &str, fly_yml: &str) -> Self {
+        let dir = lab.dir().join("projects").join(name);
+        fs::create_dir_all(&dir).expect("a folder in our own folder");
+        let project = Self { lab, dir };
+        project.write("fly.yml", fly_yml);
+        project
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Writes a file of the project, `fly.yml` or another.
+    pub(crate) fn write(&self, file: &str, text: &str) {
+        fs::write(self.dir.join(file), text).expect("a file in our own folder");
+    }
+
+    pub(crate) fn command(&self) -> FlyCommand {
+        self.lab.fly(&self.dir)
+    }
+
+    /// `fly ARGS` here.
+    pub(crate) fn fly(&self, args: &[&str]) -> Output {
+        self.command().args(args).run()
+    }
+}
