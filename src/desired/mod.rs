@@ -1,7 +1,33 @@
 //! The resolved model: what the world is to be.
+//!
+//! `resolve` decides everything that the file leaves open and checks everything that it says. It is pure, and it does not stop at
+//! the first error: whoever writes the file wants to see them all.
 
+mod address;
+mod cable;
 mod context;
+mod defaults;
+mod environment;
+mod hosts;
+mod ipam;
+mod limits;
+mod machine;
 mod model;
+mod mounts;
+mod network;
+mod nic;
+mod order;
+mod ports;
+
+mod resolve;
+mod routes;
+mod scale;
+mod subnet;
+mod volumes;
+mod work;
+
 
 pub use context::Context;
 pub use model::{Attach, Cable, Desired, DesiredState, Machine, Network, NetworkKind, Nic, OrphanVolumes, Places, Volume};
+
+pub use resolve::resolve;

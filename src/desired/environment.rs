@@ -1,0 +1,48 @@
+//! A machine's environment: its `env_file`s in their order, and `environment` over them.
+
+use std::collections::BTreeMap;
+
+use super::context::Context;
+use super::work::Errors;
+use crate::diag::Diagnostic;
+use crate::spec;
+
+pub(super) fn resolve(machine: &spec::Machine, context: &Context, errors: &mut Errors) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    for file in machine.env_file.iter().flatten() {
+        match context.env_files.get(&file.path.value) {
+            Some(Ok(text)) => match dotenv(&file.path.value, text) {
+                Ok(entries) => all.extend(entries),
+                Err(found) => errors.extend(found),
+            },
+            Some(Err(_)) | None if !file.required => {}
+            missing => {
+                let mut error = Diagnostic::invalid(format!("`env_file` {} cannot be read", file.path.value)).at(&file.path.place);
+                if let Some(Err(why)) = missing {
+                    error = error.cause(why);
+                }
+                errors.push(error.hint("`{path: FILE, required: false}` where it may be missing"));
+            }
+        }
+    }
+    for (key, value) in machine.environment.iter().flat_map(|entries| &entries.0) {
+        if key.value.is_empty() || key.value.contains(['=', '\0']) {
+            errors.push(Diagnostic::invalid(format!("`{}` is not the name of an environment variable", key.value)).at(&key.place));
+            continue;
+        }
+        match value {
+            Some(value) => all.insert(key.value.clone(), value.value.clone()),
+            // As in Compose: what the user does not have, the machine does not get, not even from a file.
+            None => match context.environment.get(&key.value) {
+                Some(value) => all.insert(key.value.clone(), value.clone()),
+                None => all.remove(&key.value),
+            },
+        };
+    }
+    all
+}
+
+fn dotenv(_file: &str, text: &str) -> Result<BTreeMap<String, String>, Vec<Diagnostic>> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    Ok(lines.filter_map(|line| line.split_once('=')).map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned())).collect())
+}

@@ -1,0 +1,160 @@
+//! Names in `/etc/hosts`: every machine finds every other by the addresses on networks that they share, and only by those.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::model::{Attach, Machine};
+use super::work::{Errors, Groups};
+use crate::diag::Diagnostic;
+use crate::types::{CableId, HostEntry, Name, NetworkMode};
+
+type Machines = BTreeMap<Name, Machine>;
+
+/// Where machines hear each other.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Segment<'a> {
+    Network(&'a Name),
+    Cable(&'a CableId),
+}
+
+/// Who has which addresses where.
+pub(super) struct Reach<'a> {
+    machines: &'a Machines,
+    segments: BTreeMap<Segment<'a>, BTreeMap<&'a Name, Vec<IpAddr>>>,
+    /// The machine whose namespace each one lives in, often its own.
+    carriers: BTreeMap<&'a Name, &'a Name>,
+}
+
+impl<'a> Reach<'a> {
+    pub(super) fn new(machines: &'a Machines) -> Self {
+        let mut segments: BTreeMap<Segment<'a>, BTreeMap<&'a Name, Vec<IpAddr>>> = BTreeMap::new();
+        for (name, machine) in machines {
+            for nic in machine.nics.values() {
+                let segment = match &nic.attach {
+                    Attach::Nat { network, .. } | Attach::Bridge { network, .. } | Attach::Macvlan { network, .. } => Segment::Network(network),
+                    Attach::Cable { id, .. } => Segment::Cable(id),
+                };
+                let addresses = nic.addresses.iter().map(ipnet::IpNet::addr);
+                segments.entry(segment).or_default().entry(name).or_default().extend(addresses);
+            }
+        }
+        let carriers = machines.keys().map(|name| (name, carrier(name, machines))).collect();
+        Self { machines, segments, carriers }
+    }
+
+    /// The addresses of `other` as `machine` sees it; nothing where they share no network.
+    fn between(&self, machine: &Name, other: &Name) -> Option<BTreeSet<IpAddr>> {
+        let (machine, other) = (self.carriers.get(machine)?, self.carriers.get(other)?);
+        let mut found = None;
+        for cards in self.segments.values() {
+            if let (Some(own), Some(theirs)) = (cards.get(*machine), cards.get(*other)) {
+                found.get_or_insert_with(BTreeSet::new).extend(seen(own, theirs));
+            }
+        }
+        found
+    }
+
+    /// What each machine's `/etc/hosts` says of itself and of those that it can reach. Whoever lives in another's namespace has the
+    /// other's file.
+    pub(super) fn entries(&self, names: &BTreeMap<Name, Vec<String>>) -> BTreeMap<Name, BTreeSet<HostEntry>> {
+        let mut called: BTreeMap<&Name, BTreeSet<&str>> = BTreeMap::new();
+        for (name, carrier) in &self.carriers {
+            let own = names.get(*name).into_iter().flatten().map(String::as_str);
+            called.entry(carrier).or_default().extend(own.chain([name.as_str()]));
+        }
+        let mut all: BTreeMap<Name, Vec<HostEntry>> = BTreeMap::new();
+        for cards in self.segments.values() {
+            for (machine, own) in cards {
+                let lines = all.entry((*machine).clone()).or_default();
+                for (other, theirs) in cards {
+                    for address in seen(own, theirs) {
+                        let names = called.get(other).into_iter().flatten();
+                        lines.extend(names.map(|name| HostEntry { name: (*name).to_owned(), address }));
+                    }
+                }
+            }
+        }
+        let mut all: BTreeMap<Name, BTreeSet<HostEntry>> = all.into_iter().map(|(name, lines)| (name, lines.into_iter().collect())).collect();
+        for (name, machine) in self.machines {
+            let Some(hostname) = machine.container.hostname.as_ref().filter(|hostname| hostname.as_str() != name.as_str()) else { continue };
+            let addresses = machine.nics.values().flat_map(|nic| &nic.addresses);
+            let own = addresses.map(|address| HostEntry { name: hostname.clone(), address: address.addr() });
+            all.entry(name.clone()).or_default().extend(own);
+        }
+        all
+    }
+}
+
+/// Those of `theirs` that a machine with `own` on the same network can reach.
+fn seen(own: &[IpAddr], theirs: &[IpAddr]) -> impl Iterator<Item = IpAddr> {
+    let (v4, v6) = (own.iter().any(IpAddr::is_ipv4), own.iter().any(IpAddr::is_ipv6));
+    theirs.iter().copied().filter(move |address| if address.is_ipv4() { v4 } else { v6 })
+}
+
+fn carrier<'a>(name: &'a Name, machines: &'a Machines) -> &'a Name {
+    let mut at = name;
+    // A circle has been said to be an error: here it only has to end.
+    for _ in 0..machines.len() {
+        match machines.get(at).map(|machine| &machine.container.network_mode) {
+            Some(NetworkMode::Machine(next)) => at = next,
+            _ => break,
+        }
+    }
+    at
+}
+
+/// Fills in the hosts of all machines.
+pub(super) fn resolve(groups: &Groups, machines: &mut Machines, errors: &mut Errors) {
+    let mut names: BTreeMap<Name, Vec<String>> = BTreeMap::new();
+    for group in groups.0.iter().filter(|group| group.is_scaled()) {
+        names.extend(group.names.iter().map(|name| (name.clone(), vec![group.base.to_string()])));
+    }
+    let reach = Reach::new(machines);
+    let mut entries = reach.entries(&names);
+    for group in &groups.0 {
+        for name in &group.names {
+            let lines = entries.entry(name.clone()).or_default();
+            let own = group.spec.extra_hosts.iter().flatten();
+            lines.extend(own.map(|(name, address)| HostEntry { name: name.value.clone(), address: address.value }));
+            links(group, name, groups, &reach, lines, errors);
+        }
+    }
+    for (name, machine) in machines {
+        machine.hosts = entries.remove(name).unwrap_or_default();
+        machine.container.hosts.clone_from(&machine.hosts);
+    }
+}
+
+/// The aliases of a machine's links.
+fn links(
+    group: &super::work::Group,
+    machine: &Name,
+    groups: &Groups,
+    reach: &Reach<'_>,
+    lines: &mut BTreeSet<HostEntry>,
+    errors: &mut Errors,
+) {
+    // Its namespace is another's, which has been said.
+    if group.spec.network_mode.as_ref().is_some_and(|mode| mode.value != crate::spec::NetworkModeSpec::None) {
+        return;
+    }
+    for link in group.spec.links.iter().flatten() {
+        let Some(target) = groups.get(&link.machine.value).filter(|target| target.base != group.base) else { continue };
+        let alias = link.alias.as_ref().unwrap_or(&link.machine);
+        for other in &target.names {
+            let (message, hint) = match reach.between(machine, other) {
+                Some(addresses) if !addresses.is_empty() => {
+                    lines.extend(addresses.into_iter().map(|address| HostEntry { name: alias.value.clone(), address }));
+                    continue;
+                }
+                Some(_) => (format!("`{}` has no address on the network that it shares with `{}`", target.base, group.base), "`ip: auto`"),
+                None => (
+                    format!("`{}` and `{}` share no network that a link could go by", group.base, target.base),
+                    "plug a card of both into one network, or use `depends_on` for the order alone",
+                ),
+            };
+            errors.push(Diagnostic::invalid(message).at(&link.machine.place).hint(hint));
+            break;
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What is mounted into a machine: folders of the host, volumes, and file systems in memory.
+
+use std::collections::BTreeMap;
+
+use super::context::Context;
+use super::model::Volume;
+use super::work::{Errors, suggest};
+use crate::diag::{Diagnostic, Place};
+use crate::spec::{self, VolumeMount, VolumeMountKind};
+use crate::types::{Mount, MountSource, Name};
+
+#[derive(Default)]
+pub(super) struct Mounts {
+    pub(super) mounts: BTreeMap<String, Mount>,
+    pub(super) tmpfs: BTreeMap<String, String>,
+}
+
+pub(super) fn resolve(machine: &spec::Machine, context: &Context, volumes: &BTreeMap<Name, Volume>, errors: &mut Errors) -> Mounts {
+    let mut all = Mounts::default();
+    let mut used: BTreeMap<String, Place> = BTreeMap::new();
+    for mount in machine.volumes.iter().flatten() {
+        let Some(target) = target(&mount.value.target, &mount.place, &mut used, errors) else { continue };
+        if let VolumeMountKind::Tmpfs { size, mode } = &mount.value.kind {
+            let size = size.map(|size| format!("size={}", size.0));
+            let mode = mode.map(|mode| format!("mode={mode:o}"));
+            let read_only = mount.value.read_only.then(|| "ro".to_owned());
+            all.tmpfs.insert(target, sorted(size.into_iter().chain(mode).chain(read_only)));
+        } else if let Some(source) = source(&mount.value, &mount.place, context, volumes, errors) {
+            let VolumeMount { read_only, relabel, propagation, .. } = mount.value.clone();
+            all.mounts.insert(target, Mount { source, read_only, relabel, propagation });
+        }
+    }
+    for tmpfs in machine.tmpfs.iter().flatten() {
+        let Some(target) = target(&tmpfs.value.target, &tmpfs.place, &mut used, errors) else { continue };
+        let options = tmpfs.value.options.as_deref().unwrap_or_default();
+        all.tmpfs.insert(target, sorted(options.split(',').map(str::trim).filter(|option| !option.is_empty()).map(str::to_owned)));
+    }
+    all
+}
+
+fn sorted(options: impl Iterator<Item = String>) -> String {
+    let mut options: Vec<String> = options.collect();
+    options.sort();
+    options.dedup();
+    options.join(",")
+}
+
+/// The place inside, once.
+fn target(text: &str, place: &Place, used: &mut BTreeMap<String, Place>, errors: &mut Errors) -> Option<String> {
+    if !text.starts_with('/') {
+        let error = Diagnostic::invalid(format!("`{text}`, the place inside the machine, does not begin with `/`"));
+        errors.push(error.at(place).hint(format!("`/{text}`")));
+        return None;
+    }
+    let target = normal(text);
+    if target == "/" {
+        errors.push(Diagnostic::invalid("nothing can be mounted over the machine's whole file system").at(place));
+        return None;
+    }
+    if let Some(other) = used.insert(target.clone(), place.clone()) {
+        let error = Diagnostic::invalid(format!("two things are mounted at `{target}`")).at(place);
+        errors.push(error.also(&other, "the first is here"));
+        return None;
+    }
+    Some(target)
+}
+
+fn source(
+    mount: &VolumeMount,
+    place: &Place,
+    context: &Context,
+    volumes: &BTreeMap<Name, Volume>,
+    errors: &mut Errors,
+) -> Option<MountSource> {
+    match &mount.kind {
+        VolumeMountKind::Bind(path) => match absolute(path, context) {
+            Ok(path) => Some(MountSource::Bind(path)),
+            Err(why) => {
+                errors.push(Diagnostic::invalid(why).at(place));
+                None
+            }
+        },
+        VolumeMountKind::Volume(key) => {
+            let known = volumes.iter().find(|(name, _)| name.as_str() == key);
+            if known.is_none() {
+                let mut error = Diagnostic::invalid(format!("there is no volume `{key}`")).at(place);
+                error.hints.extend(suggest(key, volumes.keys().map(Name::as_str)));
+                error.hints.push(format!("`volumes: {{{key}: {{}}}}` at the top level, or `./{key}` for a folder"));
+                errors.push(error);
+            }
+            known.map(|(_, volume)| MountSource::Volume(volume.name.clone()))
+        }
+        VolumeMountKind::Anonymous | VolumeMountKind::Tmpfs { .. } => Some(MountSource::Anonymous),
+    }
+}
+
+/// An absolute path without asking the disk: a link in it stays what it is.
+pub(super) fn absolute(path: &str, context: &Context) -> Result<String, String> {
+    if path.starts_with('/') {
+        return Ok(normal(path));
+    }
+    let Some(rest) = path.strip_prefix('~') else { return Ok(normal(&format!("{}/{path}", context.directory))) };
+    if !(rest.is_empty() || rest.starts_with('/')) {
+        return Err(format!("`{path}` means another user's home, which is not looked up"));
+    }
+    match &context.home {
+        Some(home) => Ok(normal(&format!("{home}{rest}"))),
+        None => Err(format!("`{path}` needs a home directory, and there is none")),
+    }
+}
+
+/// Without `.`, `..` and doubled or trailing slashes.
+fn normal(path: &str) -> String {
+    let mut parts: Vec<&str> = vec![];
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_become_absolute() {
+        let context = Context { directory: "/srv/shop".into(), home: Some("/home/ada".into()), ..Context::default() };
+        for (path, full) in
+            [("./src", "/srv/shop/src"), ("../x//y/", "/srv/x/y"), ("~/k", "/home/ada/k"), ("~", "/home/ada"), ("/a/../..", "/"), (".", "/srv/shop")]
+        {
+            assert_eq!(absolute(path, &context).as_deref(), Ok(full), "{path}");
+        }
+        assert!(absolute("~root/x", &context).is_err());
+        assert!(absolute("~/x", &Context::default()).is_err());
+    }
+}

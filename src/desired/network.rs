@@ -1,0 +1,300 @@
+//! The networks of the file: what kind they are, what addresses they have, what fly makes of them on the host.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::model::{Network, NetworkKind, Places};
+use super::subnet;
+use super::work::{Draft, Errors, Groups, Net, NetKind, Nets, first_place, note, place_of};
+use crate::diag::{At, Diagnostic, Place};
+use crate::spec::{self, Spec};
+use crate::types::{
+    EngineNetwork, IfName, LABEL_PROJECT, LABEL_RESOURCE, Link, LinkKind, LinkRef, Mac, MacvlanMode, Name, PlacedLink, Route, host_link_name,
+};
+
+/// The network of machines that say nothing of networks.
+pub(super) const DEFAULT: &str = "default";
+
+/// What fly gives a bridge of its own, and what Docker gives one.
+pub(super) const DEFAULT_MTU: u32 = 1500;
+
+/// The host's link for a network: its bridge, or the shim.
+pub(super) fn host_link(project: &Name, network: &Name) -> String {
+    host_link_name(project, &format!("network/{network}"))
+}
+
+pub(super) fn resolve(spec: &Spec, project: &Name, groups: &Groups, errors: &mut Errors) -> Nets {
+    let mut nets = Nets::new();
+    for (key, network) in &spec.networks.0 {
+        match Name::new(key.value.clone()) {
+            Ok(name) => {
+                let net = one(name.clone(), &key.place, network, errors);
+                nets.entry(name).or_insert(net);
+            }
+            Err(error) => errors.push(Diagnostic::invalid(error.to_string()).at(&key.place)),
+        }
+    }
+    let wanted = groups.0.iter().any(|group| !group.names.is_empty() && wants_default(&group.spec));
+    let default = Name::new(DEFAULT).expect("`default` is a name");
+    if wanted && !nets.contains_key(&default) {
+        nets.insert(default.clone(), empty(default, NetKind::Nat, Places::default()));
+    }
+    fill_subnets(spec, project, &mut nets);
+    for net in nets.values_mut() {
+        let written = spec.networks.0.iter().find(|(key, _)| key.value == net.name.as_str()).map(|(_, network)| network);
+        addresses(net, written, errors);
+    }
+    subnet::check_overlaps(&nets, errors);
+    nets
+}
+
+/// No card is mentioned, and no namespace that has some already.
+pub(super) fn wants_default(machine: &spec::Machine) -> bool {
+    machine.nics.is_none() && machine.network_mode.is_none()
+}
+
+fn empty(name: Name, kind: NetKind, places: Places) -> Net {
+    Net {
+        name,
+        kind,
+        subnets: vec![],
+        gateways: vec![],
+        host_ips: vec![],
+        pools: vec![],
+        mtu: None,
+        internal: false,
+        places,
+        broken: false,
+    }
+}
+
+/// All that can be said of a network without knowing the others.
+fn one(name: Name, place: &Place, spec: &spec::Network, errors: &mut Errors) -> Net {
+    let mut net = empty(name, kind(spec, place, errors), places(spec, place));
+    if let Some(mtu) = &spec.mtu {
+        check_mtu(mtu, errors);
+        net.mtu = Some(mtu.value);
+    }
+    net.internal = spec.internal.as_ref().is_some_and(|internal| internal.value);
+    if let Some(internal) = spec.internal.as_ref().filter(|_| net.kind != NetKind::Nat) {
+        errors.push(Diagnostic::invalid("`internal` is for networks of kind `nat`").at(&internal.place).hint("`kind: nat`"));
+    }
+    let (subnets, broken) = subnet::given(spec.subnet.as_deref().unwrap_or_default(), errors);
+    (net.subnets, net.broken) = (subnets, broken);
+    if net.kind == NetKind::Nat && !broken && spec.subnet.is_some() {
+        check_nat(spec, &mut net, errors);
+    }
+    net
+}
+
+fn places(spec: &spec::Network, place: &Place) -> Places {
+    let mut places = Places { own: Some(place.clone()), fields: BTreeMap::new() };
+    note(&mut places, "kind", place_of(spec.kind.as_ref()));
+    note(&mut places, "parent", place_of(spec.parent.as_ref()));
+    note(&mut places, "bridge", place_of(spec.bridge.as_ref()));
+    note(&mut places, "mode", place_of(spec.mode.as_ref()));
+    note(&mut places, "subnet", first_place(spec.subnet.as_ref()));
+    note(&mut places, "gateway", first_place(spec.gateway.as_ref()));
+    note(&mut places, "pool", first_place(spec.pool.as_ref()));
+    note(&mut places, "host_ip", first_place(spec.host_ip.as_ref()));
+    note(&mut places, "mtu", place_of(spec.mtu.as_ref()));
+    note(&mut places, "internal", place_of(spec.internal.as_ref()));
+    places
+}
+
+pub(super) fn check_mtu(mtu: &At<u32>, errors: &mut Errors) {
+    if !(68..=65535).contains(&mtu.value) {
+        errors.push(Diagnostic::invalid(format!("an `mtu` is between 68 and 65535, not {}", mtu.value)).at(&mtu.place).hint("`mtu: 1500`"));
+    }
+}
+
+fn kind(spec: &spec::Network, place: &Place, errors: &mut Errors) -> NetKind {
+    use spec::NetworkKind::{Bridge, Macvlan, Nat};
+    let kind = spec.kind.as_ref().map_or(if spec.parent.is_some() { Macvlan } else { Bridge }, |kind| kind.value);
+    let word = match kind {
+        Nat => "nat",
+        Bridge => "bridge",
+        Macvlan => "macvlan",
+    };
+    let mut refuse = |key: &str, place: &Place, hint: &str| {
+        errors.push(Diagnostic::invalid(format!("a network of kind `{word}` has no `{key}`")).at(place).hint(hint));
+    };
+    if let Some(parent) = spec.parent.as_ref().filter(|_| kind != Macvlan) {
+        refuse("parent", &parent.place, "`kind: macvlan`, or leave `parent` out");
+    }
+    if let Some(bridge) = spec.bridge.as_ref().filter(|_| kind != Bridge) {
+        refuse("bridge", &bridge.place, "`kind: bridge`, or leave `bridge` out");
+    }
+    if let Some(mode) = spec.mode.as_ref().filter(|_| kind != Macvlan) {
+        refuse("mode", &mode.place, "leave `mode` out: it is macvlan's");
+    }
+    for link in [&spec.parent, &spec.bridge].into_iter().flatten() {
+        if let Err(error) = IfName::new(link.value.clone()) {
+            errors.push(Diagnostic::invalid(error.to_string()).at(&link.place));
+        }
+    }
+    match (kind, &spec.parent, &spec.bridge) {
+        (Nat, ..) => NetKind::Nat,
+        (Bridge, _, None) => NetKind::Bridge,
+        (Bridge, _, Some(bridge)) => NetKind::Existing(bridge.value.clone()),
+        (Macvlan, Some(parent), _) => {
+            NetKind::Macvlan { parent: parent.value.clone(), mode: spec.mode.as_ref().map_or(MacvlanMode::Bridge, |mode| mode.value) }
+        }
+        (Macvlan, None, _) => {
+            let place = spec.kind.as_ref().map_or(place, |kind| &kind.place);
+            let error = Diagnostic::invalid("a network of kind `macvlan` needs a `parent`, the host's card that it uses");
+            errors.push(error.at(place).hint("`parent: eth0`"));
+            NetKind::Macvlan { parent: String::new(), mode: MacvlanMode::Bridge }
+        }
+    }
+}
+
+/// Docker's bridge driver takes one IPv4 subnet, and one IPv6 subnet besides.
+fn check_nat(spec: &spec::Network, net: &mut Net, errors: &mut Errors) {
+    let Some(place) = net.places.of("subnet").cloned() else { return };
+    let count = |v4: bool| net.subnets.iter().filter(|subnet| subnet.addr().is_ipv4() == v4).count();
+    let message = match (count(true), count(false)) {
+        (0, 0) if spec.subnet.as_ref().is_some_and(Vec::is_empty) => "a network of kind `nat` cannot do without a subnet",
+        (0, _) => "a network of kind `nat` needs an IPv4 subnet",
+        (1, 0 | 1) => return,
+        _ => "a network of kind `nat` has one IPv4 subnet, and at most one IPv6 subnet",
+    };
+    net.broken = true;
+    errors.push(Diagnostic::invalid(message).at(&place).hint("leave `subnet` out: fly finds a free one"));
+}
+
+fn fill_subnets(spec: &Spec, project: &Name, nets: &mut Nets) {
+    let mut used: Vec<IpNet> = nets.values().flat_map(|net| net.subnets.iter().copied()).collect();
+    for net in nets.values_mut() {
+        let written = spec.networks.0.iter().find(|(key, _)| key.value == net.name.as_str()).map(|(_, network)| network);
+        let asked = written.is_some_and(|network| network.subnet.is_some());
+        if asked || !matches!(net.kind, NetKind::Nat | NetKind::Bridge) {
+            continue;
+        }
+        let found = subnet::default_subnet(project, &net.name, &used);
+        used.extend(found);
+        net.subnets.extend(found);
+    }
+}
+
+/// Gateways, the host's own addresses and the pools.
+fn addresses(net: &mut Net, spec: Option<&spec::Network>, errors: &mut Errors) {
+    let written = |list: Option<&Vec<At<IpAddr>>>| list.cloned().unwrap_or_default();
+    let gateways = written(spec.and_then(|spec| spec.gateway.as_ref()));
+    net.gateways = one_a_family("gateway", &gateways, net, errors);
+    if net.kind == NetKind::Nat && !net.broken {
+        // Docker takes the first address where nobody says otherwise.
+        for subnet in net.subnets.clone() {
+            let given = net.gateways.iter().any(|gateway| subnet.contains(gateway));
+            if let Some(first) = subnet.hosts().find(|ip| *ip != subnet.network()).filter(|_| !given) {
+                net.gateways.push(first);
+            }
+        }
+    }
+    let host_ips = written(spec.and_then(|spec| spec.host_ip.as_ref()));
+    if let Some(first) = host_ips.first() {
+        net.host_ips = match refuse_host_ip(&net.kind) {
+            None => one_a_family("host_ip", &host_ips, net, errors),
+            Some((why, hint)) => {
+                let hint = hint.replace("{ip}", &subnet::quoted(&first.value));
+                errors.push(Diagnostic::invalid(why).at(&first.place).hint(hint));
+                vec![]
+            }
+        };
+    }
+    match spec {
+        Some(spec) => subnet::pools(spec, net, errors),
+        None => net.pools = net.subnets.iter().map(|subnet| super::ipam::Pool::new(*subnet, &[], net.gateways.iter().copied())).collect(),
+    }
+}
+
+fn refuse_host_ip(kind: &NetKind) -> Option<(&'static str, &'static str)> {
+    match kind {
+        NetKind::Nat => Some(("on a network of kind `nat`, the host's address is the gateway", "`gateway: {ip}`")),
+        NetKind::Existing(_) => {
+            Some(("fly gives no address to a bridge that is not its own", "leave `host_ip` out, and give the bridge its address yourself"))
+        }
+        NetKind::Macvlan { mode: MacvlanMode::Bridge, .. } | NetKind::Bridge => None,
+        NetKind::Macvlan { .. } => Some(("`host_ip` works in macvlan's mode `bridge` only", "leave `mode` out")),
+    }
+}
+
+/// Checked addresses of the network itself, at most one for each subnet.
+fn one_a_family(what: &str, given: &[At<IpAddr>], net: &Net, errors: &mut Errors) -> Vec<IpAddr> {
+    let mut good: Vec<&At<IpAddr>> = vec![];
+    for address in given {
+        if !subnet::check_own(what, address, net, errors) {
+            continue;
+        }
+        match good.iter().find(|other| net.subnet_of(other.value) == net.subnet_of(address.value)) {
+            Some(other) => errors.push(
+                Diagnostic::invalid(format!("one subnet has one `{what}`")).at(&address.place).also(&other.place, "the first is given here"),
+            ),
+            None => good.push(address),
+        }
+    }
+    good.into_iter().map(|address| address.value).collect()
+}
+
+/// What the model says of the networks.
+pub(super) fn build(project: &Name, nets: &Nets, drafts: &[Draft]) -> BTreeMap<Name, Network> {
+    nets.values()
+        .map(|net| {
+            let host_link = placed_link(project, net, drafts);
+            let kind = match &net.kind {
+                NetKind::Nat => NetworkKind::Nat { name: net.name.in_project(project), network: engine_network(project, net) },
+                NetKind::Bridge => NetworkKind::Bridge,
+                NetKind::Existing(bridge) => NetworkKind::ExistingBridge { bridge: bridge.clone() },
+                NetKind::Macvlan { parent, mode } => NetworkKind::Macvlan { parent: parent.clone(), mode: *mode },
+            };
+            (net.name.clone(), Network { kind, subnets: net.subnets.clone(), host_link, places: net.places.clone() })
+        })
+        .collect()
+}
+
+fn engine_network(project: &Name, net: &Net) -> EngineNetwork {
+    EngineNetwork {
+        subnets: net.subnets.iter().copied().collect(),
+        gateways: net.gateways.iter().copied().collect(),
+        mtu: net.mtu,
+        bridge: Some(host_link(project, &net.name)),
+        internal: net.internal,
+        labels: labels(project, &net.name),
+    }
+}
+
+/// By which a Docker network or volume is known to be ours.
+pub(super) fn labels(project: &Name, resource: &Name) -> BTreeMap<String, String> {
+    [(LABEL_PROJECT, project), (LABEL_RESOURCE, resource)].map(|(label, name)| (label.to_owned(), name.to_string())).into()
+}
+
+fn placed_link(project: &Name, net: &Net, drafts: &[Draft]) -> Option<PlacedLink> {
+    let (kind, mtu, routes) = match &net.kind {
+        NetKind::Bridge => (LinkKind::Bridge, Some(net.mtu.unwrap_or(DEFAULT_MTU)), BTreeSet::new()),
+        NetKind::Macvlan { parent, .. } if !net.host_ips.is_empty() => {
+            // A route for each machine: the subnet as a whole is reached by the parent.
+            let routes = drafts.iter().filter(|draft| draft.network() == Some(&net.name)).flat_map(|draft| &draft.addresses);
+            let routes = routes.map(|(address, _)| Route { to: IpNet::from(address.addr()), via: None, metric: None });
+            let families: Vec<bool> = net.host_ips.iter().map(IpAddr::is_ipv4).collect();
+            let routes = routes.filter(|route| families.contains(&route.to.addr().is_ipv4())).collect();
+            (LinkKind::Macvlan { parent: Some(LinkRef::host(parent.clone())), mode: MacvlanMode::Bridge }, net.mtu, routes)
+        }
+        _ => return None,
+    };
+    let address = |ip: &IpAddr| match &kind {
+        LinkKind::Bridge => IpNet::new(*ip, net.subnet_of(*ip)?.prefix_len()).ok(),
+        _ => Some(IpNet::from(*ip)),
+    };
+    let link = Link {
+        mac: Some(Mac::automatic(&format!("{project}:network/{}", net.name))),
+        mtu,
+        up: true,
+        master: None,
+        addresses: net.host_ips.iter().filter_map(address).collect(),
+        routes,
+        kind: kind.clone(),
+    };
+    Some(PlacedLink { at: LinkRef::host(host_link(project, &net.name)), link, alias: Some(format!("fly:{project}/{}", net.name)) })
+}

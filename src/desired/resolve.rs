@@ -1,0 +1,126 @@
+//! From the file as written to what the world is to be. Pure, and it collects every error.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::context::Context;
+use super::model::{Desired, DesiredState, Machine, Nic, OrphanVolumes, Volume};
+use super::work::{Draft, Errors, Groups, Nets};
+use super::{address, cable, hosts, machine, network, nic, order, ports, routes, scale, volumes};
+use crate::diag::{Diagnostic, sort};
+use crate::spec::{Condition, Spec};
+use crate::types::{IfName, Name};
+
+/// Decides everything that the file leaves open, and checks everything that it says.
+pub fn resolve(spec: &Spec, context: &Context) -> Result<Desired, Vec<Diagnostic>> {
+    let mut errors = vec![];
+    let project = project(spec, context, &mut errors);
+    let volumes = volumes::resolve(spec, &project, &mut errors);
+    let groups = scale::expand(spec, &mut errors);
+    let nets = network::resolve(spec, &project, &groups, &mut errors);
+    let mut drafts = nic::drafts(&project, &groups, &nets, &mut errors);
+    address::allocate(&nets, &mut drafts, &mut errors);
+    let cables = cable::resolve(&project, spec, &groups, &mut drafts, &mut errors);
+    cable::check(&drafts, &mut errors);
+    nic::check(&drafts, &nets, &mut errors);
+    all_routes(&mut drafts, &nets, &mut errors);
+    let order = order::resolve(&groups, &mut errors);
+    for group in &groups.0 {
+        machine::check_network_mode(group, &drafts, &nets, &mut errors);
+    }
+    let mut machines = machines(&project, context, &groups, &volumes, &order, &mut errors);
+    let networks = network::build(&project, &nets, &drafts);
+    for (name, card, nic) in cards(&project, &groups, &nets, drafts) {
+        if let Some(machine) = machines.get_mut(&name) {
+            machine.nics.insert(card, nic);
+        }
+    }
+    hosts::resolve(&groups, &mut machines, &mut errors);
+    if !errors.is_empty() {
+        return Err(tidy(errors));
+    }
+    let order = machines.iter().map(|(name, machine)| (name.clone(), machine.depends_on.keys().cloned().collect::<BTreeSet<Name>>())).collect();
+    Ok(Desired { project, networks, volumes, machines, cables, order, orphan_volumes: OrphanVolumes::Keep })
+}
+
+/// In the order of the file. What `defaults` says wrongly, or a machine with `scale`, is wrong once.
+fn tidy(mut errors: Errors) -> Errors {
+    sort(&mut errors);
+    let mut said = BTreeSet::new();
+    errors.retain(|error| error.place.is_none() || said.insert((error.place.clone(), error.message.clone())));
+    errors
+}
+
+/// The name in the file, or what a name can have of the folder's.
+fn project(spec: &Spec, context: &Context, errors: &mut Errors) -> Name {
+    let nameless = || Name::new("project").expect("`project` is a name");
+    if let Some(name) = &spec.name {
+        return Name::new(name.value.clone()).unwrap_or_else(|error| {
+            errors.push(Diagnostic::invalid(error.to_string()).at(&name.place).hint("`name: shop`"));
+            nameless()
+        });
+    }
+    let folder = context.directory.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_lowercase();
+    let kept: String = folder.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')).take(Name::MAX).collect();
+    Name::new(kept.trim_start_matches(['_', '-'])).unwrap_or_else(|_| {
+        let message = format!("the project has no name, and its folder `{}` gives none", context.directory);
+        errors.push(Diagnostic::invalid(message).hint("`name: shop` at the top of the file"));
+        nameless()
+    })
+}
+
+fn all_routes(drafts: &mut [Draft], nets: &Nets, errors: &mut Errors) {
+    let mut machines: BTreeMap<Name, Vec<&mut Draft>> = BTreeMap::new();
+    for draft in drafts {
+        machines.entry(draft.machine.clone()).or_default().push(draft);
+    }
+    for cards in machines.values_mut() {
+        routes::resolve(cards, nets, errors);
+    }
+}
+
+fn machines(
+    project: &Name,
+    context: &Context,
+    groups: &Groups,
+    volumes: &BTreeMap<Name, Volume>,
+    order: &order::Order,
+    errors: &mut Errors,
+) -> BTreeMap<Name, Machine> {
+    let mut machines = BTreeMap::new();
+    let mut published = vec![];
+    for group in &groups.0 {
+        let container = machine::container(group, context, volumes, groups, errors);
+        let places = machine::places(group);
+        let needs: BTreeMap<Name, Condition> = order.needs.get(&group.base).cloned().unwrap_or_default();
+        for (number, name) in group.names.iter().enumerate() {
+            let mut container = machine::personal(container.clone(), project, name);
+            let ports = ports::resolve(group, number, errors);
+            container.ports = ports.iter().map(|(port, _)| port.clone()).collect();
+            published.push((name.clone(), ports));
+            let completed = order.completed.contains(name);
+            let machine = Machine {
+                name: name.in_project(project),
+                container,
+                pull_policy: group.spec.pull_policy.as_ref().map(|policy| policy.value).unwrap_or_default(),
+                state: if completed { DesiredState::RunningOrCompleted } else { DesiredState::Running },
+                nics: BTreeMap::new(),
+                hosts: BTreeSet::new(),
+                depends_on: needs.clone(),
+                places: places.clone(),
+            };
+            machines.entry(name.clone()).or_insert(machine);
+        }
+    }
+    ports::check_twice(&published, errors);
+    machines
+}
+
+fn cards(project: &Name, groups: &Groups, nets: &Nets, drafts: Vec<Draft>) -> Vec<(Name, IfName, Nic)> {
+    let bases: BTreeMap<&Name, &Name> = groups.0.iter().flat_map(|group| group.names.iter().map(move |name| (name, &group.base))).collect();
+    let card = |draft: Draft| {
+        let base = (*bases.get(&draft.machine)?).clone();
+        let (machine, name) = (draft.machine.clone(), draft.name.clone());
+        Some((machine, name, nic::build(project, draft, &base, nets)?))
+    };
+    drafts.into_iter().filter_map(card).collect()
+}
