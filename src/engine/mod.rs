@@ -3,12 +3,14 @@
 //! Two implementations: `docker`, the real one, and `fake`, a small stateful world for the fast tests. No other module names
 //! bollard. What the engine says becomes an `EngineSnapshot`; what it is told is an `EngineOp`.
 
+mod docker;
 mod op;
 mod snapshot;
 
 use std::collections::BTreeSet;
 use std::future::Future;
 
+pub use docker::Docker;
 pub use op::{EngineOp, WaitFor};
 pub use snapshot::{EngineFacts, EngineSnapshot, Health, ImageState, Leftover, MachineState, NetworkState, RunState, Taken, VolumeState};
 

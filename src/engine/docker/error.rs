@@ -1,0 +1,131 @@
+//! What went wrong between us and the engine, before it is known what was being done.
+
+use std::io;
+
+use bollard::errors::Error as Bollard;
+
+use super::address::Address;
+use crate::engine::{EngineError, EngineErrorKind as Kind};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) kind: Kind,
+    /// The status of the engine's answer, if it gave one.
+    pub(super) status: Option<u16>,
+    pub(super) message: String,
+}
+
+impl Failure {
+    pub(super) fn new(kind: Kind, message: impl AsRef<str>) -> Self {
+        Self { kind, status: None, message: one_line(message.as_ref()) }
+    }
+
+    /// The engine answered with an error.
+    pub(super) fn answered(status: u16, message: &str) -> Self {
+        Self { kind: kind_of(status, message), status: Some(status), message: one_line(message) }
+    }
+
+    pub(super) fn timeout(seconds: u64) -> Self {
+        Self::new(Kind::Timeout, format!("the engine has not answered for {seconds} s"))
+    }
+
+    /// The connection could not be made.
+    pub(super) fn connecting(address: &Address, error: &io::Error) -> Self {
+        let (kind, hint) = match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                (Kind::Denied, "run as root, or join the socket's group: `sudo usermod -aG docker $USER`, then log in again")
+            }
+            _ => (Kind::Unreachable, "is Docker Engine installed and running? `sudo systemctl start docker`"),
+        };
+        let hint = match (address, kind) {
+            (Address::Tcp(_), Kind::Unreachable) => "does the engine listen there?",
+            _ => hint,
+        };
+        let what = if kind == Kind::Denied { "this user may not open" } else { "no engine answers at" };
+        Self::new(kind, format!("{what} `{address}` ({}): {hint}", io_words(error)))
+    }
+
+    /// A connection that stood broke off.
+    pub(super) fn broken(error: &(dyn std::error::Error + 'static)) -> Self {
+        Self::new(Kind::Transient, format!("the connection to the engine broke off: {error}"))
+    }
+
+    pub(super) fn is(&self, status: u16) -> bool {
+        self.status == Some(status)
+    }
+
+    pub(super) fn says(&self, words: &str) -> bool {
+        self.message.to_ascii_lowercase().contains(words)
+    }
+
+    /// No answer came: the engine may still have done it, or may yet do it.
+    pub(super) fn is_lost_answer(&self) -> bool {
+        self.status.is_none() && matches!(self.kind, Kind::Timeout | Kind::Transient)
+    }
+
+    pub(super) fn doing(self, doing: impl std::fmt::Display) -> EngineError {
+        EngineError { kind: self.kind, doing: doing.to_string(), message: self.message }
+    }
+}
+
+/// `No such file or directory`, without Rust's `(os error 2)`.
+fn io_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_ascii_lowercase()
+}
+
+pub(super) fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The status says little: what is in use comes as 409, 403 or 500, depending on who noticed.
+fn kind_of(status: u16, message: &str) -> Kind {
+    let message = message.to_ascii_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    if has(&["is restarting", "removal of container", "is not running", "non running container"]) && matches!(status, 409 | 500) {
+        return Kind::Transient;
+    }
+    if has(&["already in use", "already allocated", "already exists", "pool overlaps", "conflicts with", "is ambiguous", "active endpoints"]) {
+        return Kind::Conflict;
+    }
+    match status {
+        404 => Kind::NotFound,
+        409 => Kind::Conflict,
+        408 | 504 => Kind::Timeout,
+        502 | 503 => Kind::Transient,
+        _ => Kind::Other,
+    }
+}
+
+impl From<Bollard> for Failure {
+    fn from(error: Bollard) -> Self {
+        match error {
+            Bollard::DockerResponseServerError { status_code, message } => Self::answered(status_code, &message),
+            Bollard::DockerStreamError { error } => Self::answered(500, &error),
+            Bollard::RequestTimeoutError => Self::new(Kind::Timeout, "the engine has not answered in time"),
+            other => {
+                let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&other);
+                let mut text = other.to_string();
+                while let Some(error) = next {
+                    if let Some(io) = error.downcast_ref::<io::Error>() {
+                        return Self::new(kind_of_io(io), format!("no connection to the engine: {}", io_words(io)));
+                    }
+                    if error.downcast_ref::<hyper::Error>().is_some_and(|e| e.is_incomplete_message() || e.is_canceled() || e.is_closed()) {
+                        return Self::broken(error);
+                    }
+                    text = error.to_string();
+                    next = error.source();
+                }
+                Self::new(Kind::Other, text)
+            }
+        }
+    }
+}
+
+fn kind_of_io(error: &io::Error) -> Kind {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Kind::Denied,
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Kind::Unreachable,
+        _ => Kind::Transient,
+    }
+}

@@ -1,0 +1,117 @@
+//! The real engine: Docker, by its API.
+//!
+//! Reading goes by `raw` into `answer`, telling by bollard (`perform`). Nothing here decides what is to be done, prints, or reads the
+//! environment.
+//!
+//! | file | what for |
+//! |---|---|
+//! | `address` | where the engine listens |
+//! | `raw`, `answer` | the engine's JSON, read so that nothing unknown makes us blind |
+//! | `ownership` | whose a resource is |
+//! | `observe` | everything at once: the snapshot |
+//! | `inspect`, `body` | a `Container` from the engine's words, and into them |
+//! | `network`, `image` | the same for networks and images; pulling |
+//! | `perform`, `wait` | one operation |
+//! | `error` | what the engine refuses, by kind |
+
+mod address;
+mod answer;
+mod body;
+mod error;
+mod image;
+mod inspect;
+mod network;
+mod observe;
+mod ownership;
+mod perform;
+mod raw;
+#[cfg(test)]
+mod tests;
+mod wait;
+
+use std::sync::{Arc, OnceLock};
+
+use address::Address;
+use error::Failure;
+use raw::Http;
+
+use super::{Engine, EngineDone, EngineError, EngineErrorKind, EngineOp, EngineQuery, EngineSnapshot, Progress};
+use crate::types::Bytes;
+
+/// The newest API that fly was written for: a newer engine is spoken to in this one.
+const NEWEST: (u16, u16) = (1, 53);
+/// The oldest that knows all that fly asks for: Engine 20.10.
+const OLDEST: (u16, u16) = (1, 41);
+/// Until an answer begins. Creating can copy an image's files into a volume, starting can wait for a slow disk.
+const PATIENCE: u64 = 120;
+
+/// A Docker Engine that answered when it was connected to.
+#[derive(Clone)]
+pub struct Docker {
+    http: Arc<Http>,
+    api: bollard::Docker,
+    version: (u16, u16),
+    /// Processors of the engine's host: they do not change while it runs.
+    cpus: Arc<OnceLock<u32>>,
+}
+
+impl Docker {
+    /// `address` is what `DOCKER_HOST` would be; without one, the engine of this machine.
+    pub async fn connect(address: Option<&str>) -> Result<Self, EngineError> {
+        let address = address.filter(|it| !it.is_empty()).unwrap_or(address::DEFAULT);
+        Self::reach(address).await.map_err(|failure| failure.doing("connect to the Docker Engine"))
+    }
+
+    async fn reach(address: &str) -> Result<Self, Failure> {
+        let address = Address::parse(address)?;
+        let http = Http::new(address.clone());
+        let theirs: answer::Version = http.get("/version").await?;
+        let number = parse_version(&theirs.api_version)
+            .ok_or_else(|| Failure::new(EngineErrorKind::Other, format!("what answers at `{address}` is not a Docker Engine")))?;
+        if number < OLDEST {
+            let message = format!("Docker Engine {} is too old (API {}): fly needs 20.10 or newer", theirs.version, theirs.api_version);
+            return Err(Failure::new(EngineErrorKind::Other, message));
+        }
+        let version = number.min(NEWEST);
+        let bollards = bollard::ClientVersion { major_version: version.0.into(), minor_version: version.1.into() };
+        let api = match &address {
+            Address::Unix(path) => bollard::Docker::connect_with_unix(&path.to_string_lossy(), PATIENCE, &bollards)?,
+            Address::Tcp(host) => bollard::Docker::connect_with_http(&format!("tcp://{host}"), PATIENCE, &bollards)?,
+        };
+        Ok(Self { http: Arc::new(http.with_version(version)), api, version, cpus: Arc::default() })
+    }
+
+    /// How much a container has written into its own layer. The engine has to count it file by file, so `observe` does not ask.
+    pub async fn writable_layer(&self, name: &str) -> Option<Bytes> {
+        let path = format!("/containers/{}/json?size=1", raw::encode(name));
+        let inspect: answer::Inspect = self.http.find(&path).await.ok()??;
+        inspect.size_rw.map(Bytes)
+    }
+
+    async fn inspect(&self, name: &str) -> Result<Option<answer::Inspect>, Failure> {
+        self.http.find(&format!("/containers/{}/json", raw::encode(name))).await
+    }
+
+    async fn cpus(&self) -> Result<u32, Failure> {
+        if let Some(cpus) = self.cpus.get() {
+            return Ok(*cpus);
+        }
+        let info: answer::Info = self.http.get("/info").await?;
+        Ok(*self.cpus.get_or_init(|| info.ncpu))
+    }
+}
+
+impl Engine for Docker {
+    async fn observe(&self, query: &EngineQuery) -> Result<EngineSnapshot, EngineError> {
+        observe::observe(self, query).await.map_err(|failure| failure.doing("look at the Docker Engine"))
+    }
+
+    async fn perform(&self, op: &EngineOp, progress: &(dyn Fn(Progress) + Send + Sync)) -> Result<EngineDone, EngineError> {
+        perform::perform(self, op, progress).await.map_err(|failure| failure.doing(op))
+    }
+}
+
+fn parse_version(text: &str) -> Option<(u16, u16)> {
+    let (major, minor) = text.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}

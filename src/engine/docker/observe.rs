@@ -1,0 +1,211 @@
+//! Builds the snapshot: one list of everything, then a closer look at what is ours.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::future::try_join_all;
+
+use super::answer::{self, Inspect, Listed};
+use super::error::Failure;
+use super::inspect::{self, Around};
+use super::ownership::{Proof, other};
+use super::raw::encode;
+use super::{Docker, image, network};
+use crate::engine::{
+    EngineFacts, EngineQuery, EngineSnapshot, Health, ImageState, Leftover, MachineState, NetworkState, RunState, VolumeState,
+};
+use crate::types::{Bytes, Name, Owner};
+
+pub(super) async fn observe(docker: &Docker, query: &EngineQuery) -> Result<EngineSnapshot, Failure> {
+    let http = &docker.http;
+    let asked: Vec<&str> = query.images.iter().map(String::as_str).collect();
+    let (info, listed, networks, volumes, images) = tokio::try_join!(
+        http.get::<answer::Info>("/info"),
+        http.get::<Vec<Listed>>("/containers/json?all=1"),
+        http.get::<Vec<answer::Network>>("/networks"),
+        http.get::<answer::Volumes>("/volumes"),
+        find_images(docker, &asked),
+    )?;
+    docker.cpus.get_or_init(|| info.ncpu);
+    let none = answer::Labels::new();
+    let ours: BTreeMap<&str, Proof> = listed
+        .iter()
+        .filter_map(|it| Some((it.id.as_str(), Proof::of_container(it.name(), &it.labels, &none)?)))
+        .filter(|(_, proof)| proof.project == query.project)
+        .collect();
+
+    let known: BTreeSet<&str> = images.values().map(|it| it.id.as_str()).collect();
+    let others: BTreeSet<&str> = listed
+        .iter()
+        .filter(|it| ours.contains_key(it.id.as_str()) && !known.contains(it.image_id.as_str()))
+        .map(|it| it.image_id.as_str())
+        .collect();
+    let others: Vec<&str> = others.into_iter().collect();
+    let (inspects, others) =
+        tokio::try_join!(try_join_all(ours.keys().map(|id| docker.inspect(id))), find_images(docker, &others))?;
+
+    let by_id: BTreeMap<String, ImageState> =
+        others.into_values().chain(images.values().cloned()).map(|it| (it.id.clone(), it)).collect();
+    let around = Around {
+        cpus: info.ncpu,
+        hostname: info.name.clone(),
+        names: listed.iter().map(|it| (it.id.clone(), it.name().to_owned())).collect(),
+        machines: ours.iter().filter(|(_, it)| !it.replacement).map(|(id, it)| ((*id).to_owned(), it.what.clone())).collect(),
+    };
+    let mut snapshot = EngineSnapshot { facts: facts(docker, &info), images, ..EngineSnapshot::default() };
+    // One that vanished since it was listed is not there.
+    for inspect in inspects.into_iter().flatten() {
+        add_container(&mut snapshot, &query.project, &inspect, &around, &by_id);
+    }
+    for it in listed.iter().filter(|it| !ours.contains_key(it.id.as_str())) {
+        snapshot.taken.containers.insert(it.name().to_owned(), other(Proof::of_container(it.name(), &it.labels, &none)));
+    }
+    add_networks(&mut snapshot, &query.project, &networks, &listed);
+    add_volumes(&mut snapshot, &query.project, volumes.volumes);
+    Ok(snapshot)
+}
+
+fn facts(docker: &Docker, info: &answer::Info) -> EngineFacts {
+    let (major, minor) = docker.version;
+    EngineFacts {
+        version: info.server_version.clone(),
+        api: format!("{major}.{minor}"),
+        cpus: info.ncpu,
+        memory: Bytes(info.mem_total),
+    }
+}
+
+/// By reference; one that is not there, or that is no reference at all, is left out: pulling it will say why.
+async fn find_images(docker: &Docker, references: &[&str]) -> Result<BTreeMap<String, ImageState>, Failure> {
+    let one = async |reference: &str| match docker.http.find(&format!("/images/{}/json", encode(reference))).await {
+        Err(failure) if failure.is(400) => Ok(None),
+        found => found,
+    };
+    let found: Vec<Option<answer::Image>> = try_join_all(references.iter().map(|it| one(it))).await?;
+    let states = references.iter().zip(found).filter_map(|(reference, it)| Some(((*reference).to_owned(), image::state(&it?))));
+    Ok(states.collect())
+}
+
+fn add_container(
+    snapshot: &mut EngineSnapshot,
+    project: &Name,
+    inspect: &Inspect,
+    around: &Around,
+    images: &BTreeMap<String, ImageState>,
+) {
+    let name = inspect.name();
+    let image = images.get(&inspect.image).map(|it| it.defaults.clone());
+    let none = answer::Labels::new();
+    let of_image = image.as_ref().map_or(&none, |it| &it.labels);
+    let proof = Proof::of_container(name, &inspect.config.labels, of_image).filter(|proof| proof.project == *project);
+    let Some(proof) = proof else {
+        snapshot.taken.containers.insert(name.to_owned(), Owner::Stranger);
+        return;
+    };
+    let state = &inspect.state;
+    let pid = Some(state.pid).filter(|pid| *pid != 0);
+    if proof.replacement {
+        snapshot.leftovers.insert(name.to_owned(), Leftover { id: inspect.id.clone(), running: pid.is_some() });
+        return;
+    }
+    let short = inspect.id.get(..12).unwrap_or_default();
+    let endpoints = inspect.network_settings.networks.iter();
+    let machine = MachineState {
+        id: inspect.id.clone(),
+        name: name.to_owned(),
+        container: inspect::container(inspect, around),
+        image_id: inspect.image.clone(),
+        image,
+        state: run_state(state),
+        health: health(state),
+        pid,
+        started_at: Some(state.started_at.clone()).filter(|time| !time.is_empty() && !time.starts_with("0001-")),
+        endpoints: endpoints
+            .map(|(network, it)| (network.clone(), it.as_ref().map(|it| inspect::endpoint(it, &[short, name])).unwrap_or_default()))
+            .collect(),
+        published: inspect::ports(&inspect.network_settings.ports, true),
+        writable_layer: None,
+    };
+    snapshot.machines.insert(proof.what, machine);
+}
+
+/// A word that is not known is read from the flags beside it.
+pub(super) fn run_state(state: &answer::State) -> RunState {
+    match state.status.as_str() {
+        "created" => RunState::Created,
+        "running" => RunState::Running,
+        "paused" => RunState::Paused,
+        "restarting" => RunState::Restarting,
+        "exited" => RunState::Exited { code: state.exit_code },
+        "removing" | "dead" => RunState::Dead,
+        _ if state.dead => RunState::Dead,
+        _ if state.restarting => RunState::Restarting,
+        _ if state.paused => RunState::Paused,
+        _ if state.running => RunState::Running,
+        _ => RunState::Exited { code: state.exit_code },
+    }
+}
+
+pub(super) fn health(state: &answer::State) -> Health {
+    match state.health.as_ref().map(|it| it.status.as_str()) {
+        None | Some("" | "none") => Health::None,
+        Some("healthy") => Health::Healthy,
+        Some("unhealthy") => Health::Unhealthy,
+        Some(_) => Health::Starting,
+    }
+}
+
+/// Engines before 25 may have several networks of one name: ours is known by its labels, and of two of ours the one in use counts.
+fn add_networks(snapshot: &mut EngineSnapshot, project: &Name, networks: &[answer::Network], listed: &[Listed]) {
+    let mut names: BTreeMap<&str, usize> = BTreeMap::new();
+    for it in networks {
+        *names.entry(&it.name).or_default() += 1;
+    }
+    for it in networks {
+        let proof = Proof::of_resource(&it.name, &it.labels);
+        if let Some(proof) = proof.as_ref().filter(|proof| proof.project == *project) {
+            let only = names.get(it.name.as_str()) == Some(&1);
+            let state = NetworkState {
+                id: it.id.clone(),
+                name: it.name.clone(),
+                network: network::network(it),
+                containers: listed.iter().filter(|container| is_on(container, it, only)).map(|it| it.name().to_owned()).collect(),
+            };
+            let better = |old: &NetworkState| (old.containers.len(), &state.id) < (state.containers.len(), &old.id);
+            if snapshot.networks.get(&proof.what).is_none_or(better) {
+                snapshot.networks.insert(proof.what.clone(), state);
+            }
+            continue;
+        }
+        snapshot.taken.networks.insert(it.name.clone(), other(proof));
+        snapshot.foreign_subnets.extend(network::subnets(it).map(|subnet| (subnet, it.name.clone())));
+    }
+    // A stranger's of the same name is no hindrance where ours is there already.
+    for state in snapshot.networks.values() {
+        snapshot.taken.networks.remove(&state.name);
+    }
+}
+
+/// A container that never ran names its network without the id.
+fn is_on(container: &Listed, network: &answer::Network, only_of_its_name: bool) -> bool {
+    container.network_settings.networks.iter().any(|(name, endpoint)| {
+        let id = endpoint.as_ref().map_or("", |it| it.network_id.as_str());
+        if id.is_empty() { only_of_its_name && *name == network.name } else { id == network.id }
+    })
+}
+
+fn add_volumes(snapshot: &mut EngineSnapshot, project: &Name, volumes: Vec<answer::Volume>) {
+    for it in volumes {
+        match Proof::of_resource(&it.name, &it.labels) {
+            Some(proof) if proof.project == *project => {
+                snapshot.volumes.insert(proof.what, VolumeState { name: it.name, labels: it.labels });
+            }
+            // Nobody names an anonymous one.
+            None if is_anonymous(&it.name) => {}
+            proof => _ = snapshot.taken.volumes.insert(it.name, other(proof)),
+        }
+    }
+}
+
+fn is_anonymous(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
