@@ -4,6 +4,8 @@ pub mod desired;
 pub mod diag;
 pub mod diff;
 pub mod engine;
+#[doc(hidden)]
+pub mod fake;
 pub mod net;
 pub mod observe;
 pub mod plan;

@@ -12,12 +12,7 @@ use crate::net::{NetError, NetErrorKind, NetPlane, Processes};
 use crate::types::{Name, NetworkMode};
 
 /// The world as far as it concerns `project`; `images` are references that somebody is going to need.
-pub async fn observe<E: Engine, N: NetPlane>(
-    engine: &E,
-    net: &N,
-    project: &Name,
-    images: BTreeSet<String>,
-) -> Result<Actual, Diagnostic> {
+pub async fn observe<E: Engine, N: NetPlane>(engine: &E, net: &N, project: &Name, images: BTreeSet<String>) -> Result<Actual, Diagnostic> {
     let query = EngineQuery { project: project.clone(), images };
     let mut actual = Actual { engine: engine.observe(&query).await.map_err(|e| engine_diagnostic(&e))?, ..Actual::default() };
     let processes = processes(&actual);
