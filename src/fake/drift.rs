@@ -1,0 +1,114 @@
+//! What somebody does to the world by hand.
+
+use super::World;
+use super::faults::Done;
+use super::state::{HOST, Image, NsId, State};
+use crate::engine::RunState;
+use crate::net::LinkSet;
+use crate::types::{Limits, Restart};
+
+impl State {
+    pub(super) fn pull(&mut self, reference: &str) -> Done {
+        match self.registry.get(reference) {
+            Some(image) => {
+                let image: Image = image.clone();
+                self.images.insert(reference.to_owned(), image);
+                Ok(())
+            }
+            None => super::faults::refuse(super::FaultKind::NotFound, format!("manifest for {reference} not found")),
+        }
+    }
+
+    fn ns_of(&self, container: &str) -> Option<NsId> {
+        self.containers.get(container)?.ns
+    }
+}
+
+impl World {
+    /// The first process is killed; the engine does not start it again.
+    pub fn drift_kill(&self, container: &str) {
+        self.lock().kill(container, 137);
+    }
+
+    /// `docker restart`: a new namespace, and nothing in it but the engine's own cards.
+    pub fn drift_restart(&self, container: &str) {
+        let mut state = self.lock();
+        state.kill(container, 137);
+        // A container that cannot be started stays stopped, as it would.
+        let _ = state.start_container(container);
+    }
+
+    pub fn drift_remove(&self, container: &str) {
+        self.lock().remove_container(container, &std::collections::BTreeSet::new());
+    }
+
+    pub fn drift_pause(&self, container: &str) {
+        if let Some(found) = self.lock().containers.get_mut(container).filter(|found| found.state == RunState::Running) {
+            found.state = RunState::Paused;
+        }
+    }
+
+    pub fn drift_rename(&self, container: &str, to: &str) {
+        let _ = self.lock().rename_container(container, to);
+    }
+
+    pub fn drift_limits(&self, container: &str, limits: &Limits, restart: Restart) {
+        let _ = self.lock().update_container(container, limits, restart);
+    }
+
+    pub fn drift_disconnect(&self, container: &str, network: &str) {
+        let _ = self.lock().disconnect(container, network);
+    }
+
+    pub fn drift_delete_volume(&self, volume: &str) {
+        let _ = self.lock().delete_volume(volume);
+    }
+
+    pub fn drift_delete_network(&self, network: &str) {
+        let _ = self.lock().delete_network(network);
+    }
+
+    /// `ip link del` in a container, or with `None` on the host.
+    pub fn drift_delete_link(&self, container: Option<&str>, link: &str) {
+        let mut state = self.lock();
+        let ns = container.map_or(Some(HOST), |name| state.ns_of(name));
+        if let Some(index) = ns.and_then(|ns| state.link(ns, link)).map(|link| link.index) {
+            state.remove_link(index);
+        }
+    }
+
+    /// `ip link set`, `ip addr` and `ip route` in a container, or with `None` on the host.
+    pub fn drift_set_link(&self, container: Option<&str>, link: &str, set: &LinkSet) {
+        let mut state = self.lock();
+        if let Some(ns) = container.map_or(Some(HOST), |name| state.ns_of(name)) {
+            let _ = state.change(ns, link, set);
+        }
+    }
+
+    /// `ip link set LINK name TO`.
+    pub fn drift_rename_link(&self, container: &str, link: &str, to: &str) {
+        let mut state = self.lock();
+        let Some(ns) = state.ns_of(container).filter(|ns| state.link(*ns, to).is_none()) else { return };
+        if let Some(found) = state.links(ns).remove(link) {
+            state.links(ns).insert(to.to_owned(), found);
+        }
+    }
+
+    /// Somebody empties the machine's `/etc/hosts`.
+    pub fn drift_clear_hosts(&self, container: &str) {
+        if let Some(found) = self.lock().containers.get_mut(container) {
+            found.hosts.clear();
+        }
+    }
+
+    pub fn drift_clear_rules(&self) {
+        self.lock().rules.clear();
+    }
+
+    /// The links of a container, by name, or with `None` of the host.
+    pub fn links(&self, container: Option<&str>) -> Vec<String> {
+        let state = self.lock();
+        let ns = container.map_or(Some(HOST), |name| state.ns_of(name));
+        ns.and_then(|ns| state.namespaces.get(&ns)).into_iter().flat_map(|links| links.keys().cloned()).collect()
+    }
+}

@@ -1,0 +1,236 @@
+//! The world as a kernel.
+
+use std::collections::BTreeSet;
+
+use super::faults::{Done, FaultKind, refuse};
+use super::state::{FakeLink, HOST, Kind, NsId, State};
+use super::{Call, FakeNet};
+use crate::net::{HostsLine, LinkSet, NetError, NetOp, NetPlane, NetSnapshot, Processes};
+use crate::types::{HostEntry, LINK_GROUP, LinkKind, LinkRef, Mac, Name, Ns, PlacedLink};
+
+impl NetPlane for FakeNet {
+    async fn observe(&self, project: &Name, processes: &Processes) -> Result<NetSnapshot, NetError> {
+        tokio::task::yield_now().await;
+        Ok(self.world.lock().net_snapshot(project, processes))
+    }
+
+    async fn perform(&self, op: &NetOp, _project: &Name, processes: &Processes) -> Result<(), NetError> {
+        tokio::task::yield_now().await;
+        let done = self.world.perform(Call::Net(op.clone()), |state| state.net_op(op, processes));
+        done.map_err(|refusal| NetError { kind: refusal.kind.net(), doing: refusal.doing, message: refusal.message })
+    }
+}
+
+impl State {
+    fn net_op(&mut self, op: &NetOp, processes: &Processes) -> Done {
+        match op {
+            NetOp::CreateLink { link } => self.create_link(link, processes),
+            NetOp::CreateVeth { a, b } => self.create_veth(a, b, processes),
+            NetOp::AdoptPort { bridge, link } => self.adopt_port(bridge, link, processes),
+            NetOp::SetLink { at, set } => self.set_link(at, set, processes),
+            NetOp::DeleteLink { at } => {
+                // A namespace that is gone took the link along.
+                if let Ok(ns) = self.ns(&at.ns, processes)
+                    && let Some(index) = self.link(ns, &at.name).map(|link| link.index)
+                {
+                    self.remove_link(index);
+                }
+                Ok(())
+            }
+            NetOp::SetHosts { machine, set, remove } => self.set_hosts(machine, set, remove, processes),
+            NetOp::AllowForward { bridge, comment } => {
+                self.rules.insert((bridge.clone(), comment.clone()));
+                Ok(())
+            }
+            NetOp::RevokeForward { bridge, comment } => {
+                self.rules.remove(&(bridge.clone(), comment.clone()));
+                Ok(())
+            }
+        }
+    }
+
+    fn ns(&self, ns: &Ns, processes: &Processes) -> Done<NsId> {
+        let Ns::Machine(machine) = ns else { return Ok(HOST) };
+        let pid = processes.get(machine);
+        let found = self.containers.values().find(|container| container.pid.is_some() && container.pid.as_ref() == pid);
+        match found.and_then(|container| container.ns) {
+            Some(ns) => Ok(ns),
+            None => refuse(FaultKind::NotFound, format!("no process has the namespace of {machine}")),
+        }
+    }
+
+    fn index(&self, ns: NsId, name: &str) -> Done<u32> {
+        match self.link(ns, name) {
+            Some(link) => Ok(link.index),
+            None => refuse(FaultKind::NotFound, format!("there is no link {name}")),
+        }
+    }
+
+    pub(super) fn link_mut(&mut self, ns: NsId, name: &str) -> Done<&mut FakeLink> {
+        match self.links(ns).get_mut(name) {
+            Some(link) => Ok(link),
+            None => refuse(FaultKind::NotFound, format!("there is no link {name}")),
+        }
+    }
+
+    fn create_link(&mut self, placed: &PlacedLink, processes: &Processes) -> Done {
+        let ns = self.ns(&placed.at.ns, processes)?;
+        let kind = match &placed.link.kind {
+            LinkKind::Bridge => Kind::Bridge,
+            LinkKind::Macvlan { parent: Some(parent), mode } => {
+                let parent_ns = self.ns(&parent.ns, processes)?;
+                let index = self.index(parent_ns, &parent.name)?;
+                self.check_macvlan(index, placed.link.mac, placed.link.mtu, (ns, &placed.at.name))?;
+                Kind::Macvlan { parent: index, mode: *mode }
+            }
+            other => return refuse(FaultKind::Other, format!("a {other} is not made in this way")),
+        };
+        if let Some(there) = self.link(ns, &placed.at.name) {
+            if there.kind != kind || (ns == HOST && there.group != LINK_GROUP) {
+                return refuse(FaultKind::Conflict, format!("{} exists already", placed.at));
+            }
+        } else {
+            self.bear(ns, placed, kind);
+        }
+        self.shape(ns, placed)
+    }
+
+    /// What the kernel refuses about a macvlan.
+    fn check_macvlan(&self, parent: u32, mac: Option<Mac>, mtu: Option<u32>, own: (NsId, &str)) -> Done {
+        let Some(card) = self.place(parent).and_then(|(ns, name)| self.link(ns, name)) else {
+            return refuse(FaultKind::NotFound, "its parent is gone");
+        };
+        if card.master.is_some() {
+            return refuse(FaultKind::Conflict, "its parent is a bridge's port: device or resource busy");
+        }
+        if mtu.is_some_and(|mtu| mtu > card.mtu) {
+            return refuse(FaultKind::Other, format!("its parent's MTU is {}: invalid argument", card.mtu));
+        }
+        let own = self.link(own.0, own.1).map(|link| link.index);
+        let siblings = self.namespaces.values().flat_map(|links| links.values());
+        let mut siblings = siblings.filter(|link| matches!(link.kind, Kind::Macvlan { parent: other, .. } if other == parent));
+        if siblings.any(|link| Some(link.mac) == mac && Some(link.index) != own) {
+            return refuse(FaultKind::Conflict, "another macvlan on this parent has that MAC: address already in use");
+        }
+        Ok(())
+    }
+
+    fn create_veth(&mut self, a: &PlacedLink, b: &PlacedLink, processes: &Processes) -> Done {
+        let (ns_a, ns_b) = (self.ns(&a.at.ns, processes)?, self.ns(&b.at.ns, processes)?);
+        let (there_a, there_b) = (self.link(ns_a, &a.at.name), self.link(ns_b, &b.at.name));
+        match (there_a, there_b) {
+            (None, None) => {
+                let index = self.bear(ns_a, a, Kind::Veth { peer: 0 });
+                let peer = self.bear(ns_b, b, Kind::Veth { peer: index });
+                self.link_mut(ns_a, &a.at.name)?.kind = Kind::Veth { peer };
+            }
+            (Some(one), Some(other)) if one.kind == (Kind::Veth { peer: other.index }) => {}
+            (Some(_), _) => return refuse(FaultKind::Conflict, format!("{} exists already", a.at)),
+            (None, Some(_)) => return refuse(FaultKind::Conflict, format!("{} exists already", b.at)),
+        }
+        self.shape(ns_b, b)?;
+        self.shape(ns_a, a)
+    }
+
+    fn bear(&mut self, ns: NsId, placed: &PlacedLink, kind: Kind) -> u32 {
+        let index = self.next();
+        let parent = match &kind {
+            Kind::Macvlan { parent, .. } => self.place(*parent).and_then(|(ns, name)| self.link(ns, name)).map(|link| link.mtu),
+            _ => None,
+        };
+        let mut link = FakeLink { group: LINK_GROUP, ..FakeLink::new(index, kind) };
+        link.mtu = placed.link.mtu.or(parent).unwrap_or(1500);
+        self.links(ns).insert(placed.at.name.clone(), link);
+        index
+    }
+
+    /// Everything that a placed link says of itself; what else the link has, stays.
+    fn shape(&mut self, ns: NsId, placed: &PlacedLink) -> Done {
+        let wanted = &placed.link;
+        if placed.alias.is_some() {
+            self.link_mut(ns, &placed.at.name)?.alias.clone_from(&placed.alias);
+        }
+        let set = LinkSet {
+            mac: wanted.mac,
+            mtu: wanted.mtu,
+            up: Some(wanted.up),
+            master: wanted.master.clone(),
+            add_addresses: wanted.addresses.clone(),
+            add_routes: wanted.routes.clone(),
+            ..LinkSet::default()
+        };
+        self.change(ns, &placed.at.name, &set)
+    }
+
+    fn adopt_port(&mut self, bridge: &str, placed: &PlacedLink, processes: &Processes) -> Done {
+        let ns = self.ns(&placed.at.ns, processes)?;
+        let bridge = self.index(HOST, bridge)?;
+        let is_ours = |link: &FakeLink| match link.kind {
+            Kind::Veth { peer } => self.links_of(HOST).any(|port| port.index == peer && port.master == Some(bridge)),
+            _ => false,
+        };
+        let found = self.namespaces[&ns].iter().find(|(_, link)| is_ours(link)).map(|(name, _)| name.clone());
+        let Some(name) = found else { return refuse(FaultKind::NotFound, "no card of this namespace is plugged in there") };
+        let wanted = &placed.at.name;
+        if name != *wanted {
+            if let Some(mut bearer) = self.links(ns).remove(wanted) {
+                note_engine_name(&mut bearer, wanted);
+                self.links(ns).insert(format!("fly-{}", bearer.index), bearer);
+            }
+            let mut link = self.links(ns).remove(&name).expect("it was found there");
+            note_engine_name(&mut link, &name);
+            self.links(ns).insert(wanted.clone(), link);
+        }
+        let link = self.link_mut(ns, wanted)?;
+        note_engine_name(link, &name);
+        let engine = link.alias.as_deref().and_then(engine_name).unwrap_or(&name).to_owned();
+        let remove_addresses = link.addresses.difference(&placed.link.addresses).copied().collect();
+        let remove_routes = link.routes.difference(&placed.link.routes).cloned().collect();
+        self.change(ns, wanted, &LinkSet { remove_addresses, remove_routes, ..LinkSet::default() })?;
+        let alias = placed.alias.as_ref().map(|alias| format!("{alias} engine={engine}"));
+        self.shape(ns, &PlacedLink { alias, ..placed.clone() })
+    }
+
+    fn set_link(&mut self, at: &LinkRef, set: &LinkSet, processes: &Processes) -> Done {
+        let ns = self.ns(&at.ns, processes)?;
+        let mut name = at.name.clone();
+        if let Some(new) = set.name.clone().filter(|new| *new != name) {
+            match (self.link(ns, &name).is_some(), self.link(ns, &new).is_some()) {
+                (true, true) => return refuse(FaultKind::Conflict, format!("{new} exists already")),
+                (true, false) => {
+                    let link = self.links(ns).remove(&name).expect("it was found there");
+                    self.links(ns).insert(new.clone(), link);
+                }
+                (false, _) => {}
+            }
+            name = new;
+        }
+        self.change(ns, &name, set)
+    }
+
+    fn set_hosts(&mut self, machine: &Name, set: &BTreeSet<HostEntry>, remove: &BTreeSet<HostEntry>, processes: &Processes) -> Done {
+        let pid = processes.get(machine);
+        let found = self.containers.values().find(|container| container.pid.is_some() && container.pid.as_ref() == pid);
+        let Some(found) = found else { return refuse(FaultKind::NotFound, format!("{machine} does not run")) };
+        let owner = found.shares.clone().unwrap_or_else(|| found.id.clone());
+        let Some(container) = self.containers.values_mut().find(|container| container.id == owner) else {
+            return refuse(FaultKind::NotFound, "whose file it shares is gone");
+        };
+        container.hosts.retain(|line| !line.marked && !remove.contains(&line.entry));
+        container.hosts.extend(set.iter().map(|entry| HostsLine { entry: entry.clone(), marked: true }));
+        Ok(())
+    }
+}
+
+/// Keeps the name that the engine gave in the alias of a card that the engine made.
+fn note_engine_name(link: &mut FakeLink, name: &str) {
+    if link.made_for.is_some() && link.alias.as_deref().and_then(engine_name).is_none() {
+        let alias = link.alias.take().map_or_else(String::new, |alias| format!("{alias} "));
+        link.alias = Some(format!("{alias}engine={name}"));
+    }
+}
+
+/// The engine's name for a card, from its alias.
+pub(super) fn engine_name(alias: &str) -> Option<&str> {
+    alias.split(' ').find_map(|word| word.strip_prefix("engine="))
+}

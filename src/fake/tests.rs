@@ -1,0 +1,1 @@
+//! The world does what was measured of the real one.

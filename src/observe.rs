@@ -1,0 +1,65 @@
+//! Asks both boundaries and makes one snapshot of what they say.
+//!
+//! The engine comes first, because a machine's namespace is found by its first process. Nothing is judged here: what differs is
+//! for `diff`, whose something is was decided by the boundary that saw it.
+
+use std::collections::BTreeSet;
+
+use crate::actual::Actual;
+use crate::diag::{Diagnostic, Kind};
+use crate::engine::{Engine, EngineError, EngineErrorKind, EngineQuery};
+use crate::net::{NetError, NetErrorKind, NetPlane, Processes};
+use crate::types::{Name, NetworkMode};
+
+/// The world as far as it concerns `project`; `images` are references that somebody is going to need.
+pub async fn observe<E: Engine, N: NetPlane>(engine: &E, net: &N, project: &Name, images: BTreeSet<String>) -> Result<Actual, Diagnostic> {
+    let query = EngineQuery { project: project.clone(), images };
+    let mut actual = Actual { engine: engine.observe(&query).await.map_err(|e| engine_diagnostic(&e))?, ..Actual::default() };
+    let processes = processes(&actual);
+    actual.net = net.observe(project, &processes).await.map_err(|e| net_diagnostic(&e))?;
+    Ok(actual)
+}
+
+/// The machines that have a namespace, by the process that it is found by. One on the host's network has none of its own;
+/// one that shares another machine's is among them: the inode tells whether it still does.
+pub fn processes(actual: &Actual) -> Processes {
+    let has_namespace = |mode: &NetworkMode| match mode {
+        NetworkMode::Own | NetworkMode::Machine(_) | NetworkMode::Container(_) => true,
+        NetworkMode::Host => false,
+    };
+    let up = actual.engine.machines.iter().filter(|(_, machine)| has_namespace(&machine.container.network_mode));
+    up.filter_map(|(name, machine)| Some((name.clone(), machine.pid?))).collect()
+}
+
+/// What the engine refused, for a reader.
+pub fn engine_diagnostic(error: &EngineError) -> Diagnostic {
+    match error.kind {
+        EngineErrorKind::Unreachable => Diagnostic::new(Kind::Engine, "the container engine does not answer")
+            .cause(error)
+            .hint("is it running? `systemctl start docker`")
+            .hint("is it somewhere else? `export DOCKER_HOST=unix:///path/to/docker.sock`"),
+        EngineErrorKind::Denied => Diagnostic::new(Kind::Engine, "this user may not use the container engine")
+            .cause(error)
+            .hint("join the group, then log in again: `sudo usermod -aG docker $USER`"),
+        EngineErrorKind::Timeout => Diagnostic::new(Kind::Engine, "the container engine did not answer in time")
+            .cause(error)
+            .hint("see what it is doing: `journalctl -u docker -e`"),
+        EngineErrorKind::NotFound
+        | EngineErrorKind::Conflict
+        | EngineErrorKind::Transient
+        | EngineErrorKind::Unhealthy
+        | EngineErrorKind::Other => Diagnostic::new(Kind::Failed, "the container engine could not say what there is").cause(error),
+    }
+}
+
+/// What the kernel refused, for a reader.
+pub fn net_diagnostic(error: &NetError) -> Diagnostic {
+    match error.kind {
+        NetErrorKind::Denied => Diagnostic::new(Kind::Engine, "a right to work on the network is missing")
+            .cause(error)
+            .hint("run as root where the engine runs: it needs CAP_NET_ADMIN, CAP_SYS_ADMIN and CAP_SYS_PTRACE"),
+        NetErrorKind::NotFound | NetErrorKind::Conflict | NetErrorKind::Unsupported | NetErrorKind::Transient | NetErrorKind::Other => {
+            Diagnostic::new(Kind::Failed, "the kernel could not say what links there are").cause(error)
+        }
+    }
+}
