@@ -64,10 +64,12 @@
 //! `diff/tolerance` (how an image shows through a container).
 
 pub mod actual;
+pub mod cli;
 pub mod desired;
 pub mod diag;
 pub mod diff;
 pub mod engine;
+pub mod lock;
 pub mod net;
 pub mod plan;
 pub mod spec;
