@@ -157,6 +157,8 @@ impl State {
             alias: link.alias.clone(),
             owner: if ns == HOST { owner_of(name, link, project) } else { Owner::Ours },
             connected: link.addresses.iter().map(ipnet::IpNet::trunc).collect(),
+            foreign_addresses: BTreeSet::new(),
+            foreign_routes: BTreeSet::new(),
         }
     }
 }
