@@ -41,6 +41,8 @@
 //! | [`diff`] | desired, actual and what they are made of |
 //! | [`plan`] | diff, and the operations of both boundaries |
 //! | [`observe`], [`apply`], [`verify`] | all of these |
+//! | [`lock`] | types, diag |
+//! | [`fake`] | engine, net, types: a small world for the fast tests, with faults to order |
 //! | [`cli`] | everything; nothing uses it |
 //!
 //! # Invariants

@@ -3,4 +3,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod drift;
+mod inplace;
 mod lab;
+mod lifecycle;
+mod sample;

@@ -1,0 +1,178 @@
+//! What somebody changes by hand shows as exactly that field, and the next `up` puts exactly that right.
+
+use crate::sample::{self, change, changes};
+use crate::support::{Lab, eventually};
+
+const MACHINES: [&str; 3] = ["shop.web", "shop.db", "shop.spare"];
+
+type Expected<'a> = (&'a str, &'a str, &'a [&'a str]);
+
+/// Lets `by_hand` loose, expects exactly these changes in the plan, puts them right, and checks that nothing else has moved.
+fn drifts(by_hand: impl Fn(&Lab), expected: &[Expected<'_>], stays: &[&str]) {
+    let lab = Lab::start();
+    let shop = sample::running(&lab);
+    let world = lab.canonical();
+    let before: Vec<_> = stays.iter().map(|name| lab.pid_and_start(name)).collect();
+    by_hand(&lab);
+    let expected: Vec<_> = expected.iter().map(|(addr, action, fields)| change(addr, action, fields)).collect();
+    // The kernel takes its time to take a namespace apart.
+    eventually("the plan", std::time::Duration::from_secs(5), || {
+        let found = changes(&shop);
+        if found == expected { Ok(()) } else { Err(format!("{found:?}\nexpected {expected:?}\n{}", shop.fly(&["plan"]))) }
+    });
+    let output = shop.fly(&["up", "--yes"]);
+    output.success();
+    assert_eq!(changes(&shop), vec![], "{output}");
+    let after: Vec<_> = stays.iter().map(|name| lab.pid_and_start(name)).collect();
+    assert_eq!(after, before, "{output}");
+    if stays.len() == MACHINES.len() {
+        let now = lab.canonical();
+        assert!(now == world, "{}", similar::TextDiff::from_lines(&world, &now).unified_diff().context_radius(1));
+    }
+}
+
+#[test]
+fn an_address_is_deleted() {
+    let by_hand = |lab: &Lab| drop(lab.in_machine("shop.web", &["ip", "addr", "del", "192.168.77.10/24", "dev", "eth0"]));
+    drifts(by_hand, &[("nic/web:eth0", "update", &["ip"])], &MACHINES);
+}
+
+#[test]
+fn an_address_of_the_engines_card_is_deleted() {
+    let by_hand = |lab: &Lab| drop(lab.in_machine("shop.web", &["ip", "-4", "addr", "flush", "dev", "eth2"]));
+    // The default route goes with the address.
+    drifts(by_hand, &[("nic/web:eth2", "update", &["ip", "gateway"])], &MACHINES);
+}
+
+#[test]
+fn an_ipv6_address_is_deleted() {
+    let by_hand = |lab: &Lab| drop(lab.in_machine("shop.spare", &["ip", "addr", "del", "fd00:10::50/64", "dev", "eth1"]));
+    drifts(by_hand, &[("nic/spare:eth1", "update", &["ip"])], &MACHINES);
+}
+
+#[test]
+fn an_mtu_is_set() {
+    let by_hand = |lab: &Lab| drop(lab.in_machine("shop.web", &["ip", "link", "set", "eth0", "mtu", "1400"]));
+    drifts(by_hand, &[("nic/web:eth0", "update", &["mtu"])], &MACHINES);
+}
+
+#[test]
+fn a_mac_is_set() {
+    let by_hand = |lab: &Lab| drop(lab.in_machine("shop.db", &["ip", "link", "set", "eth0", "address", "02:aa:aa:aa:aa:aa"]));
+    drifts(by_hand, &[("nic/db:eth0", "update", &["mac"])], &MACHINES);
+}
+
+#[test]
+fn a_card_is_set_down() {
+    let by_hand = |lab: &Lab| drop(lab.in_machine("shop.db", &["ip", "link", "set", "eth5", "down"]));
+    drifts(by_hand, &[("nic/db:eth5", "update", &["up"])], &MACHINES);
+}
+
+#[test]
+fn a_card_is_renamed() {
+    let by_hand = |lab: &Lab| {
+        drop(lab.in_machine("shop.db", &["sh", "-c", "ip link set eth0 down && ip link set eth0 name lost && ip link set lost up"]))
+    };
+    drifts(by_hand, &[("nic/db:eth0", "update", &["name", "ip"])], &MACHINES);
+}
+
+#[test]
+fn a_card_is_deleted() {
+    let by_hand = |lab: &Lab| drop(lab.in_machine("shop.web", &["ip", "link", "del", "eth0"]));
+    drifts(by_hand, &[("nic/web:eth0", "create", &["network", "ip", "mac", "mtu"])], &MACHINES);
+}
+
+#[test]
+fn a_cable_is_cut() {
+    let by_hand = |lab: &Lab| drop(lab.in_machine("shop.web", &["ip", "link", "del", "eth5"]));
+    drifts(by_hand, &[("link/db:eth5-web:eth5", "create", &[])], &MACHINES);
+}
+
+#[test]
+fn a_default_route_is_deleted() {
+    let by_hand = |lab: &Lab| drop(lab.in_machine("shop.web", &["ip", "route", "del", "default"]));
+    drifts(by_hand, &[("nic/web:eth2", "update", &["gateway"])], &MACHINES);
+}
+
+#[test]
+fn limits_are_updated() {
+    let by_hand = |lab: &Lab| drop(lab.docker(&["update", "--cpus=1", "--restart=no", "shop.web"]));
+    drifts(by_hand, &[("machine/web", "update", &["restart", "cpus"])], &MACHINES);
+}
+
+#[test]
+fn a_network_is_disconnected() {
+    // Engine 20.10 takes the card by the name that it gave it, which is another card's by now: that one is lost as well.
+    let by_hand = |lab: &Lab| drop(lab.docker(&["network", "disconnect", "shop.out", "shop.web"]));
+    let lab = Lab::start();
+    let shop = sample::running(&lab);
+    let before = MACHINES.map(|name| lab.pid_and_start(name));
+    by_hand(&lab);
+    let found = changes(&shop);
+    assert!(found.iter().any(|(addr, ..)| addr == "nic/web:eth2"), "{found:?}");
+    assert!(found.iter().all(|(addr, ..)| addr.starts_with("nic/web:")), "{found:?}");
+    shop.fly(&["up", "--yes"]).success();
+    assert_eq!(changes(&shop), vec![]);
+    assert_eq!(MACHINES.map(|name| lab.pid_and_start(name)), before);
+    assert!(lab.in_machine("shop.web", &["ip", "route"]).contains("default via 10.30.0.1 dev eth2"));
+    lab.neighbour(&["ping", "-c1", "-W2", "192.168.77.10"]);
+}
+
+#[test]
+fn a_machine_is_stopped() {
+    let by_hand = |lab: &Lab| drop(lab.docker(&["stop", "shop.spare"]));
+    let cards: &[Expected<'_>] = &[
+        ("machine/spare", "update", &["state"]),
+        ("nic/spare:eth0", "create", &["network", "ip", "mac", "mtu"]),
+        ("nic/spare:eth1", "create", &["network", "ip", "mac", "mtu"]),
+    ];
+    drifts(by_hand, cards, &["shop.web", "shop.db"]);
+}
+
+#[test]
+fn a_machine_is_removed() {
+    let by_hand = |lab: &Lab| drop(lab.docker(&["rm", "--force", "shop.spare"]));
+    let cards: &[Expected<'_>] = &[
+        ("machine/spare", "create", &["image"]),
+        ("nic/spare:eth0", "create", &["network", "ip", "mac", "mtu"]),
+        ("nic/spare:eth1", "create", &["network", "ip", "mac", "mtu"]),
+    ];
+    drifts(by_hand, cards, &["shop.web", "shop.db"]);
+}
+
+#[test]
+fn a_bridge_is_deleted() {
+    let by_hand = |lab: &Lab| {
+        let bridges = lab.ip(&["-o", "link", "show", "type", "bridge"]);
+        let bridge = bridges
+            .lines()
+            .filter_map(|line| line.split(": ").nth(1))
+            .find(|name| lab.ip(&["addr", "show", name]).contains("10.10.0.1/24"));
+        lab.ip(&["link", "del", bridge.expect("fly's bridge has the host's address")]);
+    };
+    drifts(
+        by_hand,
+        &[
+            ("network/back", "create", &["kind", "subnet", "host_ip", "mtu"]),
+            ("nic/db:eth0", "update", &["bridge"]),
+            ("nic/spare:eth1", "update", &["bridge"]),
+            ("nic/web:eth1", "update", &["bridge"]),
+        ],
+        &MACHINES,
+    );
+}
+
+#[test]
+fn a_restarted_machine_gets_its_cards_back() {
+    let by_hand = |lab: &Lab| drop(lab.docker(&["restart", "shop.web"]));
+    let lab = Lab::start();
+    let shop = sample::running(&lab);
+    by_hand(&lab);
+    shop.fly(&["plan", "--check"]).expect_code(2);
+    shop.fly(&["up", "--yes"]).success();
+    assert_eq!(changes(&shop), vec![]);
+    lab.neighbour(&["ping", "-c1", "-W2", "192.168.77.10"]);
+    lab.in_machine("shop.web", &["ping", "-c1", "-W2", "10.99.0.2"]);
+    lab.docker(&["exec", "shop.web", "ping", "-c1", "-W2", "database"]);
+    lab.docker(&["exec", "shop.db", "ping", "-c1", "-W2", "web"]);
+}
