@@ -1,8 +1,67 @@
 //! `fly.yml` as written, with the place of every value.
+//!
+//! Text becomes a tree with spans (`yaml`), variables are replaced in it (`node`), and tables of keys read it (`reader`, and one
+//! module for each topic). All mistakes of a file are collected. Nothing is decided here, and nothing is looked up outside.
 
+mod cable;
+mod dotenv;
+mod file;
+mod foreign;
+mod interpolate;
+mod lists;
+mod machine;
 mod model;
+mod mounts;
+mod needs;
+mod network;
+mod nic;
+mod node;
+mod ports;
+mod reader;
+mod runtime;
+mod scalars;
+mod schema;
+mod shell;
+mod volume;
+mod yaml;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use dotenv::dotenv;
 pub use model::{
     Cable, CableEnd, Condition, Dependency, Entries, EnvFile, Ip, Machine, MachineLink, Network, NetworkKind, NetworkModeSpec, Nic,
     PortRange, PullPolicy, RouteSpec, Spec, Tmpfs, Volume, VolumeMount, VolumeMountKind,
 };
+pub use schema::schema;
+
+use crate::diag::{Diagnostic, Place};
+
+/// Reads `text`, which users know as `file`, with the variables of `environment`. Every mistake of the file is reported.
+pub fn parse(file: &str, text: &str, environment: &BTreeMap<String, String>) -> Result<Spec, Vec<Diagnostic>> {
+    let file: Arc<str> = file.into();
+    if text.len() > yaml::MAX_BYTES {
+        let size = crate::types::Bytes(text.len() as u64).human();
+        return Err(vec![Diagnostic::invalid(format!("{file} is too large: {size}, and at most 1 MiB is read"))]);
+    }
+    let raw = yaml::load(text).map_err(|refusal| vec![refused(&file, text, refusal)])?;
+    let mut builder = node::Builder::new(file, text, environment);
+    let root = builder.root(raw);
+    let mut reader = reader::Reader::with(builder.errors);
+    let spec = file::read(&mut reader, &root);
+    let errors = reader.finish();
+    if errors.is_empty() { Ok(spec) } else { Err(errors) }
+}
+
+fn refused(file: &Arc<str>, text: &str, refusal: yaml::Refusal) -> Diagnostic {
+    let error = Diagnostic::invalid(refusal.message);
+    let error = refusal.hint.into_iter().fold(error, Diagnostic::hint);
+    if refusal.line == 0 {
+        return error;
+    }
+    let line_start = text.split_inclusive('\n').take(refusal.line as usize - 1).map(str::len).sum::<usize>();
+    let line = text[line_start..].lines().next().unwrap_or_default();
+    let column = line.char_indices().nth(refusal.column.saturating_sub(1) as usize).map_or(line.len(), |(at, _)| at);
+    let len = line[column..].chars().next().map_or(0, char::len_utf8);
+    error.at(&Place { file: file.clone(), line: refusal.line, column: refusal.column, offset: line_start + column, len })
+}

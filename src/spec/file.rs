@@ -1,0 +1,104 @@
+//! The top of the file.
+
+use super::model::Spec;
+use super::node::{Body, Node, Part};
+use super::reader::{Key, Reader, key};
+use super::scalars::{self, NAME, NAME_PATTERN};
+use super::{cable, machine, network, schema, volume};
+use crate::diag::{At, Diagnostic};
+
+pub(super) const KEYS: &[Key<Spec>] = &[
+    key!(name: NAME, "The project. Default: the directory's name"),
+    Key {
+        name: "defaults",
+        doc: "What holds for every machine; a machine's own key wins",
+        schema: || schema::reference("machine"),
+        read: |r, node, spec| spec.defaults = Some(machine::read(r, &node.place, node)),
+    },
+    Key {
+        name: "networks",
+        doc: "What a network card can be plugged into, by name",
+        schema: || schema::named(&format!("^(?:{NAME_PATTERN})$"), schema::reference("network")),
+        read: |r, node, spec| {
+            let read = r.entries(node, "networks by name", |r, key, node| named(r, key, "the name of a network", node, network::read));
+            spec.networks = read.unwrap_or_default();
+        },
+    },
+    Key {
+        name: "machines",
+        doc: "The machines, by name",
+        schema: || schema::named(&format!("^(?:{NAME_PATTERN})$"), schema::reference("machine")),
+        read: |r, node, spec| {
+            let read = r.entries(node, "machines by name", |r, key, node| {
+                named(r, key, "the name of a machine", node, |r, key, node| Some(machine::read(r, &key.place, node)))
+            });
+            spec.machines = read.unwrap_or_default();
+        },
+    },
+    Key {
+        name: "links",
+        doc: "Cables between two machines, as in `[web:eth5, db:eth5]`",
+        schema: || schema::list(schema::reference("cable")),
+        read: |r, node, spec| {
+            spec.links = r.list(node, "a list of cables, as `[web:eth5, db:eth5]`", cable::read).unwrap_or_default();
+        },
+    },
+    Key {
+        name: "volumes",
+        doc: "Volumes that keep their data when a machine is replaced, by name",
+        schema: || schema::named(&format!("^(?:{NAME_PATTERN})$"), schema::reference("volume")),
+        read: |r, node, spec| {
+            let read = r.entries(node, "volumes by name", |r, key, node| named(r, key, "the name of a volume", node, volume::read));
+            spec.volumes = read.unwrap_or_default();
+        },
+    },
+];
+
+/// Reads the value even where its name is wrong, so that its own mistakes are said too.
+fn named<T>(
+    r: &mut Reader,
+    key: &At<String>,
+    what: &str,
+    node: &Node,
+    read: impl Fn(&mut Reader, &At<String>, &Node) -> Option<T>,
+) -> Option<T> {
+    let name = scalars::name(r, &Part::key(key), what);
+    read(r, key, node).filter(|_| name.is_some())
+}
+
+pub(super) fn read(r: &mut Reader, root: &Node) -> Spec {
+    let mut spec = Spec::default();
+    if root.is_null() {
+        r.push(Diagnostic::invalid("the file is empty").at(&root.place).hint("machines: {web: {image: debian}}"));
+        return spec;
+    }
+    if !matches!(root.body, Body::Map(_)) {
+        let _: Option<()> = r.wrong(root, "the keys of the file, as `machines:`");
+        return spec;
+    }
+    r.keys(root, "the file", &[KEYS], &mut spec);
+    require_images(r, root);
+    spec
+}
+
+/// Every machine has an image, its own or that of `defaults`. Asked of the tree: a wrong value is not a missing one.
+fn require_images(r: &mut Reader, root: &Node) {
+    if get(root, "defaults").is_some_and(|defaults| get(defaults, "image").is_some()) {
+        return;
+    }
+    let Some(Node { body: Body::Map(machines), .. }) = get(root, "machines") else { return };
+    for (name, machine) in machines {
+        let readable = machine.is_null() || matches!(machine.body, Body::Map(_));
+        if readable && get(machine, "image").is_none() {
+            let error = Diagnostic::invalid(format!("machine `{}` has no image", Part::key(name).shown())).at(&name.place);
+            r.push(error.hint("image: debian:12"));
+        }
+    }
+}
+
+fn get<'a>(node: &'a Node, key: &str) -> Option<&'a Node> {
+    match &node.body {
+        Body::Map(entries) => entries.iter().find(|(name, _)| name.value == key).map(|(_, value)| value),
+        Body::Scalar(_) | Body::Seq(_) => None,
+    }
+}

@@ -1,0 +1,187 @@
+//! `$V`, `${V:-default}` and the rest of Compose's interpolation.
+//!
+//! Values of variables are secrets until proven otherwise: no message of this module contains one.
+
+use std::collections::BTreeMap;
+
+/// Templates inside templates.
+const MAX_DEPTH: usize = 16;
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Error {
+    /// Bytes from the start of the text.
+    pub at: usize,
+    pub len: usize,
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+/// The text with its variables replaced, or `None` where it has none. The answer is at most `limit` bytes long.
+pub(super) fn interpolate(text: &str, variables: &BTreeMap<String, String>, limit: usize) -> Result<Option<String>, Error> {
+    if !text.contains('$') {
+        return Ok(None);
+    }
+    let mut out = String::new();
+    let replaced = expand(text, 0, variables, limit, 0, &mut out)?;
+    // `$(x)` and `$1` are left alone, so a text with a dollar may come out as it went in.
+    Ok((replaced || out != text).then_some(out))
+}
+
+fn expand(
+    text: &str,
+    start: usize,
+    variables: &BTreeMap<String, String>,
+    limit: usize,
+    depth: usize,
+    out: &mut String,
+) -> Result<bool, Error> {
+    let (mut at, mut replaced) = (0, false);
+    while let Some(dollar) = text[at..].find('$').map(|found| at + found) {
+        out.push_str(&text[at..dollar]);
+        let rest = &text[dollar + 1..];
+        let error = |len, message: String| Error { at: start + dollar, len, message, hint: None };
+        if rest.starts_with('$') {
+            out.push('$');
+            at = dollar + 2;
+        } else if rest.starts_with('{') {
+            let unclosed =
+                || Error { hint: Some("write `$$` for a dollar sign".to_owned()), ..error(2, "`${` is not closed by a `}`".to_owned()) };
+            let close = closing_brace(rest).ok_or_else(unclosed)?;
+            let body = Braced { text: &rest[1..close], start: start + dollar + 2, depth: depth + 1, len: close + 2 };
+            body.expand(variables, limit, out)?;
+            replaced = true;
+            at = dollar + 1 + close + 1;
+        } else {
+            let name = &rest[..name_len(rest)];
+            if name.is_empty() {
+                out.push('$');
+            } else {
+                out.push_str(variables.get(name).map_or("", String::as_str));
+                replaced = true;
+            }
+            at = dollar + 1 + name.len();
+        }
+        if out.len() > limit {
+            return Err(error(1, "the variables of this file stand for too much text".to_owned()));
+        }
+    }
+    out.push_str(&text[at..]);
+    Ok(replaced)
+}
+
+/// What stands between `${` and `}`.
+struct Braced<'a> {
+    text: &'a str,
+    start: usize,
+    depth: usize,
+    /// Of the whole, braces and dollar included.
+    len: usize,
+}
+
+impl Braced<'_> {
+    fn error(&self, message: String) -> Error {
+        Error { at: self.start.saturating_sub(2), len: self.len, message, hint: None }
+    }
+
+    fn expand(&self, variables: &BTreeMap<String, String>, limit: usize, out: &mut String) -> Result<(), Error> {
+        if self.depth > MAX_DEPTH {
+            return Err(self.error(format!("variables are nested more than {MAX_DEPTH} deep")));
+        }
+        let (name, rest) = self.text.split_at(name_len(self.text));
+        let value = variables.get(name).map(String::as_str);
+        let filled = value.filter(|v| !v.is_empty());
+        let operator = ["", ":-", ":?", ":+", "-", "?", "+"].into_iter().find(|op| match *op {
+            "" => rest.is_empty(),
+            op => rest.starts_with(op),
+        });
+        let (Some(operator), false) = (operator, name.is_empty()) else {
+            let hint = "as in `${NAME}`, `${NAME:-default}`, `${NAME:?message}` or `${NAME:+instead}`; `$$` is a dollar sign";
+            return Err(Error { hint: Some(hint.to_owned()), ..self.error("this is not how a variable is written".to_owned()) });
+        };
+        let word = &rest[operator.len()..];
+        let value = if operator.starts_with(':') { filled } else { value };
+        match operator.trim_start_matches(':') {
+            "-" if value.is_none() => self.word(word, variables, limit, out),
+            "+" if value.is_none() => Ok(()),
+            "+" => self.word(word, variables, limit, out),
+            "?" if value.is_none() => {
+                let message = if word.is_empty() { "it is required" } else { word };
+                let state = if variables.contains_key(name) { "empty" } else { "not set" };
+                Err(Error { hint: Some(format!("{name}=...")), ..self.error(format!("the variable `{name}` is {state}: {message}")) })
+            }
+            _ => {
+                out.push_str(value.unwrap_or_default());
+                Ok(())
+            }
+        }
+    }
+
+    fn word(&self, word: &str, variables: &BTreeMap<String, String>, limit: usize, out: &mut String) -> Result<(), Error> {
+        let start = self.start + self.text.len() - word.len();
+        expand(word, start, variables, limit, self.depth, out).map(|_| ())
+    }
+}
+
+/// Where the brace that `text` begins with is closed.
+fn closing_brace(text: &str) -> Option<usize> {
+    let mut open = 0_usize;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'{' => open += 1,
+            b'}' if open == 1 => return Some(at),
+            b'}' => open -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+fn name_len(text: &str) -> usize {
+    if text.starts_with(|c: char| c.is_ascii_digit()) {
+        return 0;
+    }
+    text.bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'_').count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(text: &str) -> Result<String, Error> {
+        let variables = [("A", "1"), ("B", "two"), ("EMPTY", "")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        interpolate(text, &variables.into(), 1000).map(|out| out.unwrap_or_else(|| text.to_owned()))
+    }
+
+    #[test]
+    fn does_as_compose_does() {
+        for (text, expected) in [
+            ("plain", "plain"),
+            ("$A-$B", "1-two"),
+            ("${A}${B}x", "1twox"),
+            ("$$A $${A}", "$A ${A}"),
+            ("$1 $(x) $ a$", "$1 $(x) $ a$"),
+            ("$NO${NO}", ""),
+            ("${NO:-d} ${NO-d} ${EMPTY:-d} ${EMPTY-d}|", "d d d |"),
+            ("${A:+x} ${A+x} ${EMPTY:+x} ${EMPTY+x} ${NO+x}|", "x x  x |"),
+            ("${A:?e}${A?e}${EMPTY?e}", "11"),
+            ("${NO:-${NO2:-${B}}}", "two"),
+            ("${NO:-{\"a\": {\"b\": 1}}}", "{\"a\": {\"b\": 1}}"),
+            ("${NO:-$$x}", "$x"),
+            ("é${A}é", "é1é"),
+        ] {
+            assert_eq!(run(text).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_pointed_at() {
+        for (text, at, len) in [("ab${A", 2, 2), ("${A!}", 0, 5), ("x ${}", 2, 3), ("${NO:-${1}}", 6, 4), ("a ${NO:?please} b", 2, 13)] {
+            let error = run(text).unwrap_err();
+            assert_eq!((error.at, error.len), (at, len), "{text}: {}", error.message);
+        }
+        assert!(run("${EMPTY:?please}").unwrap_err().message.contains("is empty: please"));
+        assert!(run(&"${NO:-".repeat(40)).is_err());
+        assert!(run(&format!("{}x{}", "${NO:-".repeat(40), "}".repeat(40))).is_err());
+        assert!(run(&"$B".repeat(1000)).is_err());
+    }
+}

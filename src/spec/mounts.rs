@@ -1,0 +1,292 @@
+//! `volumes` and `tmpfs` of a machine.
+
+use serde_json::json;
+
+use super::model::{Tmpfs, VolumeMount, VolumeMountKind};
+use super::node::{Body, Node, Part};
+use super::reader::{Form, Key, Reader, key};
+use super::scalars::{self, BOOL, BYTES, TEXT};
+use super::schema;
+use crate::diag::{At, Diagnostic};
+use crate::types::{Bytes, Relabel};
+
+const WHAT: &str = "a mount, as `./src:/srv/app` or `data:/var/lib/app:ro`";
+
+const PROPAGATIONS: &[(&str, &str)] = &[
+    ("rprivate", "rprivate"),
+    ("private", "private"),
+    ("rshared", "rshared"),
+    ("shared", "shared"),
+    ("rslave", "rslave"),
+    ("slave", "slave"),
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Type {
+    Bind,
+    Volume,
+    Tmpfs,
+}
+
+const TYPES: &[(&str, Type)] = &[("bind", Type::Bind), ("volume", Type::Volume), ("tmpfs", Type::Tmpfs)];
+
+pub(super) const VOLUMES: Form<Vec<At<VolumeMount>>> = Form {
+    schema: || {
+        let short = schema::described(schema::matching("[^:]+(:/[^:]*(:[A-Za-z,]+)?)?"), "`SOURCE:PLACE`, `SOURCE:PLACE:ro` or `PLACE`");
+        schema::list(schema::any(vec![short, schema::object(&[KEYS], &["type", "target"])]))
+    },
+    read: |r, node| r.list(node, "a list of mounts, as `[\"./src:/srv/app\"]`", volume),
+};
+
+pub(super) const TMPFS: Form<Vec<At<Tmpfs>>> = Form {
+    schema: || schema::one_or_more(schema::matching("/[^:]*(:.*)?")),
+    read: |r, node| r.one_or_more(node, "a place for a tmpfs, as `/run:size=64m`", tmpfs),
+};
+
+#[derive(Default)]
+struct Draft {
+    r#type: Option<At<Type>>,
+    source: Option<At<String>>,
+    target: Option<At<String>>,
+    read_only: Option<At<bool>>,
+    bind: Option<At<BindDraft>>,
+    tmpfs: Option<At<TmpfsDraft>>,
+}
+
+#[derive(Default)]
+struct BindDraft {
+    propagation: Option<At<&'static str>>,
+    selinux: Option<At<Relabel>>,
+}
+
+#[derive(Default)]
+struct TmpfsDraft {
+    size: Option<At<Bytes>>,
+    mode: Option<At<u32>>,
+}
+
+const KEYS: &[Key<Draft>] = &[
+    Key {
+        name: "type",
+        doc: "What is mounted: a directory or file of the host, a volume, or memory",
+        schema: || schema::one_of(TYPES.iter().map(|(name, _)| *name)),
+        read: |r, node, into| {
+            into.r#type = r.words(node, "a type of mount").and_then(|part| r.one_of(&part, TYPES, "a type of mount"));
+        },
+    },
+    key!(source: TEXT, "A path of the host, or the name of a volume"),
+    key!(target: TARGET, "The place inside the machine"),
+    key!(read_only: BOOL, "Whether the machine may only read"),
+    Key {
+        name: "bind",
+        doc: "For type `bind`",
+        schema: || schema::object(&[BIND_KEYS], &[]),
+        read: |r, node, into| {
+            let mut draft = BindDraft::default();
+            r.keys(node, "the bind options", &[BIND_KEYS], &mut draft);
+            into.bind = Some(At::new(draft, node.place.clone()));
+        },
+    },
+    Key {
+        name: "tmpfs",
+        doc: "For type `tmpfs`",
+        schema: || schema::object(&[TMPFS_KEYS], &[]),
+        read: |r, node, into| {
+            let mut draft = TmpfsDraft::default();
+            r.keys(node, "the tmpfs options", &[TMPFS_KEYS], &mut draft);
+            into.tmpfs = Some(At::new(draft, node.place.clone()));
+        },
+    },
+];
+
+const BIND_KEYS: &[Key<BindDraft>] = &[
+    key!(propagation: PROPAGATION, "How mounts below it travel"),
+    key!(selinux: SELINUX, "`z`: all machines may use it; `Z`: this one only"),
+];
+
+const TMPFS_KEYS: &[Key<TmpfsDraft>] =
+    &[key!(size: BYTES, "How much it can hold"), key!(mode: MODE, "The mode of its root, in octal: `01777`")];
+
+const PROPAGATION: Form<At<&'static str>> = Form {
+    schema: || schema::one_of(PROPAGATIONS.iter().map(|(name, _)| *name)),
+    read: |r, node| {
+        let part = r.words(node, "a propagation")?;
+        r.one_of(&part, PROPAGATIONS, "a propagation")
+    },
+};
+
+const SELINUX: Form<At<Relabel>> = Form {
+    schema: || schema::one_of(["z", "Z"]),
+    read: |r, node| {
+        let part = r.words(node, "`z` or `Z`")?;
+        r.one_of(&part, &[("z", Relabel::Shared), ("Z", Relabel::Private)], "`z` or `Z`")
+    },
+};
+
+const TARGET: Form<At<String>> = Form {
+    schema: || schema::matching("/.*"),
+    read: |r, node| {
+        let part = r.words(node, "a place inside the machine")?;
+        target(r, &part)
+    },
+};
+
+/// Compose takes `1777` for a decimal number, which nobody means: it must show that it is octal.
+const MODE: Form<At<u32>> = Form {
+    schema: || json!({"type": ["integer", "string"], "pattern": r"^0[oO]?[0-7]{1,4}$|\$"}),
+    read: |r, node| {
+        let what = "a mode in octal, as `01777`";
+        let part = r.scalar(node, what)?;
+        let digits = part.text.strip_prefix('0').map(|rest| rest.trim_start_matches(['o', 'O']));
+        match digits.and_then(|digits| u32::from_str_radix(digits, 8).ok()).filter(|mode| *mode <= 0o7777) {
+            Some(mode) => Some(part.at(mode)),
+            None if part.text.bytes().all(|b| (b'0'..b'8').contains(&b)) => r.bad_hint(&part, what, format!("0{}", part.shown())),
+            None => r.bad(&part, what),
+        }
+    },
+};
+
+fn target(r: &mut Reader, part: &Part<'_>) -> Option<At<String>> {
+    let what = "a place inside the machine";
+    if !part.text.starts_with('/') || part.text.contains('\0') {
+        return r.bad_hint(part, what, "an absolute path, as `/srv/app`");
+    }
+    if part.text.trim_matches('/').is_empty() {
+        return r.bad_hint(part, what, "nothing can be mounted over `/`");
+    }
+    Some(part.text())
+}
+
+fn volume(r: &mut Reader, node: &Node) -> Option<At<VolumeMount>> {
+    let mount = if let Body::Map(_) = &node.body {
+        long(r, node)
+    } else {
+        let part = r.words(node, WHAT)?;
+        short(r, &part)
+    };
+    mount.map(|mount| At::new(mount, node.place.clone()))
+}
+
+fn is_path(source: &str) -> bool {
+    source.starts_with(['/', '.', '~'])
+}
+
+fn short(r: &mut Reader, part: &Part<'_>) -> Option<VolumeMount> {
+    let parts = part.split(|c| c == ':');
+    let mut mount =
+        VolumeMount { kind: VolumeMountKind::Anonymous, target: String::new(), read_only: false, relabel: None, propagation: None };
+    let (source, place, options) = match parts.as_slice() {
+        [place] => (None, place, None),
+        [source, place] => (Some(source), place, None),
+        [source, place, options] => (Some(source), place, Some(options)),
+        _ => return r.bad(part, WHAT),
+    };
+    if let Some(source) = source {
+        mount.kind = if is_path(source.text) {
+            VolumeMountKind::Bind(source.text.to_owned())
+        } else {
+            let volume = "the name of a volume";
+            let name = scalars::name(r, source, volume);
+            VolumeMountKind::Volume(name?.value)
+        };
+    }
+    mount.target = target(r, place)?.value;
+    for option in options.map(|options| options.split(|c| c == ',')).unwrap_or_default() {
+        match option.text {
+            "ro" => mount.read_only = true,
+            "z" => mount.relabel = Some(Relabel::Shared),
+            "Z" => mount.relabel = Some(Relabel::Private),
+            // The last three are Docker Desktop's, and have no effect here.
+            "rw" | "cached" | "delegated" | "consistent" => {}
+            other => match PROPAGATIONS.iter().find(|(name, _)| *name == other) {
+                Some((name, _)) => mount.propagation = Some((*name).to_owned()),
+                None => return r.bad_hint(&option, "an option of a mount", "one of `ro`, `rw`, `z`, `Z`, `rslave`, `rshared`, `rprivate`"),
+            },
+        }
+    }
+    only_for_binds(r, part, &mount)?;
+    Some(mount)
+}
+
+fn only_for_binds(r: &mut Reader, part: &Part<'_>, mount: &VolumeMount) -> Option<()> {
+    if mount.propagation.is_some() && !matches!(mount.kind, VolumeMountKind::Bind(_)) {
+        r.push(Diagnostic::invalid("only a directory of the host has a propagation").at(&part.place()));
+        return None;
+    }
+    Some(())
+}
+
+fn long(r: &mut Reader, node: &Node) -> Option<VolumeMount> {
+    let mut draft = Draft::default();
+    r.keys(node, "a mount", &[KEYS], &mut draft);
+    let Body::Map(entries) = &node.body else { return None };
+    for key in ["type", "target"] {
+        if !entries.iter().any(|(name, _)| name.value == key) {
+            r.missing(&node.place, "a mount", key);
+        }
+    }
+    let (kind, target) = (draft.r#type?, draft.target?);
+    for (found, wanted, key) in
+        [(draft.bind.as_ref().map(|b| &b.place), Type::Bind, "bind"), (draft.tmpfs.as_ref().map(|t| &t.place), Type::Tmpfs, "tmpfs")]
+    {
+        if let Some(place) = found.filter(|_| kind.value != wanted) {
+            let error = Diagnostic::invalid(format!("`{key}` is only for mounts of type `{key}`")).at(place);
+            r.push(error.also(&kind.place, "the type"));
+        }
+    }
+    let kind = long_kind(r, node, &kind, draft.source, draft.tmpfs)?;
+    let bind = draft.bind.map(|b| b.value).unwrap_or_default();
+    Some(VolumeMount {
+        kind,
+        target: target.value,
+        read_only: draft.read_only.is_some_and(|ro| ro.value),
+        relabel: bind.selinux.map(|s| s.value),
+        propagation: bind.propagation.map(|p| p.value.to_owned()),
+    })
+}
+
+fn long_kind(
+    r: &mut Reader,
+    node: &Node,
+    kind: &At<Type>,
+    source: Option<At<String>>,
+    tmpfs: Option<At<TmpfsDraft>>,
+) -> Option<VolumeMountKind> {
+    match (kind.value, source) {
+        (Type::Bind, Some(source)) if is_path(&source.value) => Some(VolumeMountKind::Bind(source.value)),
+        (Type::Bind, Some(source)) => {
+            r.push(Diagnostic::invalid("the source of a bind mount is a path").at(&source.place).hint("as `/srv` or `./src`"));
+            None
+        }
+        (Type::Bind, None) => {
+            let written = matches!(&node.body, Body::Map(entries) if entries.iter().any(|(key, _)| key.value == "source"));
+            if !written {
+                r.missing(&node.place, "a bind mount", "source");
+            }
+            None
+        }
+        (Type::Volume, None) => Some(VolumeMountKind::Anonymous),
+        (Type::Volume, Some(source)) => {
+            let name = scalars::name(r, &Part::key(&source), "the name of a volume")?;
+            Some(VolumeMountKind::Volume(name.value))
+        }
+        (Type::Tmpfs, Some(source)) => {
+            r.push(Diagnostic::invalid("a tmpfs has no source").at(&source.place));
+            None
+        }
+        (Type::Tmpfs, None) => {
+            let options = tmpfs.map(|t| t.value).unwrap_or_default();
+            Some(VolumeMountKind::Tmpfs { size: options.size.map(|s| s.value), mode: options.mode.map(|m| m.value) })
+        }
+    }
+}
+
+fn tmpfs(r: &mut Reader, node: &Node) -> Option<At<Tmpfs>> {
+    let part = r.words(node, "a place for a tmpfs, as `/run:size=64m`")?;
+    let (place, options) = match part.split_once(':') {
+        Some((place, options)) => (place, Some(options.text.to_owned()).filter(|o| !o.is_empty())),
+        None => (part, None),
+    };
+    let target = target(r, &place)?.value;
+    Some(part.at(Tmpfs { target, options }))
+}

@@ -1,0 +1,151 @@
+//! The one place that knows the YAML parser: text in, a tree of values with their spans out.
+//!
+//! Nothing is typed here. Aliases and merge keys are expanded, and every value keeps the span where it was *defined*, because that
+//! is what a user has to change. Duplicate keys are handed on, so that all of them can be reported.
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
+use serde_saphyr::{Location, Spanned};
+
+/// The largest file that is read.
+pub(super) const MAX_BYTES: usize = 1 << 20;
+/// Values of all kinds, aliases expanded: a thousand machines need some 30 000.
+const MAX_NODES: usize = 60_000;
+const MAX_DEPTH: usize = 32;
+
+pub(super) type Raw = Spanned<Body>;
+
+#[derive(Debug)]
+pub(super) enum Body {
+    Null,
+    Bool(bool),
+    /// As its source text has it; this is for the rare scalar that has none of its own.
+    Number(String),
+    Text(String),
+    Seq(Vec<Raw>),
+    Map(Vec<(Raw, Raw)>),
+}
+
+/// Why there is no tree: line and column count from 1; 0 is unknown.
+pub(super) struct Refusal {
+    pub message: String,
+    pub hint: Option<&'static str>,
+    pub line: u32,
+    pub column: u32,
+}
+
+pub(super) fn load(text: &str) -> Result<Raw, Refusal> {
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_events: 4 * MAX_NODES,
+            max_aliases: 5_000,
+            max_anchors: 5_000,
+            max_recorded_anchor_events: 4 * MAX_NODES,
+            max_recorded_anchor_bytes: 8 * MAX_BYTES,
+            max_nodes: MAX_NODES,
+            max_depth: MAX_DEPTH,
+            flow_nesting_limit: MAX_DEPTH,
+            max_documents: 2,
+            max_total_scalar_bytes: 8 * MAX_BYTES,
+            max_merge_keys: 5_000,
+            // One anchor for hundreds of machines is what anchors are for; the other limits hold.
+            enforce_alias_anchor_ratio: false,
+        },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_NODES, max_replay_stack_depth: MAX_DEPTH },
+        duplicate_keys: DuplicateKeyPolicy::PassThrough,
+        strict_booleans: true,
+        non_finite_float_policy: NonFiniteFloatPolicy::AsString,
+        with_snippet: false,
+    };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| refusal(&error))
+}
+
+fn refusal(error: &serde_saphyr::Error) -> Refusal {
+    let at = error.location().unwrap_or(Location::UNKNOWN);
+    let (line, column) = (u32::try_from(at.line()).unwrap_or(0), u32::try_from(at.column()).unwrap_or(0));
+    let (message, hint) = match error.without_snippet() {
+        serde_saphyr::Error::MultipleDocuments { .. } => {
+            ("a second document begins here, and the file may have one only".to_owned(), Some("remove the line `---`"))
+        }
+        serde_saphyr::Error::Budget { .. }
+        | serde_saphyr::Error::AliasReplayLimitExceeded { .. }
+        | serde_saphyr::Error::AliasExpansionLimitExceeded { .. }
+        | serde_saphyr::Error::AliasReplayStackDepthExceeded { .. } => {
+            ("the file holds too much: too many values, or too deep a nesting, once its aliases are expanded".to_owned(), None)
+        }
+        other => {
+            let text = other.to_string();
+            let end = text.find(" at line ").unwrap_or(text.len());
+            (format!("not valid YAML: {}", text[..end].replace('\'', "`")), None)
+        }
+    };
+    Refusal { message, hint, line, column }
+}
+
+impl<'de> Deserialize<'de> for Body {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(BodyVisitor)
+    }
+}
+
+struct BodyVisitor;
+
+impl<'de> Visitor<'de> for BodyVisitor {
+    type Value = Body;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Body, E> {
+        Ok(Body::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Body, E> {
+        Ok(Body::Bool(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Body, E> {
+        Ok(Body::Number(value.to_string()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Body, E> {
+        Ok(Body::Number(value.to_string()))
+    }
+
+    fn visit_u128<E>(self, value: u128) -> Result<Body, E> {
+        Ok(Body::Number(value.to_string()))
+    }
+
+    fn visit_i128<E>(self, value: i128) -> Result<Body, E> {
+        Ok(Body::Number(value.to_string()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Body, E> {
+        Ok(Body::Number(value.to_string()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Body, E> {
+        Ok(Body::Text(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Body, E> {
+        Ok(Body::Text(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Body, A::Error> {
+        let mut items = vec![];
+        while let Some(item) = access.next_element()? {
+            items.push(item);
+        }
+        Ok(Body::Seq(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Body, A::Error> {
+        let mut entries = vec![];
+        while let Some(entry) = access.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Body::Map(entries))
+    }
+}
