@@ -17,7 +17,13 @@ use crate::types::{CableId, IfName, Name};
 type End = (Name, IfName);
 
 /// The cables of the file; their ends go to the other cards.
-pub(super) fn resolve(project: &Name, spec: &Spec, groups: &Groups, drafts: &mut Vec<Draft>, errors: &mut Errors) -> BTreeMap<CableId, Cable> {
+pub(super) fn resolve(
+    project: &Name,
+    spec: &Spec,
+    groups: &Groups,
+    drafts: &mut Vec<Draft>,
+    errors: &mut Errors,
+) -> BTreeMap<CableId, Cable> {
     let mut used: BTreeMap<End, Place> =
         drafts.iter().map(|draft| ((draft.machine.clone(), draft.name.clone()), draft.place.clone())).collect();
     let mut cables = BTreeMap::new();
@@ -26,7 +32,7 @@ pub(super) fn resolve(project: &Name, spec: &Spec, groups: &Groups, drafts: &mut
             check_mtu(mtu, errors);
         }
         let [a, b] = cable.ends.as_slice() else {
-            errors.push(Diagnostic::invalid("a cable has two ends").at(&cable.place).hint("`[web:eth5, db:eth5]`"));
+            errors.push(Diagnostic::invalid("a cable has two ends").at(&cable.place).hint("[web:eth5, db:eth5]"));
             continue;
         };
         let ends = [a, b].map(|end| self::end(end, groups, &mut used, errors));
@@ -78,14 +84,7 @@ fn end(end: &spec::CableEnd, groups: &Groups, used: &mut BTreeMap<End, Place>, e
     Some(key)
 }
 
-fn draft(
-    project: &Name,
-    cable: &spec::Cable,
-    end: &spec::CableEnd,
-    own: &End,
-    (id, peer): (CableId, &End),
-    errors: &mut Errors,
-) -> Draft {
+fn draft(project: &Name, cable: &spec::Cable, end: &spec::CableEnd, own: &End, (id, peer): (CableId, &End), errors: &mut Errors) -> Draft {
     let mut places = Places { own: Some(end.nic.place.clone()), fields: BTreeMap::new() };
     note(&mut places, "ip", end.ip.first().map(|ip| &ip.place));
     note(&mut places, "mac", place_of(end.mac.as_ref()));
@@ -113,10 +112,10 @@ fn draft(
 fn address(ip: &At<Ip>, errors: &mut Errors) -> Option<IpNet> {
     let (message, hint) = match ip.value {
         Ip::None => return None,
-        Ip::Auto => ("a cable has no pool that an address could come from".to_owned(), "`ip: 10.0.0.1/30`".to_owned()),
+        Ip::Auto => ("a cable has no pool that an address could come from".to_owned(), "ip: 10.0.0.1/30".to_owned()),
         Ip::Address { address, prefix: None } => {
             let right = quoted(&format!("{address}/{}", if address.is_ipv4() { 30 } else { 64 }));
-            (format!("`{address}` needs its prefix length: a cable has no subnet to take it from"), format!("`ip: {right}`"))
+            (format!("`{address}` needs its prefix length: a cable has no subnet to take it from"), format!("ip: {right}"))
         }
         Ip::Address { address, prefix: Some(prefix) } => match IpNet::new(address, prefix) {
             Ok(net) if !unusable(net).contains(&address) => return Some(net),
@@ -124,7 +123,7 @@ fn address(ip: &At<Ip>, errors: &mut Errors) -> Option<IpNet> {
                 format!("`{address}` stands for the subnet `{}` itself or for all in it: no card can have it", net.trunc()),
                 "another address of the subnet".to_owned(),
             ),
-            Err(_) => (format!("`{address}/{prefix}` has too long a prefix"), format!("`ip: {}`", quoted(&IpNet::from(address)))),
+            Err(_) => (format!("`{address}/{prefix}` has too long a prefix"), format!("ip: {}", quoted(&IpNet::from(address)))),
         },
     };
     errors.push(Diagnostic::invalid(message).at(&ip.place).hint(hint));
@@ -140,7 +139,9 @@ pub(super) fn check(drafts: &[Draft], errors: &mut Errors) {
             let place = place.as_ref().unwrap_or(&draft.place);
             if let Some(other) = seen.insert((id, address.addr()), place) {
                 errors.push(
-                    Diagnostic::invalid(format!("two cards have the address `{}`", address.addr())).at(place).also(other, "given here already"),
+                    Diagnostic::invalid(format!("two cards have the address `{}`", address.addr()))
+                        .at(place)
+                        .also(other, "given here already"),
                 );
             }
         }

@@ -49,7 +49,7 @@ fn sorted(options: impl Iterator<Item = String>) -> String {
 fn target(text: &str, place: &Place, used: &mut BTreeMap<String, Place>, errors: &mut Errors) -> Option<String> {
     if !text.starts_with('/') {
         let error = Diagnostic::invalid(format!("`{text}`, the place inside the machine, does not begin with `/`"));
-        errors.push(error.at(place).hint(format!("`/{text}`")));
+        errors.push(error.at(place).hint(format!("/{text}")));
         return None;
     }
     let target = normal(text);
@@ -131,9 +131,14 @@ mod tests {
     #[test]
     fn paths_become_absolute() {
         let context = Context { directory: "/srv/shop".into(), home: Some("/home/ada".into()), ..Context::default() };
-        for (path, full) in
-            [("./src", "/srv/shop/src"), ("../x//y/", "/srv/x/y"), ("~/k", "/home/ada/k"), ("~", "/home/ada"), ("/a/../..", "/"), (".", "/srv/shop")]
-        {
+        for (path, full) in [
+            ("./src", "/srv/shop/src"),
+            ("../x//y/", "/srv/x/y"),
+            ("~/k", "/home/ada/k"),
+            ("~", "/home/ada"),
+            ("/a/../..", "/"),
+            (".", "/srv/shop"),
+        ] {
             assert_eq!(absolute(path, &context).as_deref(), Ok(full), "{path}");
         }
         assert!(absolute("~root/x", &context).is_err());

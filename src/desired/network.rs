@@ -11,7 +11,8 @@ use super::work::{Draft, Errors, Groups, Net, NetKind, Nets, first_place, note, 
 use crate::diag::{At, Diagnostic, Place};
 use crate::spec::{self, Spec};
 use crate::types::{
-    EngineNetwork, IfName, LABEL_PROJECT, LABEL_RESOURCE, Link, LinkKind, LinkRef, Mac, MacvlanMode, Name, PlacedLink, Route, host_link_name,
+    EngineNetwork, IfName, LABEL_PROJECT, LABEL_RESOURCE, Link, LinkKind, LinkRef, Mac, MacvlanMode, Name, PlacedLink, Route,
+    host_link_name,
 };
 
 /// The network of machines that say nothing of networks.
@@ -65,6 +66,7 @@ fn empty(name: Name, kind: NetKind, places: Places) -> Net {
         pools: vec![],
         mtu: None,
         internal: false,
+        no_way_out: false,
         places,
         broken: false,
     }
@@ -78,8 +80,10 @@ fn one(name: Name, place: &Place, spec: &spec::Network, errors: &mut Errors) -> 
         net.mtu = Some(mtu.value);
     }
     net.internal = spec.internal.as_ref().is_some_and(|internal| internal.value);
+    // An empty list is `gateway: none`.
+    net.no_way_out = net.internal || spec.gateway.as_ref().is_some_and(Vec::is_empty);
     if let Some(internal) = spec.internal.as_ref().filter(|_| net.kind != NetKind::Nat) {
-        errors.push(Diagnostic::invalid("`internal` is for networks of kind `nat`").at(&internal.place).hint("`kind: nat`"));
+        errors.push(Diagnostic::invalid("`internal` is for networks of kind `nat`").at(&internal.place).hint("kind: nat"));
     }
     let (subnets, broken) = subnet::given(spec.subnet.as_deref().unwrap_or_default(), errors);
     (net.subnets, net.broken) = (subnets, broken);
@@ -106,7 +110,7 @@ fn places(spec: &spec::Network, place: &Place) -> Places {
 
 pub(super) fn check_mtu(mtu: &At<u32>, errors: &mut Errors) {
     if !(68..=65535).contains(&mtu.value) {
-        errors.push(Diagnostic::invalid(format!("an `mtu` is between 68 and 65535, not {}", mtu.value)).at(&mtu.place).hint("`mtu: 1500`"));
+        errors.push(Diagnostic::invalid(format!("an `mtu` is between 68 and 65535, not {}", mtu.value)).at(&mtu.place).hint("mtu: 1500"));
     }
 }
 
@@ -145,7 +149,7 @@ fn kind(spec: &spec::Network, place: &Place, errors: &mut Errors) -> NetKind {
         (Macvlan, None, _) => {
             let place = spec.kind.as_ref().map_or(place, |kind| &kind.place);
             let error = Diagnostic::invalid("a network of kind `macvlan` needs a `parent`, the host's card that it uses");
-            errors.push(error.at(place).hint("`parent: eth0`"));
+            errors.push(error.at(place).hint("parent: eth0"));
             NetKind::Macvlan { parent: String::new(), mode: MacvlanMode::Bridge }
         }
     }
@@ -212,7 +216,7 @@ fn addresses(net: &mut Net, spec: Option<&spec::Network>, errors: &mut Errors) {
 
 fn refuse_host_ip(kind: &NetKind) -> Option<(&'static str, &'static str)> {
     match kind {
-        NetKind::Nat => Some(("on a network of kind `nat`, the host's address is the gateway", "`gateway: {ip}`")),
+        NetKind::Nat => Some(("on a network of kind `nat`, the host's address is the gateway", "gateway: {ip}")),
         NetKind::Existing(_) => {
             Some(("fly gives no address to a bridge that is not its own", "leave `host_ip` out, and give the bridge its address yourself"))
         }
@@ -230,7 +234,9 @@ fn one_a_family(what: &str, given: &[At<IpAddr>], net: &Net, errors: &mut Errors
         }
         match good.iter().find(|other| net.subnet_of(other.value) == net.subnet_of(address.value)) {
             Some(other) => errors.push(
-                Diagnostic::invalid(format!("one subnet has one `{what}`")).at(&address.place).also(&other.place, "the first is given here"),
+                Diagnostic::invalid(format!("one subnet has one `{what}`"))
+                    .at(&address.place)
+                    .also(&other.place, "the first is given here"),
             ),
             None => good.push(address),
         }

@@ -38,7 +38,8 @@ pub fn resolve(spec: &Spec, context: &Context) -> Result<Desired, Vec<Diagnostic
     if !errors.is_empty() {
         return Err(tidy(errors));
     }
-    let order = machines.iter().map(|(name, machine)| (name.clone(), machine.depends_on.keys().cloned().collect::<BTreeSet<Name>>())).collect();
+    let order =
+        machines.iter().map(|(name, machine)| (name.clone(), machine.depends_on.keys().cloned().collect::<BTreeSet<Name>>())).collect();
     Ok(Desired { project, networks, volumes, machines, cables, order, orphan_volumes: OrphanVolumes::Keep })
 }
 
@@ -55,7 +56,7 @@ fn project(spec: &Spec, context: &Context, errors: &mut Errors) -> Name {
     let nameless = || Name::new("project").expect("`project` is a name");
     if let Some(name) = &spec.name {
         return Name::new(name.value.clone()).unwrap_or_else(|error| {
-            errors.push(Diagnostic::invalid(error.to_string()).at(&name.place).hint("`name: shop`"));
+            errors.push(Diagnostic::invalid(error.to_string()).at(&name.place).hint("name: shop"));
             nameless()
         });
     }
