@@ -53,12 +53,12 @@ pub(super) fn wanted(ips: Option<&Vec<At<Ip>>>, net: &Net, errors: &mut Errors) 
 
 fn check_none(ip: &At<Ip>, all: &[At<Ip>], net: &Net, errors: &mut Errors) {
     if all.len() > 1 {
-        errors.push(Diagnostic::invalid("`none` stands alone: a card without an address has no other").at(&ip.place).hint("`ip: none`"));
+        errors.push(Diagnostic::invalid("`none` stands alone: a card without an address has no other").at(&ip.place).hint("ip: none"));
     }
     if net.kind == NetKind::Nat {
         let message =
             format!("a card on `{}` cannot be without an address: the network is of kind `nat`, where the engine gives one", net.name);
-        errors.push(Diagnostic::invalid(message).at(&ip.place).hint("`ip: auto`"));
+        errors.push(Diagnostic::invalid(message).at(&ip.place).hint("ip: auto"));
     }
 }
 
@@ -82,13 +82,13 @@ fn given(address: IpAddr, prefix: Option<u8>, place: &Place, net: &Net, errors: 
         None
     };
     if let Some(what) = special(address) {
-        return refuse(format!("`{address}` is {what}: no card can have it"), "`ip: auto`".to_owned());
+        return refuse(format!("`{address}` is {what}: no card can have it"), "ip: auto".to_owned());
     }
     let subnet = net.subnet_of(address);
     let length = match (subnet, prefix) {
         (Some(subnet), Some(prefix)) if prefix != subnet.prefix_len() => {
             let right = quoted(&format!("{address}/{}", subnet.prefix_len()));
-            return refuse(format!("the prefix of `{address}/{prefix}` is not that of its subnet {subnet}"), format!("`ip: {right}`"));
+            return refuse(format!("the prefix of `{address}/{prefix}` is not that of its subnet {subnet}"), format!("ip: {right}"));
         }
         (Some(subnet), _) => subnet.prefix_len(),
         (None, _) if !net.subnets.is_empty() => {
@@ -100,16 +100,16 @@ fn given(address: IpAddr, prefix: Option<u8>, place: &Place, net: &Net, errors: 
             let right = quoted(&format!("{address}/{}", if address.is_ipv4() { 24 } else { 64 }));
             return refuse(
                 format!("`{address}` needs its prefix length: network `{}` has no subnet to take it from", net.name),
-                format!("`ip: {right}`"),
+                format!("ip: {right}"),
             );
         }
     };
     let Ok(full) = IpNet::new(address, length) else {
-        return refuse(format!("`{address}/{length}` has too long a prefix"), format!("`ip: {}`", quoted(&address)));
+        return refuse(format!("`{address}/{length}` has too long a prefix"), format!("ip: {}", quoted(&address)));
     };
     if unusable(full).contains(&address) {
         let message = format!("`{address}` stands for the subnet `{}` itself or for all in it: no card can have it", full.trunc());
-        return refuse(message, "`ip: auto`".to_owned());
+        return refuse(message, "ip: auto".to_owned());
     }
     check_reserved(address, place, net, errors).then_some(full)
 }
@@ -135,7 +135,7 @@ fn check_reserved(address: IpAddr, place: &Place, net: &Net, errors: &mut Errors
         (_, true) => ("`host_ip`", "host_ip"),
         _ => return true,
     };
-    let mut error = Diagnostic::invalid(format!("`{address}` is the {what} of network `{}`", net.name)).at(place).hint("`ip: auto`");
+    let mut error = Diagnostic::invalid(format!("`{address}` is the {what} of network `{}`", net.name)).at(place).hint("ip: auto");
     if let Some(there) = net.places.fields.get(field) {
         error = error.also(there, "taken here");
     }
@@ -209,7 +209,7 @@ fn check_twice(drafts: &[Draft], cards: &[usize], errors: &mut Errors) -> BTreeS
                     Diagnostic::invalid(format!("two cards have the address `{}`", address.addr()))
                         .at(place)
                         .also(there, format!("`{}:{}` has it already", other.machine, other.name))
-                        .hint("`ip: auto`"),
+                        .hint("ip: auto"),
                 ),
                 Some(_) => {}
                 None => {

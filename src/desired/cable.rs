@@ -32,7 +32,7 @@ pub(super) fn resolve(
             check_mtu(mtu, errors);
         }
         let [a, b] = cable.ends.as_slice() else {
-            errors.push(Diagnostic::invalid("a cable has two ends").at(&cable.place).hint("`[web:eth5, db:eth5]`"));
+            errors.push(Diagnostic::invalid("a cable has two ends").at(&cable.place).hint("[web:eth5, db:eth5]"));
             continue;
         };
         let ends = [a, b].map(|end| self::end(end, groups, &mut used, errors));
@@ -112,10 +112,10 @@ fn draft(project: &Name, cable: &spec::Cable, end: &spec::CableEnd, own: &End, (
 fn address(ip: &At<Ip>, errors: &mut Errors) -> Option<IpNet> {
     let (message, hint) = match ip.value {
         Ip::None => return None,
-        Ip::Auto => ("a cable has no pool that an address could come from".to_owned(), "`ip: 10.0.0.1/30`".to_owned()),
+        Ip::Auto => ("a cable has no pool that an address could come from".to_owned(), "ip: 10.0.0.1/30".to_owned()),
         Ip::Address { address, prefix: None } => {
             let right = quoted(&format!("{address}/{}", if address.is_ipv4() { 30 } else { 64 }));
-            (format!("`{address}` needs its prefix length: a cable has no subnet to take it from"), format!("`ip: {right}`"))
+            (format!("`{address}` needs its prefix length: a cable has no subnet to take it from"), format!("ip: {right}"))
         }
         Ip::Address { address, prefix: Some(prefix) } => match IpNet::new(address, prefix) {
             Ok(net) if !unusable(net).contains(&address) => return Some(net),
@@ -123,7 +123,7 @@ fn address(ip: &At<Ip>, errors: &mut Errors) -> Option<IpNet> {
                 format!("`{address}` stands for the subnet `{}` itself or for all in it: no card can have it", net.trunc()),
                 "another address of the subnet".to_owned(),
             ),
-            Err(_) => (format!("`{address}/{prefix}` has too long a prefix"), format!("`ip: {}`", quoted(&IpNet::from(address)))),
+            Err(_) => (format!("`{address}/{prefix}` has too long a prefix"), format!("ip: {}", quoted(&IpNet::from(address)))),
         },
     };
     errors.push(Diagnostic::invalid(message).at(&ip.place).hint(hint));

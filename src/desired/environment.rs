@@ -42,6 +42,7 @@ pub(super) fn resolve(machine: &spec::Machine, context: &Context, errors: &mut E
     all
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "stands in for the parser of `.env`")]
 fn dotenv(_file: &str, text: &str) -> Result<BTreeMap<String, String>, Vec<Diagnostic>> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     Ok(lines.filter_map(|line| line.split_once('=')).map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned())).collect())

@@ -152,7 +152,7 @@ fn links(
                     lines.extend(addresses.into_iter().map(|address| HostEntry { name: alias.value.clone(), address }));
                     continue;
                 }
-                Some(_) => (format!("`{}` has no address on the network that it shares with `{}`", target.base, group.base), "`ip: auto`"),
+                Some(_) => (format!("`{}` has no address on the network that it shares with `{}`", target.base, group.base), "ip: auto"),
                 None => (
                     format!("`{}` and `{}` share no network that a link could go by", group.base, target.base),
                     "plug a card of both into one network, or use `depends_on` for the order alone",

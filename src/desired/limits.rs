@@ -22,13 +22,13 @@ pub(super) fn resolve(machine: &spec::Machine, errors: &mut Errors) -> Limits {
     }
     if let Some(memory) = machine.memory.as_ref().filter(|memory| memory.value < MIN_MEMORY) {
         let message = format!("`memory` is at least {MIN_MEMORY}, below which the engine starts nothing, not {}", memory.value);
-        errors.push(Diagnostic::invalid(message).at(&memory.place).hint("`memory: 64M`"));
+        errors.push(Diagnostic::invalid(message).at(&memory.place).hint("memory: 64M"));
     }
     if let Some(cpuset) = &machine.cpuset {
         check_cpuset(cpuset, errors);
     }
     if let Some(size) = machine.shm_size.as_ref().filter(|size| size.value.0 == 0) {
-        errors.push(Diagnostic::invalid("`shm_size` is more than 0").at(&size.place).hint("`shm_size: 64M`"));
+        errors.push(Diagnostic::invalid("`shm_size` is more than 0").at(&size.place).hint("shm_size: 64M"));
     }
     for (name, ulimit) in machine.ulimits.iter().flat_map(|entries| &entries.0) {
         let (soft, hard) = (ulimit.soft, ulimit.hard);
@@ -55,7 +55,7 @@ fn check_cpuset(cpuset: &At<String>, errors: &mut Errors) {
     };
     if !cpuset.value.split(',').all(part) {
         let message = format!("`{}` is not a set of processors", cpuset.value);
-        errors.push(Diagnostic::invalid(message).at(&cpuset.place).hint("`cpuset: \"0-3,5\"`"));
+        errors.push(Diagnostic::invalid(message).at(&cpuset.place).hint("cpuset: \"0-3,5\""));
     }
 }
 
@@ -65,7 +65,7 @@ pub(super) fn signal(text: &At<String>, errors: &mut Errors) -> Option<String> {
     if found.is_none() {
         let upper = text.value.trim().to_ascii_uppercase();
         let near = crate::diag::similar(upper.strip_prefix("SIG").unwrap_or(&upper), SIGNALS);
-        let hint = format!("`stop_signal: SIG{}`", near.unwrap_or("TERM"));
+        let hint = format!("stop_signal: SIG{}", near.unwrap_or("TERM"));
         errors.push(Diagnostic::invalid(format!("`{}` is not a signal", text.value)).at(&text.place).hint(hint));
     }
     found
@@ -78,7 +78,7 @@ fn named(text: &str) -> Option<String> {
             1..=31 => Some(format!("SIG{}", SIGNALS[usize::from(number) - 1])),
             RTMIN => Some("SIGRTMIN".to_owned()),
             RTMAX => Some("SIGRTMAX".to_owned()),
-            RTMIN..=RTMAX => Some(format!("SIGRTMIN+{}", number - RTMIN)),
+            35..RTMAX => Some(format!("SIGRTMIN+{}", number - RTMIN)),
             _ => None,
         };
     }

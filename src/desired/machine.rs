@@ -73,11 +73,11 @@ fn check_image(group: &Group, errors: &mut Errors) {
     match &group.spec.image {
         None => {
             let error = Diagnostic::invalid(format!("machine `{}` has no `image`", group.base));
-            errors.push(error.at(&group.place).hint("`image: debian:12`"));
+            errors.push(error.at(&group.place).hint("image: debian:12"));
         }
         Some(image) if image.value.is_empty() || image.value.contains(char::is_whitespace) => {
             let error = Diagnostic::invalid(format!("`{}` is not the name of an image", image.value));
-            errors.push(error.at(&image.place).hint("`image: debian:12`"));
+            errors.push(error.at(&image.place).hint("image: debian:12"));
         }
         Some(_) => {}
     }
@@ -86,7 +86,7 @@ fn check_image(group: &Group, errors: &mut Errors) {
 fn check_working_dir(spec: &spec::Machine, errors: &mut Errors) {
     if let Some(dir) = spec.working_dir.as_ref().filter(|dir| !dir.value.starts_with('/')) {
         let error = Diagnostic::invalid(format!("`{}`, a place inside the machine, does not begin with `/`", dir.value));
-        errors.push(error.at(&dir.place).hint(format!("`working_dir: /{}`", dir.value)));
+        errors.push(error.at(&dir.place).hint(format!("working_dir: /{}", dir.value)));
     }
     if let Some(hostname) = &spec.hostname {
         let good = |part: &str| {

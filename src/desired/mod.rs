@@ -18,15 +18,16 @@ mod network;
 mod nic;
 mod order;
 mod ports;
-
+mod render;
 mod resolve;
 mod routes;
 mod scale;
 mod subnet;
 mod volumes;
 mod work;
+mod yaml;
 
 pub use context::Context;
 pub use model::{Attach, Cable, Desired, DesiredState, Machine, Network, NetworkKind, Nic, OrphanVolumes, Places, Volume};
-
+pub use render::to_yaml;
 pub use resolve::resolve;

@@ -49,7 +49,7 @@ fn sorted(options: impl Iterator<Item = String>) -> String {
 fn target(text: &str, place: &Place, used: &mut BTreeMap<String, Place>, errors: &mut Errors) -> Option<String> {
     if !text.starts_with('/') {
         let error = Diagnostic::invalid(format!("`{text}`, the place inside the machine, does not begin with `/`"));
-        errors.push(error.at(place).hint(format!("`/{text}`")));
+        errors.push(error.at(place).hint(format!("/{text}")));
         return None;
     }
     let target = normal(text);

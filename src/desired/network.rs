@@ -66,6 +66,7 @@ fn empty(name: Name, kind: NetKind, places: Places) -> Net {
         pools: vec![],
         mtu: None,
         internal: false,
+        no_way_out: false,
         places,
         broken: false,
     }
@@ -79,8 +80,10 @@ fn one(name: Name, place: &Place, spec: &spec::Network, errors: &mut Errors) -> 
         net.mtu = Some(mtu.value);
     }
     net.internal = spec.internal.as_ref().is_some_and(|internal| internal.value);
+    // An empty list is `gateway: none`.
+    net.no_way_out = net.internal || spec.gateway.as_ref().is_some_and(Vec::is_empty);
     if let Some(internal) = spec.internal.as_ref().filter(|_| net.kind != NetKind::Nat) {
-        errors.push(Diagnostic::invalid("`internal` is for networks of kind `nat`").at(&internal.place).hint("`kind: nat`"));
+        errors.push(Diagnostic::invalid("`internal` is for networks of kind `nat`").at(&internal.place).hint("kind: nat"));
     }
     let (subnets, broken) = subnet::given(spec.subnet.as_deref().unwrap_or_default(), errors);
     (net.subnets, net.broken) = (subnets, broken);
@@ -107,7 +110,7 @@ fn places(spec: &spec::Network, place: &Place) -> Places {
 
 pub(super) fn check_mtu(mtu: &At<u32>, errors: &mut Errors) {
     if !(68..=65535).contains(&mtu.value) {
-        errors.push(Diagnostic::invalid(format!("an `mtu` is between 68 and 65535, not {}", mtu.value)).at(&mtu.place).hint("`mtu: 1500`"));
+        errors.push(Diagnostic::invalid(format!("an `mtu` is between 68 and 65535, not {}", mtu.value)).at(&mtu.place).hint("mtu: 1500"));
     }
 }
 
@@ -146,7 +149,7 @@ fn kind(spec: &spec::Network, place: &Place, errors: &mut Errors) -> NetKind {
         (Macvlan, None, _) => {
             let place = spec.kind.as_ref().map_or(place, |kind| &kind.place);
             let error = Diagnostic::invalid("a network of kind `macvlan` needs a `parent`, the host's card that it uses");
-            errors.push(error.at(place).hint("`parent: eth0`"));
+            errors.push(error.at(place).hint("parent: eth0"));
             NetKind::Macvlan { parent: String::new(), mode: MacvlanMode::Bridge }
         }
     }
@@ -213,7 +216,7 @@ fn addresses(net: &mut Net, spec: Option<&spec::Network>, errors: &mut Errors) {
 
 fn refuse_host_ip(kind: &NetKind) -> Option<(&'static str, &'static str)> {
     match kind {
-        NetKind::Nat => Some(("on a network of kind `nat`, the host's address is the gateway", "`gateway: {ip}`")),
+        NetKind::Nat => Some(("on a network of kind `nat`, the host's address is the gateway", "gateway: {ip}")),
         NetKind::Existing(_) => {
             Some(("fly gives no address to a bridge that is not its own", "leave `host_ip` out, and give the bridge its address yourself"))
         }

@@ -78,13 +78,13 @@ fn card(
     drafts: &mut Vec<Draft>,
 ) {
     let Some(network) = &spec.network else {
-        errors.push(Diagnostic::invalid("a card is plugged into a `network`").at(place).hint(format!("`{name}: {{network: NAME}}`")));
+        errors.push(Diagnostic::invalid("a card is plugged into a `network`").at(place).hint(format!("{name}: {{network: NAME}}")));
         return;
     };
     let Some(net) = nets.values().find(|net| net.name.as_str() == network.value) else {
         let mut error = Diagnostic::invalid(format!("there is no network `{}`", network.value)).at(&network.place);
         error.hints.extend(suggest(&network.value, nets.keys().map(Name::as_str)));
-        error.hints.push(format!("`networks: {{{}: {{}}}}`", network.value));
+        error.hints.push(format!("networks: {{{}: {{}}}}", network.value));
         errors.push(error);
         return;
     };
@@ -159,7 +159,7 @@ pub(super) fn check(drafts: &[Draft], nets: &Nets, errors: &mut Errors) {
             let net = draft.network().and_then(|name| nets.get(name));
             let place = draft.places.fields.get("mtu").or_else(|| net.and_then(|net| net.places.fields.get("mtu")));
             let message = format!("IPv6, as in `{address}`, needs an `mtu` of at least {MIN_IPV6_MTU}, and here it is {mtu}");
-            errors.push(Diagnostic::invalid(message).at(place.unwrap_or(&draft.place)).hint(format!("`mtu: {MIN_IPV6_MTU}`")));
+            errors.push(Diagnostic::invalid(message).at(place.unwrap_or(&draft.place)).hint(format!("mtu: {MIN_IPV6_MTU}")));
         }
         let wire = match &draft.plug {
             Plug::Network(name) => nets.get(name).map_or_else(String::new, Net::wire),

@@ -82,7 +82,7 @@ fn check_condition(need: &Need<'_>, errors: &mut Errors) {
             if let Some(check) = spec.healthcheck.as_ref().filter(|check| check.value.test == ["NONE"]) {
                 let message = format!("`{}` is never healthy: its health check is switched off", need.target.base);
                 let error = Diagnostic::invalid(message).at(need.place).also(&check.place, "switched off here");
-                errors.push(error.hint("`condition: started`"));
+                errors.push(error.hint("condition: started"));
             }
         }
         Condition::Completed => {

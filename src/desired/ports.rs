@@ -23,12 +23,12 @@ fn one(range: &At<PortRange>, group: &Group, number: usize, errors: &mut Errors)
     let PortRange { host_ip, published, target: (first, last), protocol } = range.value;
     let port = |target: u16, published: Option<u16>| Port { target, protocol, host_ip, published };
     if first > last || first == 0 {
-        errors.push(Diagnostic::invalid(format!("`{first}-{last}` is not a range of ports")).at(&range.place).hint("`80-85`"));
+        errors.push(Diagnostic::invalid(format!("`{first}-{last}` is not a range of ports")).at(&range.place).hint("80-85"));
         return vec![];
     }
     let Some((low, high)) = published else { return (first..=last).map(|target| port(target, None)).collect() };
     if low > high || low == 0 {
-        errors.push(Diagnostic::invalid(format!("`{low}-{high}` is not a range of ports")).at(&range.place).hint("`8080-8085`"));
+        errors.push(Diagnostic::invalid(format!("`{low}-{high}` is not a range of ports")).at(&range.place).hint("8080-8085"));
         return vec![];
     }
     if group.is_scaled() && first == last {
@@ -39,7 +39,7 @@ fn one(range: &At<PortRange>, group: &Group, number: usize, errors: &mut Errors)
     if high - low != last - first {
         let message = format!("{} published ports for {} of the machine", u32::from(high - low) + 1, u32::from(last - first) + 1);
         let end = u32::from(low) + u32::from(last - first);
-        let hint = if first == last { format!("`{low}:{first}`") } else { format!("`{low}-{end}:{first}-{last}`") };
+        let hint = if first == last { format!("{low}:{first}") } else { format!("{low}-{end}:{first}-{last}") };
         errors.push(Diagnostic::invalid(message).at(&range.place).hint(hint));
         return vec![];
     }
@@ -48,7 +48,8 @@ fn one(range: &At<PortRange>, group: &Group, number: usize, errors: &mut Errors)
 
 /// Two that want the same port of the host.
 pub(super) fn check_twice(all: &[(Name, Vec<(Port, Place)>)], errors: &mut Errors) {
-    let mut seen: BTreeMap<(Protocol, u16), Vec<(&Port, &Name, &Place)>> = BTreeMap::new();
+    type Users<'a> = Vec<(&'a Port, &'a Name, &'a Place)>;
+    let mut seen: BTreeMap<(Protocol, u16), Users<'_>> = BTreeMap::new();
     let mut said: BTreeSet<(&Place, &Place)> = BTreeSet::new();
     for (machine, ports) in all {
         for (port, place) in ports {

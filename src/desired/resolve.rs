@@ -56,7 +56,7 @@ fn project(spec: &Spec, context: &Context, errors: &mut Errors) -> Name {
     let nameless = || Name::new("project").expect("`project` is a name");
     if let Some(name) = &spec.name {
         return Name::new(name.value.clone()).unwrap_or_else(|error| {
-            errors.push(Diagnostic::invalid(error.to_string()).at(&name.place).hint("`name: shop`"));
+            errors.push(Diagnostic::invalid(error.to_string()).at(&name.place).hint("name: shop"));
             nameless()
         });
     }

@@ -50,7 +50,7 @@ pub(super) fn resolve(cards: &mut [&mut Draft], nets: &Nets, errors: &mut Errors
 /// The default route by the first card that has a gateway.
 fn automatic(cards: &mut [&mut Draft], v4: bool, nets: &Nets) {
     for card in cards.iter_mut().filter(|card| card.up && card.gateway.is_none()) {
-        let Some(net) = card.network().and_then(|name| nets.get(name)).filter(|net| !net.internal) else { continue };
+        let Some(net) = card.network().and_then(|name| nets.get(name)).filter(|net| !net.no_way_out) else { continue };
         let Some(via) = net.gateways.iter().copied().find(|gateway| gateway.is_ipv4() == v4) else { continue };
         let reachable = card.addresses.iter().any(|(address, _)| address.contains(&via) && address.addr() != via);
         if reachable {
@@ -64,7 +64,7 @@ fn automatic(cards: &mut [&mut Draft], v4: bool, nets: &Nets) {
 fn written(card: &Draft, nets: &Nets, errors: &mut Errors) -> Vec<(Route, Place)> {
     let net = card.network().and_then(|name| nets.get(name));
     // What is wrong with the addresses has been said.
-    let known = net.is_none_or(|net| !net.broken) && !(card.addresses.is_empty() && !card.auto.is_empty());
+    let known = net.is_none_or(|net| !net.broken) && (card.auto.is_empty() || !card.addresses.is_empty());
     let mut routes = vec![];
     for gateway in card.gateway.iter().flatten() {
         let Some(via) = gateway.value else { continue };
@@ -77,7 +77,7 @@ fn written(card: &Draft, nets: &Nets, errors: &mut Errors) -> Vec<(Route, Place)
         let mut refuse = |message: String, hint: String| errors.push(Diagnostic::invalid(message).at(&route.place).hint(hint));
         let to = match (to, via) {
             (Some(to), _) if to.addr() != to.network() => {
-                refuse(format!("`{to}` has bits behind its prefix"), format!("`to: {}`", quoted(&to.trunc())));
+                refuse(format!("`{to}` has bits behind its prefix"), format!("to: {}", quoted(&to.trunc())));
                 continue;
             }
             (Some(to), Some(via)) if to.addr().is_ipv4() != via.is_ipv4() => {
@@ -87,7 +87,7 @@ fn written(card: &Draft, nets: &Nets, errors: &mut Errors) -> Vec<(Route, Place)
             (Some(to), _) => to,
             (None, Some(via)) => default_of(via.is_ipv4()),
             (None, None) => {
-                refuse("a default route needs `via`".to_owned(), "`{to: default, via: 10.0.0.1}`".to_owned());
+                refuse("a default route needs `via`".to_owned(), "{to: default, via: 10.0.0.1}".to_owned());
                 continue;
             }
         };
@@ -113,7 +113,7 @@ fn reachable(via: IpAddr, card: &Draft, net: Option<&Net>, place: &Place, errors
     };
     let mut error = Diagnostic::invalid(message).at(place);
     if let Some(gateway) = net.filter(|net| net.kind != NetKind::Bridge).and_then(|net| net.gateways.first()) {
-        error = error.hint(format!("`{}` is the network's gateway", gateway));
+        error = error.hint(format!("`{gateway}` is the network's gateway"));
     }
     errors.push(error);
     false

@@ -68,7 +68,7 @@ fn check_fixed(machine: &spec::Machine, errors: &mut Errors) {
         }
         for ip in nic.ip.iter().flatten() {
             if matches!(ip.value, spec::Ip::Address { .. }) {
-                refuse("a fixed address", &ip.place, "`ip: auto`");
+                refuse("a fixed address", &ip.place, "ip: auto");
             }
         }
     }

@@ -41,7 +41,7 @@ pub(super) fn given(subnets: &[At<IpNet>], errors: &mut Errors) -> (Vec<IpNet>, 
             errors.push(
                 Diagnostic::invalid(format!("`{net}` is not a subnet: it has bits behind its prefix"))
                     .at(&subnet.place)
-                    .hint(format!("`subnet: {}`", quoted(&net.trunc()))),
+                    .hint(format!("subnet: {}", quoted(&net.trunc()))),
             );
             broken = true;
         } else if let Some(other) = good.iter().find(|other| overlap(other.value, net)) {
@@ -99,7 +99,7 @@ fn range(
     }
     if first > last {
         let right = quoted(&format!("{last}-{first}"));
-        return Err((format!("`{first}-{last}` ends before it begins"), Some(format!("`pool: {right}`"))));
+        return Err((format!("`{first}-{last}` ends before it begins"), Some(format!("pool: {right}"))));
     }
     let Some(subnet) = subnets.iter().copied().find(|subnet| subnet.contains(&first) && subnet.contains(&last)) else {
         return Err(match subnets {

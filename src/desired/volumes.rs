@@ -21,7 +21,7 @@ pub(super) fn resolve(spec: &Spec, project: &Name, errors: &mut Errors) -> BTree
         };
         let mut places = Places { own: Some(key.place.clone()), fields: BTreeMap::new() };
         note(&mut places, "external", place_of(volume.external.as_ref()));
-        note(&mut places, "labels", volume.labels.iter().flat_map(|labels| labels.0.first()).map(|(key, _)| &key.place).next());
+        note(&mut places, "labels", volume.labels.as_ref().and_then(|labels| labels.0.first()).map(|(key, _)| &key.place));
         let mut all = user_labels(volume.labels.as_ref(), errors);
         let external = volume.external.is_some();
         if external {

@@ -93,6 +93,8 @@ pub(super) struct Net {
     pub(super) pools: Vec<Pool>,
     pub(super) mtu: Option<u32>,
     pub(super) internal: bool,
+    /// No default route goes by it of itself.
+    pub(super) no_way_out: bool,
     pub(super) places: Places,
     /// Something about its addresses is wrong and has been said: what follows from it is not worth a word.
     pub(super) broken: bool,

@@ -1,0 +1,261 @@
+//! The resolved file, as `fly config` prints it: everything that fly decided stands in it, and `fly.yml` can be read from it again.
+//!
+//! Secrets in the environment are shown as they are: it is the user's own file, for the user's own eyes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::hosts::Reach;
+use super::model::{Attach, Desired, Machine, Network, NetworkKind, Nic};
+use super::yaml::{Map, Node, file};
+use crate::spec::{Condition, PullPolicy};
+use crate::types::{CableId, Container, Device, HostEntry, IfName, Mount, MountSource, Name, NetworkMode, Port, Relabel, Route};
+
+/// `desired` as a `fly.yml` in which nothing is left open.
+pub fn to_yaml(desired: &Desired) -> String {
+    let mut top = Map::default();
+    top.put("name", Node::text(&desired.project));
+    top.put_full("networks", named(&desired.networks, network));
+    let derived = Reach::new(&desired.machines).entries(&BTreeMap::new());
+    let none = BTreeSet::new();
+    let machines = desired.machines.iter().map(|(name, m)| (name.to_string(), machine(m, desired, derived.get(name).unwrap_or(&none))));
+    top.put_full("machines", Node::Map(machines.collect()));
+    top.put_full("links", Node::List(desired.cables.keys().map(|id| cable(id, desired)).collect()));
+    let volumes = desired.volumes.iter().map(|(name, volume)| {
+        let mut map = Map::default();
+        if volume.external {
+            map.put("external", Node::text(&volume.name));
+        }
+        map.put_full("labels", texts(&user_labels(&volume.labels)));
+        (name.to_string(), map.node())
+    });
+    top.put_full("volumes", Node::Map(volumes.collect()));
+    file(&top.node())
+}
+
+fn named<K: ToString, V>(all: &BTreeMap<K, V>, node: impl Fn(&V) -> Node) -> Node {
+    Node::Map(all.iter().map(|(key, value)| (key.to_string(), node(value))).collect())
+}
+
+fn texts(all: &BTreeMap<String, String>) -> Node {
+    named(all, |text| Node::text(text))
+}
+
+fn user_labels(labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    labels.iter().filter(|(key, _)| !key.starts_with("fly.")).map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+fn network(network: &Network) -> Node {
+    let mut map = Map::default();
+    let subnets = |map: &mut Map| match network.subnets.as_slice() {
+        [] => map.put("subnet", Node::raw("none")),
+        subnets => map.put("subnet", Node::texts(subnets)),
+    };
+    match &network.kind {
+        NetworkKind::Nat { network: engine, .. } => {
+            map.put("kind", Node::raw("nat"));
+            subnets(&mut map);
+            map.put_full("gateway", Node::texts(&engine.gateways));
+            map.put_some("mtu", engine.mtu.map(Node::raw));
+            map.put_some("internal", engine.internal.then(|| Node::raw(true)));
+        }
+        NetworkKind::Bridge => {
+            map.put("kind", Node::raw("bridge"));
+            subnets(&mut map);
+        }
+        NetworkKind::ExistingBridge { bridge } => {
+            map.put("kind", Node::raw("bridge"));
+            map.put("bridge", Node::text(bridge));
+            subnets(&mut map);
+        }
+        NetworkKind::Macvlan { parent, mode } => {
+            map.put("kind", Node::raw("macvlan"));
+            map.put("parent", Node::text(parent));
+            map.put("mode", Node::raw(mode));
+            subnets(&mut map);
+        }
+    }
+    if let Some(link) = &network.host_link {
+        map.put_full("host_ip", Node::texts(link.link.addresses.iter().map(ipnet::IpNet::addr)));
+        map.put_some("mtu", link.link.mtu.map(Node::raw));
+    }
+    map.node()
+}
+
+fn machine(machine: &Machine, desired: &Desired, derived: &BTreeSet<HostEntry>) -> Node {
+    let container = &machine.container;
+    let mut map = Map::default();
+    map.put("image", Node::text(&container.image));
+    let policy = match machine.pull_policy {
+        PullPolicy::Missing => "missing",
+        PullPolicy::Always => "always",
+        PullPolicy::Never => "never",
+    };
+    map.put("pull_policy", Node::raw(policy));
+    process(container, &mut map);
+    storage(container, desired, &mut map);
+    map.put_full("ports", Node::texts(container.ports.iter().map(port)));
+    limits(container, &mut map);
+    rights(container, &mut map);
+    map.put_full("labels", texts(&user_labels(&container.labels)));
+    let needs = machine.depends_on.iter().map(|(name, condition)| {
+        let word = match condition {
+            Condition::Started => "service_started",
+            Condition::Healthy => "service_healthy",
+            Condition::Completed => "service_completed_successfully",
+        };
+        (name.to_string(), Node::Map(vec![("condition".to_owned(), Node::raw(word))]))
+    });
+    map.put_full("depends_on", Node::Map(needs.collect()));
+    map.put_full("dns", Node::texts(&container.dns));
+    map.put_full("dns_search", Node::texts(&container.dns_search));
+    // What the file's networks do not give by themselves.
+    map.put_full("extra_hosts", Node::texts(machine.hosts.difference(derived).map(|entry| format!("{}={}", entry.name, entry.address))));
+    match &container.network_mode {
+        NetworkMode::Own => {
+            let nics = machine.nics.iter().filter(|(_, nic)| nic.attach.network().is_some());
+            map.put("nics", Node::Map(nics.map(|(name, nic)| (name.to_string(), card(nic))).collect()));
+        }
+        mode => map.put("network_mode", Node::text(mode)),
+    }
+    map.node()
+}
+
+fn process(container: &Container, map: &mut Map) {
+    map.put_some("entrypoint", container.entrypoint.as_ref().map(Node::texts));
+    map.put_some("command", container.command.as_ref().map(Node::texts));
+    map.put_full("environment", texts(&container.environment));
+    map.put_some("hostname", container.hostname.as_ref().map(Node::text));
+    map.put_some("user", container.user.as_ref().map(Node::text));
+    map.put_some("working_dir", container.working_dir.as_ref().map(Node::text));
+    map.put("restart", Node::text(container.restart));
+    map.put_some("stop_signal", container.stop_signal.as_ref().map(Node::text));
+    map.put_some("stop_grace_period", container.stop_grace_period.map(Node::text));
+    if let Some(check) = &container.healthcheck {
+        let mut health = Map::default();
+        health.put_full("test", Node::texts(&check.test));
+        health.put_some("interval", check.interval.map(Node::text));
+        health.put_some("timeout", check.timeout.map(Node::text));
+        health.put_some("start_period", check.start_period.map(Node::text));
+        health.put_some("retries", check.retries.map(Node::raw));
+        map.put_full("healthcheck", health.node());
+    }
+}
+
+fn storage(container: &Container, desired: &Desired, map: &mut Map) {
+    let mounts = container.mounts.iter().map(|(target, mount)| self::mount(target, mount, desired));
+    map.put_full("volumes", Node::List(mounts.collect()));
+    let tmpfs =
+        container.tmpfs.iter().map(|(target, options)| if options.is_empty() { target.clone() } else { format!("{target}:{options}") });
+    map.put_full("tmpfs", Node::texts(tmpfs));
+    map.put_some("shm_size", container.shm_size.map(Node::text));
+    map.put_full(
+        "devices",
+        Node::texts(container.devices.iter().map(|Device { source, target, permissions }| format!("{source}:{target}:{permissions}"))),
+    );
+}
+
+fn mount(target: &str, mount: &Mount, desired: &Desired) -> Node {
+    let (kind, source) = match &mount.source {
+        MountSource::Bind(path) => ("bind", Some(path.clone())),
+        MountSource::Volume(engine) => {
+            let key = desired.volumes.iter().find(|(_, volume)| volume.name == *engine).map(|(name, _)| name.to_string());
+            ("volume", key)
+        }
+        MountSource::Anonymous => ("volume", None),
+    };
+    let mut map = Map::default();
+    map.put("type", Node::raw(kind));
+    map.put_some("source", source.map(Node::text));
+    map.put("target", Node::text(target));
+    map.put_some("read_only", mount.read_only.then(|| Node::raw(true)));
+    let mut bind = Map::default();
+    bind.put_some("propagation", mount.propagation.as_ref().map(Node::text));
+    bind.put_some("selinux", mount.relabel.map(|relabel| Node::text(if relabel == Relabel::Shared { "z" } else { "Z" })));
+    map.put_full("bind", bind.node());
+    map.node()
+}
+
+fn port(port: &Port) -> String {
+    let host = match port.host_ip {
+        Some(std::net::IpAddr::V6(ip)) => format!("[{ip}]:"),
+        Some(std::net::IpAddr::V4(ip)) => format!("{ip}:"),
+        None => String::new(),
+    };
+    let published = match (port.published, host.is_empty()) {
+        (Some(published), _) => format!("{published}:"),
+        (None, true) => String::new(),
+        (None, false) => ":".to_owned(),
+    };
+    format!("{host}{published}{}/{}", port.target, port.protocol)
+}
+
+fn limits(container: &Container, map: &mut Map) {
+    let limits = &container.limits;
+    map.put_some("cpus", limits.cpus.map(Node::raw));
+    map.put_some("cpuset", limits.cpuset.as_ref().map(Node::text));
+    map.put_some("memory", limits.memory.map(Node::text));
+    map.put_some("pids_limit", limits.pids.map(Node::raw));
+    let ulimits = named(&container.ulimits, |ulimit| {
+        Node::Map(vec![("soft".to_owned(), Node::raw(ulimit.soft)), ("hard".to_owned(), Node::raw(ulimit.hard))])
+    });
+    map.put_full("ulimits", ulimits);
+    map.put_full("sysctls", texts(&container.sysctls));
+}
+
+fn rights(container: &Container, map: &mut Map) {
+    map.put_full("cap_add", Node::texts(&container.cap_add));
+    map.put_full("cap_drop", Node::texts(&container.cap_drop));
+    map.put_some("privileged", container.privileged.then(|| Node::raw(true)));
+    map.put_full("security_opt", Node::texts(&container.security_opt));
+}
+
+fn card(nic: &Nic) -> Node {
+    let mut map = Map::default();
+    map.put_some("network", nic.attach.network().map(Node::text));
+    wiring(nic, &mut map);
+    map.put_some("mtu", nic.mtu.map(Node::raw));
+    map.node()
+}
+
+/// What cards and ends of cables have alike.
+fn wiring(nic: &Nic, map: &mut Map) {
+    if nic.addresses.is_empty() {
+        map.put("ip", Node::raw("none"));
+    } else {
+        map.put("ip", Node::texts(&nic.addresses));
+    }
+    map.put("mac", Node::Raw(format!("\"{}\"", nic.mac)));
+    let is_gateway = |route: &&Route| route.is_default() && route.metric.is_none() && route.via.is_some();
+    let gateways: Vec<String> = nic.routes.iter().filter(is_gateway).filter_map(|route| route.via).map(|via| via.to_string()).collect();
+    if !gateways.is_empty() {
+        map.put("gateway", Node::texts(gateways));
+    } else if nic.attach.network().is_some() {
+        map.put("gateway", Node::raw("none"));
+    }
+    let routes = nic.routes.iter().filter(|route| !is_gateway(route)).map(|route| {
+        let mut map = Map::default();
+        map.put("to", Node::text(route.to));
+        map.put_some("via", route.via.map(Node::text));
+        map.put_some("metric", route.metric.map(Node::raw));
+        map.node()
+    });
+    map.put_full("routes", Node::List(routes.collect()));
+    map.put_some("up", (!nic.up).then(|| Node::raw(false)));
+}
+
+fn cable(id: &CableId, desired: &Desired) -> Node {
+    let nic = |(machine, card): &(Name, IfName)| desired.machines.get(machine).and_then(|machine| machine.nics.get(card));
+    let ends = id.ends().map(|end| {
+        let mut map = Map::default();
+        map.put("nic", Node::Raw(format!("\"{}:{}\"", end.0, end.1)));
+        if let Some(nic) = nic(end) {
+            wiring(nic, &mut map);
+        }
+        map.node()
+    });
+    let mut map = Map::default();
+    map.put("ends", Node::List(ends.into()));
+    let mtu = id.ends().into_iter().find_map(|end| nic(end).filter(|nic| matches!(nic.attach, Attach::Cable { .. }))?.mtu);
+    map.put_some("mtu", mtu.map(Node::raw));
+    map.node()
+}
