@@ -80,3 +80,4 @@ pub mod observe;
 pub mod plan;
 pub mod spec;
 pub mod types;
+pub mod verify;

@@ -72,9 +72,6 @@ impl State {
 
     fn container_text(&self, name: &str, instance: &Instance, say: &mut dyn FnMut(String)) {
         let mut container = instance.container.clone();
-        if container.hostname.as_deref() == Some(&instance.id[..12]) {
-            container.hostname = None;
-        }
         for mount in container.mounts.values_mut() {
             if matches!(&mount.source, MountSource::Volume(name) if instance.anonymous.contains(name)) {
                 mount.source = MountSource::Anonymous;
@@ -87,8 +84,8 @@ impl State {
             let is_there = self.networks.get(network).is_some_and(|found| found.id == plug.network_id);
             say(format!("  on {network} there {is_there} {:?}", plug.endpoint));
         }
-        let own = instance.container.hostname.as_deref();
-        for line in instance.hosts.iter().filter(|line| Some(line.entry.name.as_str()) != own) {
+        let own = instance.hostname();
+        for line in instance.hosts.iter().filter(|line| line.entry.name != own) {
             say(format!("  hosts {} {}", line.entry, line.marked));
         }
         let links: Option<&BTreeMap<_, _>> = instance.ns.filter(|ns| *ns != HOST).and_then(|ns| self.namespaces.get(&ns));

@@ -11,9 +11,6 @@ use crate::types::{
     Restart,
 };
 
-/// 64 MiB: the engine's own default.
-const SHM_SIZE: Bytes = Bytes(64 << 20);
-
 impl State {
     pub(super) fn instance(&mut self, name: &str) -> Done<&mut Instance> {
         match self.containers.get_mut(name) {
@@ -50,7 +47,7 @@ impl State {
             plugs.insert(network.clone(), Plug { network_id, endpoint: endpoint.clone(), remembered: None });
         }
         let id = self.new_id();
-        let (container, anonymous) = self.merged(container, &image, &id);
+        let (container, anonymous) = self.merged(container, &image);
         let instance = Instance {
             id,
             container,
@@ -80,11 +77,9 @@ impl State {
     }
 
     /// What inspect will show, and the volumes that were made for it.
-    fn merged(&mut self, asked: &Container, image: &Image, id: &str) -> (Container, BTreeSet<String>) {
+    fn merged(&mut self, asked: &Container, image: &Image) -> (Container, BTreeSet<String>) {
         let mut container = asked.clone();
         merge(&mut container, &image.defaults);
-        container.hostname.get_or_insert_with(|| id[..12].to_owned());
-        container.shm_size.get_or_insert(SHM_SIZE);
         for place in &image.defaults.volumes {
             let anonymous = || Mount { source: MountSource::Anonymous, read_only: false, relabel: None, propagation: None };
             if !container.tmpfs.contains_key(place) {

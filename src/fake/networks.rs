@@ -147,7 +147,7 @@ impl State {
         let card = self.card_name(container, ns, &endpoint)?;
         self.make_card(ns, &card, &endpoint, (network, &settings, bridge));
         let instance = self.instance(container)?;
-        let own = instance.container.hostname.clone().unwrap_or_default();
+        let own = instance.hostname();
         let lines = endpoint.ipv4.map(IpAddr::V4).into_iter().chain(endpoint.ipv6.map(IpAddr::V6));
         instance.hosts.extend(lines.map(|address| HostsLine { entry: HostEntry { name: own.clone(), address }, marked: false }));
         instance.plugs.insert(network.to_owned(), Plug { network_id: id, endpoint, remembered: Some(card) });
@@ -215,7 +215,7 @@ impl State {
         let ns = instance.ns;
         let Some(plug) = instance.plugs.remove(network) else { return Ok(()) };
         // The engine's fault: the lines of all networks for the container's own name go.
-        let own = instance.container.hostname.clone().unwrap_or_default();
+        let own = instance.hostname();
         instance.hosts.retain(|line| line.entry.name != own || line.marked);
         if let (Some(ns), Some(remembered)) = (ns, plug.remembered) {
             // Whoever bears that name now.

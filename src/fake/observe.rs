@@ -156,6 +156,8 @@ impl State {
             group: link.group,
             alias: link.alias.clone(),
             owner: if ns == HOST { owner_of(name, link, project) } else { Owner::Ours },
+            foreign_addresses: BTreeSet::new(),
+            foreign_routes: BTreeSet::new(),
             connected: link.addresses.iter().map(ipnet::IpNet::trunc).collect(),
             foreign_addresses: BTreeSet::new(),
             foreign_routes: BTreeSet::new(),

@@ -116,6 +116,13 @@ pub(super) enum Kind {
     Other(String),
 }
 
+impl Instance {
+    /// Without one of its own, the first digits of its id.
+    pub(super) fn hostname(&self) -> String {
+        self.container.hostname.clone().unwrap_or_else(|| self.id[..12].to_owned())
+    }
+}
+
 impl FakeLink {
     pub(super) fn new(index: u32, kind: Kind) -> Self {
         let [a, b, c, d] = index.to_be_bytes();
