@@ -163,7 +163,7 @@ fn a_command_is_reached_by_its_own_pid() {
     let line = fs::read_to_string(format!("/proc/{}/cmdline", sleeping.pid())).expect("it runs");
     assert_eq!(line, "sleep\x0060\0");
     // The engine's own clients see another number, the one inside.
-    assert!(lab.machine().ok(&["pidof", "sleep"]).trim() != sleeping.pid().to_string());
+    assert!(lab.machine().ok(&["pgrep", "-x", "sleep"]).trim() != sleeping.pid().to_string());
     sleeping.signal(Signal::TERM);
     assert_eq!(sleeping.wait().code, 128 + 15);
 }
@@ -203,13 +203,14 @@ fn the_machine_outside_is_not_touched() {
 
 /// The network of the machine on which the tests run, its mounts, and the folders that an engine would write to.
 fn outside() -> String {
-    let mut text = world::network(&Place::outside());
-    text += &fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    for folder in ["/etc/docker", "/var/lib/docker", "/var/lib/containerd", "/run/docker", "/run/containerd", "/run/netns"] {
+    let network = world::network(&Place::outside());
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let folders = ["/etc/docker", "/var/lib/docker", "/var/lib/containerd", "/run/docker", "/run/containerd", "/run/netns"];
+    let folders = folders.map(|folder| {
         let names = fs::read_dir(folder).map(|it| it.flatten().map(|entry| entry.file_name()).collect::<Vec<_>>());
-        text += &format!("{folder}: {:?}\n", names.ok());
-    }
-    text
+        format!("{folder}: {:?}\n", names.ok())
+    });
+    network + &mounts + &folders.concat()
 }
 
 #[test]
