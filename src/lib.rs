@@ -65,12 +65,13 @@
 
 pub mod actual;
 pub mod apply;
+pub mod cli;
 pub mod desired;
 pub mod diag;
 pub mod diff;
 pub mod engine;
-#[doc(hidden)]
 pub mod fake;
+pub mod lock;
 pub mod net;
 pub mod observe;
 pub mod plan;

@@ -5,6 +5,7 @@ mod machines;
 mod networks;
 mod nics;
 mod removals;
+pub mod render;
 mod step;
 
 pub use step::{Op, Plan, Reason, Step, StepId};

@@ -1,0 +1,38 @@
+//! Why a command could not do what it was told: diagnostics, with the texts that they point into.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::exit::Exit;
+use crate::diag::{self, Diagnostic};
+
+#[derive(Debug)]
+pub(super) struct Failure {
+    diagnostics: Vec<Diagnostic>,
+    sources: Sources,
+}
+
+/// The files that places point into, by the name that places call them.
+pub(super) type Sources = BTreeMap<Arc<str>, String>;
+
+impl Failure {
+    pub(super) fn new(mut diagnostics: Vec<Diagnostic>, sources: &Sources) -> Self {
+        diag::sort(&mut diagnostics);
+        Self { diagnostics, sources: sources.clone() }
+    }
+
+    pub(super) fn exit(&self) -> Exit {
+        Exit::of_diagnostics(&self.diagnostics)
+    }
+
+    /// Ends with a line feed.
+    pub(super) fn render(&self, color: bool) -> String {
+        super::world::render_diagnostics(&self.diagnostics, &self.sources, color)
+    }
+}
+
+impl From<Diagnostic> for Failure {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self { diagnostics: vec![diagnostic], sources: Sources::new() }
+    }
+}

@@ -1,0 +1,79 @@
+//! The command line: the only code that prints, prompts or reads the environment.
+//!
+//! Three layers: what was typed (`args`), what is meant (`settings`), and a function that takes only what is meant (one file a
+//! command). Data goes to stdout, talk to stderr. Errors arrive here as data and become text and exit code in one place each.
+
+mod args;
+mod ask;
+mod color;
+mod config;
+mod down;
+mod environment;
+mod exit;
+mod failure;
+mod load;
+mod pipeline;
+mod plan;
+mod progress;
+mod ps;
+mod schema;
+mod settings;
+mod summary;
+mod trouble;
+mod ui;
+mod up;
+mod version;
+mod world;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+
+use args::{Cli, Command};
+use environment::Environment;
+use exit::Exit;
+use failure::Failure;
+use settings::Settings;
+use ui::Ui;
+
+/// The whole program, from the arguments to the exit code.
+pub fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(trouble::apologise));
+    std::panic::catch_unwind(run).unwrap_or(Exit::Failed).into()
+}
+
+fn run() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A reader that went away is no trouble: whoever closes the pipe has read enough.
+            let _ = error.print();
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
+                _ => Exit::Usage,
+            };
+        }
+    };
+    let environment = Environment::gather();
+    let ui = Ui::new(&environment, cli.global.color);
+    let verbose = cli.global.verbose;
+    trouble::trace(verbose);
+    let done = Settings::resolve(cli.global, environment).map_err(Failure::from).and_then(|settings| command(cli.command, &settings, &ui));
+    done.unwrap_or_else(|failure| {
+        ui.failure(&failure);
+        failure.exit()
+    })
+}
+
+fn command(command: Command, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
+    match command {
+        Command::Plan(args) => plan::run(&args, settings, ui),
+        Command::Up(args) => up::run(&args, settings, ui),
+        Command::Down(args) => down::run(&args, settings, ui),
+        Command::Ps(args) => ps::run(&args, settings, ui),
+        Command::Config => config::run(settings, ui),
+        Command::Schema => schema::run(ui),
+        Command::Version => version::run(ui),
+    }
+}

@@ -1,0 +1,196 @@
+//! What `up` and `down` share: lock, observe, plan, ask, apply, verify, say.
+
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use super::args::Run;
+use super::ask::{self, Verb};
+use super::exit::Exit;
+use super::failure::Failure;
+use super::load::Loaded;
+use super::progress::Progress;
+use super::settings::Settings;
+use super::ui::Ui;
+use super::world::{self, Report, World};
+use super::{plan, summary};
+use crate::actual::Actual;
+use crate::desired::Desired;
+use crate::diag::{Diagnostic, Kind};
+use crate::lock::{self, Holder, Lock, LockError, Patience};
+use crate::plan::{Plan, render};
+
+/// How long the world may take to settle after the last step: a NIC's address appears at once, an engine's view a little later.
+const SETTLE: Duration = Duration::from_secs(10);
+
+pub(super) struct Job<'a> {
+    pub(super) verb: Verb,
+    pub(super) desired: &'a Desired,
+    pub(super) file: &'a Loaded,
+    pub(super) run: &'a Run,
+}
+
+pub(super) fn run(job: &Job<'_>, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
+    let _lock = lock(job, settings, ui)?;
+    world::block_on(go(job, settings, ui))?
+}
+
+async fn go(job: &Job<'_>, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
+    let begun = Instant::now();
+    let world = World::connect(settings.engine.as_deref()).await?;
+    let actual = world.observe(&job.desired.project, plan::images(job.desired)).await?;
+    let plan = world::plan(job.desired, &actual).map_err(|wrong| Failure::new(wrong, &job.file.sources))?;
+    if plan.is_empty() {
+        for note in &plan.notes {
+            ui.say(&format!("note: {}\n", render::clean(note)));
+        }
+        ui.out(&format!("{}\n", nothing_to_do(job, &plan)))?;
+        return Ok(Exit::Done);
+    }
+    let observed = begun.elapsed();
+    let options = render::Options { color: ui.err_color, steps: false, file: job.file.shown.clone() };
+    ui.say(&render::text(&plan, &options));
+    let allowed = job.run.yes || ask::permission(job.verb, &plan, ui)?;
+    if !allowed {
+        ui.say("nothing was changed\n");
+        return Ok(Exit::Failed);
+    }
+    ui.say("\n");
+    // The time that somebody took to answer is not fly's.
+    let begun = Instant::now();
+    let elapsed = || observed + begun.elapsed();
+    let mut stop = Stop::listen()?;
+    let Some(report) = apply(job, &world, &plan, &actual, &mut stop, settings, ui).await else {
+        ui.say(&format!(
+            "stopped at once: what was being done may be half done\n\nhint: run `fly {}` again: it puts that right\n",
+            job.verb.as_str()
+        ));
+        return Ok(Exit::Interrupted);
+    };
+    let exit = Exit::of_report(&report);
+    if exit != Exit::Done {
+        ui.say(&summary::unfinished(job.verb, &plan, &report, elapsed()));
+        return Ok(exit);
+    }
+    let verified = tokio::select! {
+        left = world.verify(job.desired, SETTLE) => left?,
+        () = stop.asked() => {
+            ui.say("all steps are done, but the result was not checked\n\nhint: `fly plan --check` does\n");
+            return Ok(Exit::Interrupted);
+        }
+    };
+    if verified.is_empty() {
+        ui.out(&summary::done(job.verb, render::Counts::of(&plan.changes), elapsed()))?;
+        return Ok(Exit::Done);
+    }
+    ui.say(&format!("error: all steps are done, but this is still not as {} says:\n", render::clean(&job.file.shown)));
+    ui.say(&render::changes(&verified, &options));
+    ui.say("\nhint: something else may be changing it; `fly plan` looks again\n");
+    Ok(Exit::Unverified)
+}
+
+fn nothing_to_do(job: &Job<'_>, plan: &Plan) -> String {
+    match job.verb {
+        Verb::Up => render::nothing_to_do(plan, &job.file.shown),
+        Verb::Down => format!("nothing to do: nothing of `{}` is there", plan.project),
+    }
+}
+
+fn lock(job: &Job<'_>, settings: &Settings, ui: &Ui) -> Result<Lock, Diagnostic> {
+    let path = lock::path(&settings.locks, &job.desired.project, settings.engine.as_deref().unwrap_or("default"));
+    let holder = Holder { pid: std::process::id(), command: settings.environment.command.clone() };
+    match Lock::acquire(&path, &holder, Patience::Refuse) {
+        Err(error @ LockError::Held(_)) if job.run.wait_lock => {
+            ui.say(&format!("waiting: {}\n", render::clean(&error.to_string())));
+            Lock::acquire(&path, &holder, Patience::Wait)
+        }
+        other => other,
+    }
+    .map_err(|error| locked(job.verb, &error))
+}
+
+fn locked(verb: Verb, error: &LockError) -> Diagnostic {
+    match error {
+        LockError::Held(holder) => {
+            let diagnostic = Diagnostic::new(Kind::Locked, render::clean(&error.to_string()))
+                .hint(format!("wait for it: `fly {} --wait-lock`", verb.as_str()));
+            match holder {
+                Some(holder) => diagnostic.hint(format!("see what it is doing: `ps -fp {}`", holder.pid)),
+                None => diagnostic,
+            }
+        }
+        LockError::Io { .. } => Diagnostic::new(Kind::Failed, "cannot lock the project").caused_by(error),
+    }
+}
+
+/// Runs the plan and shows how it goes. The first request to stop lets it finish what it has begun; at the second one there is no
+/// report any more.
+async fn apply(
+    job: &Job<'_>,
+    world: &World,
+    plan: &Plan,
+    actual: &Actual,
+    stop: &mut Stop,
+    settings: &Settings,
+    ui: &Ui,
+) -> Option<Report> {
+    let progress = Progress::new(plan, ui, settings.is_verbose);
+    let (tell, told) = watch::channel(false);
+    let work = world.apply(plan, actual, usize::from(job.run.parallel), |event| progress.on(&event), told);
+    tokio::pin!(work);
+    let report = loop {
+        tokio::select! {
+            biased;
+            report = &mut work => break Some(report),
+            () = stop.asked() => {
+                if tell.send_replace(true) {
+                    break None;
+                }
+                progress.say("stopping: what has begun is finished, nothing new is begun (Ctrl-C again stops at once)");
+            }
+        }
+    };
+    progress.end();
+    report
+}
+
+/// The user's, or the system's, wish that it ends.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    fn listen() -> Result<Self, Diagnostic> {
+        let cannot = |error: std::io::Error| Diagnostic::new(Kind::Failed, "cannot listen for signals").cause(error);
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).map_err(cannot)?,
+            terminate: signal(SignalKind::terminate()).map_err(cannot)?,
+        })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_held_lock_names_its_holder() {
+        let error = LockError::Held(Some(Holder { pid: 4711, command: "fly up --yes".into() }));
+        let diagnostic = locked(Verb::Down, &error);
+        insta::assert_snapshot!(diagnostic.message, @"another run holds the project: `fly up --yes`, process 4711");
+        insta::assert_snapshot!(diagnostic.hints.join("\n"), @r"
+        wait for it: `fly down --wait-lock`
+        see what it is doing: `ps -fp 4711`
+        ");
+        assert_eq!(Exit::of_diagnostics(&[diagnostic]), Exit::Locked);
+    }
+}

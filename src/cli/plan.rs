@@ -1,0 +1,62 @@
+//! `fly plan`: what would be done. It takes no lock and changes nothing.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use super::args::{Format, PlanArgs};
+use super::exit::Exit;
+use super::failure::Failure;
+use super::load::{self, Loaded};
+use super::settings::Settings;
+use super::ui::Ui;
+use super::world::{self, World};
+use crate::actual::Actual;
+use crate::desired::Desired;
+use crate::diag::{Diagnostic, Kind};
+use crate::plan::render;
+
+pub(super) fn run(args: &PlanArgs, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
+    let file = load::load(settings)?;
+    let actual = match &args.snapshot {
+        Some(path) => from_snapshot(path)?,
+        None => world::block_on(observe(settings, &file.desired))??,
+    };
+    if let Some(path) = &args.record {
+        record(path, &actual)?;
+    }
+    let Loaded { desired, shown, sources } = file;
+    let plan = world::plan(&desired, &actual).map_err(|wrong| Failure::new(wrong, &sources))?;
+    ui.out(&match args.format {
+        Format::Text => render::text(&plan, &render::Options { color: ui.out_color, steps: true, file: shown }),
+        Format::Json => render::json(&plan),
+    })?;
+    Ok(if args.check { Exit::of_plan(&plan) } else { Exit::Done })
+}
+
+async fn observe(settings: &Settings, desired: &Desired) -> Result<Actual, Diagnostic> {
+    let world = World::connect(settings.engine.as_deref()).await?;
+    world.observe(&desired.project, images(desired)).await
+}
+
+pub(super) fn images(desired: &Desired) -> BTreeSet<String> {
+    desired.images().into_iter().map(str::to_owned).collect()
+}
+
+fn from_snapshot(path: &Path) -> Result<Actual, Diagnostic> {
+    let cannot = |kind| Diagnostic::new(kind, format!("cannot use the snapshot `{}`", path.display()));
+    let text = std::fs::read(path).map_err(|error| cannot(Kind::Failed).cause(error))?;
+    serde_json::from_slice(&text)
+        .map_err(|error| cannot(Kind::Failed).cause(error).hint(format!("record a new one: `fly plan --record {}`", path.display())))
+}
+
+/// Readable by its owner only: the environment of machines is in it.
+fn record(path: &Path, actual: &Actual) -> Result<(), Diagnostic> {
+    let cannot =
+        |error: &dyn std::error::Error| Diagnostic::new(Kind::Failed, format!("cannot write `{}`", path.display())).caused_by(error);
+    let mut text = serde_json::to_string_pretty(actual).map_err(|error| cannot(&error))?;
+    text.push('\n');
+    let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| cannot(&error))
+}

@@ -1,0 +1,180 @@
+//! `fly ps`: the project's machines as they are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::args::{Format, PsArgs};
+use super::exit::Exit;
+use super::failure::Failure;
+use super::load;
+use super::settings::Settings;
+use super::ui::Ui;
+use super::world::{self, World};
+use crate::actual::Actual;
+use crate::desired::Desired;
+use crate::diag::Diagnostic;
+use crate::engine::{Health, MachineState, RunState};
+use crate::net::LinkState;
+use crate::plan::render::clean;
+use crate::types::{Name, Ns};
+
+pub(super) fn run(args: &PsArgs, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
+    let (file, wrong) = load::load_leniently(settings)?;
+    if let Some(failure) = wrong {
+        ui.failure(&failure);
+    }
+    let actual = world::block_on(observe(settings, &file.desired.project))??;
+    let rows = rows(&file.desired, &actual, Timestamp::now());
+    ui.out(&match args.format {
+        Format::Text => text(&rows),
+        Format::Json => json(&file.desired.project, &rows),
+    })?;
+    Ok(Exit::Done)
+}
+
+async fn observe(settings: &Settings, project: &Name) -> Result<Actual, Diagnostic> {
+    World::connect(settings.engine.as_deref()).await?.observe(project, BTreeSet::new()).await
+}
+
+/// What is promised to programs: it only changes together with the version.
+#[derive(Serialize)]
+struct Document<'a> {
+    version: u32,
+    project: &'a Name,
+    machines: &'a [Row],
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    machine: String,
+    container: Option<String>,
+    /// `absent`: in the file only.
+    state: &'static str,
+    exit_code: Option<i64>,
+    health: Option<&'static str>,
+    /// As the kernel has them; empty while it does not run.
+    nics: BTreeMap<String, NicRow>,
+    ports: Vec<String>,
+    started_at: Option<String>,
+    uptime_seconds: Option<i64>,
+    image: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct NicRow {
+    addresses: Vec<String>,
+    mac: Option<String>,
+    mtu: Option<u32>,
+    up: bool,
+}
+
+/// Every machine that is there, and those that the file has besides.
+fn rows(desired: &Desired, actual: &Actual, now: Timestamp) -> Vec<Row> {
+    let names: BTreeSet<&Name> = desired.machines.keys().chain(actual.engine.machines.keys()).collect();
+    names.into_iter().map(|name| row(name, actual.machine(name), actual, now)).collect()
+}
+
+fn row(name: &Name, machine: Option<&MachineState>, actual: &Actual, now: Timestamp) -> Row {
+    let links = actual.namespace(&Ns::Machine(name.clone())).map(|ns| &ns.links);
+    let nics = links.into_iter().flatten().map(|(name, link)| (name.clone(), nic(link))).collect();
+    let started_at = machine.filter(|machine| machine.is_up()).and_then(|machine| machine.started_at.clone());
+    let since = started_at.as_deref().and_then(|text| text.parse::<Timestamp>().ok());
+    let (state, exit_code) = machine.map_or(("absent", None), |machine| state(machine.state));
+    Row {
+        machine: name.to_string(),
+        container: machine.map(|machine| machine.name.clone()),
+        state,
+        exit_code,
+        health: machine.and_then(|machine| health(machine.health)),
+        nics,
+        ports: machine.map(|machine| machine.published.iter().map(ToString::to_string).collect()).unwrap_or_default(),
+        uptime_seconds: since.map(|since| now.duration_since(since).as_secs().max(0)),
+        started_at,
+        image: machine.map(|machine| machine.container.image.clone()),
+    }
+}
+
+fn nic(link: &LinkState) -> NicRow {
+    NicRow {
+        addresses: link.link.addresses.iter().map(ToString::to_string).collect(),
+        mac: link.link.mac.map(|mac| mac.to_string()),
+        mtu: link.link.mtu,
+        up: link.link.up,
+    }
+}
+
+fn state(state: RunState) -> (&'static str, Option<i64>) {
+    match state {
+        RunState::Created => ("created", None),
+        RunState::Running => ("running", None),
+        RunState::Paused => ("paused", None),
+        RunState::Restarting => ("restarting", None),
+        RunState::Exited { code } => ("exited", Some(code)),
+        RunState::Dead => ("dead", None),
+    }
+}
+
+fn health(health: Health) -> Option<&'static str> {
+    match health {
+        Health::None => None,
+        Health::Starting => Some("starting"),
+        Health::Healthy => Some("healthy"),
+        Health::Unhealthy => Some("unhealthy"),
+    }
+}
+
+fn text(rows: &[Row]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(["MACHINE", "STATE", "ADDRESSES", "PORTS", "UPTIME", "IMAGE"]);
+    for row in rows {
+        let state = match (row.exit_code, row.health) {
+            (Some(code), _) => format!("{}({code})", row.state),
+            (None, Some(health)) => format!("{}, {health}", row.state),
+            (None, None) => row.state.to_owned(),
+        };
+        table.add_row([
+            clean(&row.machine),
+            state,
+            row.nics.iter().map(|(name, nic)| addresses(name, nic)).collect::<Vec<_>>().join("\n"),
+            row.ports.join("\n"),
+            row.uptime_seconds.map(uptime).unwrap_or_default(),
+            clean(row.image.as_deref().unwrap_or_default()),
+        ]);
+    }
+    // Columns are padded to their width: nobody wants that at the end of a line.
+    table.to_string().lines().map(|line| format!("{}\n", line.trim_end().strip_prefix(' ').unwrap_or(line.trim_end()))).collect()
+}
+
+fn addresses(name: &str, nic: &NicRow) -> String {
+    let mut parts = vec![clean(name)];
+    parts.extend(nic.addresses.iter().cloned());
+    if nic.addresses.is_empty() {
+        parts.push("-".to_owned());
+    }
+    if !nic.up {
+        parts.push("(down)".to_owned());
+    }
+    parts.join(" ")
+}
+
+/// The two largest units: `2d 4h`, `3h 12m`, `45s`.
+fn uptime(seconds: i64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+    match seconds {
+        ..60 => format!("{seconds}s"),
+        60..3600 => format!("{minutes}m {}s", seconds % 60),
+        3600..86400 => format!("{hours}h {}m", minutes % 60),
+        _ => format!("{days}d {}h", hours % 24),
+    }
+}
+
+fn json(project: &Name, rows: &[Row]) -> String {
+    let document = Document { version: 1, project, machines: rows };
+    let mut text = serde_json::to_string_pretty(&document).expect("maps have text keys, and nothing here can fail to serialise");
+    text.push('\n');
+    text
+}

@@ -1,0 +1,15 @@
+//! `fly schema`: the JSON Schema of fly.yml.
+
+use super::exit::Exit;
+use super::failure::Failure;
+use super::ui::Ui;
+use super::world;
+
+pub(super) fn run(ui: &Ui) -> Result<Exit, Failure> {
+    let mut text = world::schema();
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    ui.out(&text)?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,52 @@
+//! What is meant: the arguments of every command, with the environment taken into account.
+
+use std::path::PathBuf;
+
+use super::args::Global;
+use super::environment::Environment;
+use crate::diag::{Diagnostic, Kind};
+use crate::types::Name;
+
+pub(super) struct Settings {
+    /// Nothing: look for it.
+    pub(super) file: Option<PathBuf>,
+    pub(super) project: Option<Name>,
+    /// Empty: `.env` beside the file, if it is there.
+    pub(super) env_files: Vec<PathBuf>,
+    /// The engine's address; nothing is the engine's default.
+    pub(super) engine: Option<String>,
+    /// Where locks are.
+    pub(super) locks: PathBuf,
+    /// Log lines go to stderr, where a moving display would destroy them.
+    pub(super) is_verbose: bool,
+    pub(super) environment: Environment,
+}
+
+impl Settings {
+    pub(super) fn resolve(global: Global, environment: Environment) -> Result<Self, Diagnostic> {
+        let name = |text: String| {
+            let wrong = |error| {
+                Diagnostic::new(Kind::Usage, format!("`--project {text}` is not a name")).cause(error).hint("`--project shop` would be one")
+            };
+            Name::new(text.clone()).map_err(wrong)
+        };
+        Ok(Self {
+            file: global.file,
+            project: global.project.map(name).transpose()?,
+            env_files: global.env_file,
+            engine: environment.variable("DOCKER_HOST").map(str::to_owned),
+            locks: locks(&environment),
+            is_verbose: global.verbose > 0,
+            environment,
+        })
+    }
+}
+
+/// In memory, so that a reboot clears it, and writable by nobody else.
+fn locks(environment: &Environment) -> PathBuf {
+    match environment.variable("XDG_RUNTIME_DIR") {
+        _ if environment.user == 0 => PathBuf::from("/run/fly"),
+        Some(directory) => PathBuf::from(directory).join("fly"),
+        None => PathBuf::from(format!("/tmp/fly-{}", environment.user)),
+    }
+}

@@ -1,0 +1,15 @@
+//! `fly up`: the machines become what the file says.
+
+use super::args::UpArgs;
+use super::ask::Verb;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::load;
+use super::pipeline::{self, Job};
+use super::settings::Settings;
+use super::ui::Ui;
+
+pub(super) fn run(args: &UpArgs, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
+    let file = load::load(settings)?;
+    pipeline::run(&Job { verb: Verb::Up, desired: &file.desired, file: &file, run: &args.run }, settings, ui)
+}

@@ -1,0 +1,140 @@
+//! One run at a time for a project on an engine.
+//!
+//! The lock is the kernel's (`flock`), so it goes when its holder does, however that ends. What the file says of the holder is
+//! for people only and decides nothing. The file itself is never removed: whoever removes it can lock a file that nobody sees.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::types::{Name, stable_hash};
+
+/// Who holds a lock, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    pub pid: u32,
+    /// As it was typed: `fly up`.
+    pub command: String,
+}
+
+/// What to do while somebody else holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    Refuse,
+    Wait,
+}
+
+/// Held until it is dropped.
+#[derive(Debug)]
+pub struct Lock {
+    file: File,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    #[error("another run holds the project{}", .0.as_ref().map_or_else(String::new, |h| format!(": `{}`, process {}", h.command, h.pid)))]
+    Held(Option<Holder>),
+    #[error("{doing} `{}`", path.display())]
+    Io { doing: &'static str, path: PathBuf, source: io::Error },
+}
+
+/// The file for a project on an engine, in a directory that every user of that engine's projects shares.
+pub fn path(directory: &Path, project: &Name, engine: &str) -> PathBuf {
+    let hash: String = stable_hash(&["lock", engine]).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    directory.join(format!("{project}-{hash}.lock"))
+}
+
+impl Lock {
+    /// With `Patience::Wait` it blocks until the lock is free.
+    pub fn acquire(path: &Path, holder: &Holder, patience: Patience) -> Result<Self, LockError> {
+        let failed = |doing| move |source| LockError::Io { doing, path: path.to_owned(), source };
+        if let Some(directory) = path.parent() {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed("cannot create the folder of"))?;
+        }
+        let no_follow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(no_follow);
+        let mut file = options.open(path).map_err(failed("cannot open the lock"))?;
+        match (file.try_lock(), patience) {
+            (Ok(()), _) => {}
+            (Err(TryLockError::WouldBlock), Patience::Refuse) => return Err(LockError::Held(read(&mut file))),
+            (Err(TryLockError::WouldBlock), Patience::Wait) => file.lock().map_err(failed("cannot wait for the lock"))?,
+            (Err(TryLockError::Error(source)), _) => return Err(failed("cannot take the lock")(source)),
+        }
+        let write = |file: &mut File| {
+            file.set_len(0)?;
+            file.rewind()?;
+            writeln!(file, "{} {}", holder.pid, holder.command.replace(char::is_control, " "))
+        };
+        write(&mut file).map_err(failed("cannot write to the lock"))?;
+        Ok(Self { file })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Nobody holds it any more; that it says so is a courtesy, and closing is what frees it.
+        let _ = self.file.set_len(0);
+    }
+}
+
+fn read(file: &mut File) -> Option<Holder> {
+    let mut text = String::new();
+    file.take(1000).read_to_string(&mut text).ok()?;
+    let (pid, command) = text.trim_end().split_once(' ')?;
+    Some(Holder { pid: pid.parse().ok()?, command: command.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directory(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("fly-lock-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        path
+    }
+
+    #[test]
+    fn a_second_run_is_told_who_holds_it_and_comes_in_when_that_ends() {
+        let directory = directory("second");
+        let path = path(&directory, &Name::new("shop").unwrap(), "unix:///var/run/docker.sock");
+        let holder = Holder { pid: 4711, command: "fly up".into() };
+        let first = Lock::acquire(&path, &holder, Patience::Refuse).unwrap();
+        match Lock::acquire(&path, &holder, Patience::Refuse) {
+            Err(LockError::Held(Some(found))) => assert_eq!(found, holder),
+            other => panic!("{other:?}"),
+        }
+        let waiting = std::thread::spawn({
+            let (path, holder) = (path.clone(), holder.clone());
+            move || Lock::acquire(&path, &holder, Patience::Wait).map(drop)
+        });
+        drop(first);
+        waiting.join().unwrap().unwrap();
+        assert!(Lock::acquire(&path, &holder, Patience::Refuse).is_ok());
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn projects_and_engines_have_their_own() {
+        let name = |text| Name::new(text).unwrap();
+        let one = path(Path::new("/run/fly"), &name("shop"), "a");
+        assert_ne!(one, path(Path::new("/run/fly"), &name("shop"), "b"));
+        assert_ne!(one, path(Path::new("/run/fly"), &name("shop2"), "a"));
+    }
+
+    #[test]
+    fn a_link_in_its_place_is_not_followed() {
+        let directory = directory("link");
+        std::fs::create_dir_all(&directory).unwrap();
+        let target = directory.join("target");
+        std::fs::write(&target, "precious").unwrap();
+        let path = directory.join("a.lock");
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        let holder = Holder { pid: 1, command: "fly up".into() };
+        assert!(matches!(Lock::acquire(&path, &holder, Patience::Refuse), Err(LockError::Io { .. })));
+        assert_eq!(std::fs::read_to_string(&target).unwrap(), "precious");
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+}

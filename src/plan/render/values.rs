@@ -1,0 +1,127 @@
+//! Values of fields, as one line or as differing lines, and the cleaning of foreign text.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use similar::{ChangeTag, TextDiff};
+
+use crate::diff::{Action, FieldChange};
+use crate::plan::StepId;
+
+/// The longest list that is still shown on one line.
+const LONGEST: usize = 60;
+
+/// Without anything that a terminal would act upon: control characters, and the marks that turn the direction of writing.
+pub fn clean(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '\r' => out.push_str("\\r"),
+            c if c.is_ascii_control() => {
+                let _ = write!(out, "\\x{:02x}", u32::from(c));
+            }
+            c if is_dangerous(c) => {
+                let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn is_dangerous(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{61c}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// `mtu: 1500 -> 9000`; nothing for what is better shown line by line.
+pub(super) fn one_line(field: &FieldChange, action: Action) -> Option<String> {
+    let name = clean(&field.field);
+    match (&field.old, &field.new) {
+        (Some(old), Some(new)) if needs_lines(old) || needs_lines(new) => None,
+        (Some(one), None) | (None, Some(one)) if one.contains('\n') => None,
+        (Some(old), Some(new)) => Some(format!("{name}: {} -> {}", value(old), value(new))),
+        (None, Some(new)) if action == Action::Create => Some(format!("{name}: {}", value(new))),
+        (Some(old), None) if action == Action::Delete => Some(format!("{name}: {}", value(old))),
+        (None, Some(new)) => Some(format!("{name}: (none) -> {}", value(new))),
+        (Some(old), None) => Some(format!("{name}: {} -> (none)", value(old))),
+        (None, None) => Some(name),
+    }
+}
+
+fn value(text: &str) -> String {
+    if text.is_empty() { "\"\"".to_owned() } else { clean(text) }
+}
+
+fn needs_lines(text: &str) -> bool {
+    text.contains('\n') || (text.len() > LONGEST && is_list(text))
+}
+
+fn is_list(text: &str) -> bool {
+    text.starts_with('[') && text.ends_with(']')
+}
+
+/// Both values line by line: what goes, what comes, what stays.
+pub(super) fn line_diff(field: &FieldChange) -> Vec<(char, String)> {
+    let lines = |text: &Option<String>| text.as_deref().map(split).unwrap_or_default();
+    let (old, new) = (lines(&field.old), lines(&field.new));
+    let (old, new): (Vec<&str>, Vec<&str>) = (old.iter().map(String::as_str).collect(), new.iter().map(String::as_str).collect());
+    let diff = TextDiff::from_slices(&old, &new);
+    let sign = |tag| match tag {
+        ChangeTag::Equal => ' ',
+        ChangeTag::Delete => '-',
+        ChangeTag::Insert => '+',
+    };
+    diff.iter_all_changes().map(|change| (sign(change.tag()), clean(change.value()))).collect()
+}
+
+/// The lines of a text, or the items of a list.
+fn split(text: &str) -> Vec<String> {
+    if text.contains('\n') || !is_list(text) {
+        return text.lines().map(str::to_owned).collect();
+    }
+    if let Ok(items) = serde_json::from_str::<Vec<serde_json::Value>>(text) {
+        return items.iter().map(ToString::to_string).collect();
+    }
+    text[1..text.len() - 1].split(", ").map(str::to_owned).collect()
+}
+
+/// `after 1-3, 5`; empty for none.
+pub(super) fn ranges(ids: &BTreeSet<StepId>) -> String {
+    let mut runs: Vec<(u32, u32)> = vec![];
+    for StepId(id) in ids {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == *id => *last = *id,
+            _ => runs.push((*id, *id)),
+        }
+    }
+    if runs.is_empty() {
+        return String::new();
+    }
+    let run = |(first, last): &(u32, u32)| match last - first {
+        0 => first.to_string(),
+        1 => format!("{first}, {last}"),
+        _ => format!("{first}-{last}"),
+    };
+    format!("after {}", runs.iter().map(run).collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_is_not_told_anything_by_foreign_text() {
+        assert_eq!(clean("a\x1b[31mb\u{9b}c\u{202e}d\n\u{7f}"), "a\\x1b[31mb\\u{9b}c\\u{202e}d\\n\\x7f");
+        assert_eq!(clean("größe 漢字"), "größe 漢字");
+    }
+
+    #[test]
+    fn runs_of_steps_are_short() {
+        let ids = [1, 2, 3, 5, 7, 8].map(StepId).into_iter().collect();
+        assert_eq!(ranges(&ids), "after 1-3, 5, 7, 8");
+        assert_eq!(ranges(&BTreeSet::new()), "");
+    }
+}
