@@ -42,8 +42,11 @@ impl Settings {
     }
 }
 
-/// In memory, so that a reboot clears it, and writable by nobody else.
+/// In memory, so that a reboot clears it, and writable by nobody else. Several users of one engine can agree on a folder.
 fn locks(environment: &Environment) -> PathBuf {
+    if let Some(directory) = environment.variable("FLY_RUNTIME_DIR") {
+        return PathBuf::from(directory);
+    }
     match environment.variable("XDG_RUNTIME_DIR") {
         _ if environment.user == 0 => PathBuf::from("/run/fly"),
         Some(directory) => PathBuf::from(directory).join("fly"),

@@ -70,9 +70,7 @@ pub fn text(plan: &Plan, options: &Options) -> String {
         out.lost(&shown);
         out.interrupted(&shown);
         out.section("Changes:", AnsiColor::White);
-        for change in &shown {
-            out.change(change);
-        }
+        out.changes(&shown);
         if options.steps {
             out.steps(&plan.steps);
         }
@@ -90,9 +88,7 @@ pub fn text(plan: &Plan, options: &Options) -> String {
 /// Only what differs: for a world that is not as it was made.
 pub fn changes(changes: &[Change], options: &Options) -> String {
     let mut out = Text { out: String::new(), color: options.color };
-    for change in in_reading_order(changes) {
-        out.change(change);
-    }
+    out.changes(&in_reading_order(changes));
     out.out
 }
 
@@ -208,10 +204,18 @@ impl Text {
         self.line(&line);
     }
 
-    fn change(&mut self, change: &Change) {
+    fn changes(&mut self, changes: &[&Change]) {
+        let widths = changes.iter().map(|change| clean(&change.addr.to_string()).chars().count());
+        let width = widths.filter(|width| *width <= 32).max().unwrap_or(0);
+        for change in changes {
+            self.change(change, width);
+        }
+    }
+
+    fn change(&mut self, change: &Change, width: usize) {
         let style = style(change.action);
         let symbol = self.paint(&format!("{:<3}", change.action.symbol()), style);
-        let addr = self.paint(&clean(&change.addr.to_string()), Style::new().bold());
+        let addr = self.paint(&format!("{:<width$}", clean(&change.addr.to_string())), Style::new().bold());
         let place = change.place.as_ref().filter(|_| change.fields.iter().all(|field| field.place.is_none())).map(short);
         let place = place.map_or_else(String::new, |place| format!("   {}", self.dim(&place)));
         self.line(&format!("  {symbol} {addr}  {}: {}{place}", change.action.verb(), clean(&change.reason)));

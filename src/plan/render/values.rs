@@ -40,7 +40,7 @@ fn is_dangerous(c: char) -> bool {
 pub(super) fn one_line(field: &FieldChange, action: Action) -> Option<String> {
     let name = clean(&field.field);
     match (&field.old, &field.new) {
-        (Some(old), Some(new)) if needs_lines(old) || needs_lines(new) => None,
+        (Some(old), Some(new)) if needs_lines(field, old) || needs_lines(field, new) => None,
         (Some(one), None) | (None, Some(one)) if one.contains('\n') => None,
         (Some(old), Some(new)) => Some(format!("{name}: {} -> {}", value(old), value(new))),
         (None, Some(new)) if action == Action::Create => Some(format!("{name}: {}", value(new))),
@@ -55,17 +55,22 @@ fn value(text: &str) -> String {
     if text.is_empty() { "\"\"".to_owned() } else { clean(text) }
 }
 
-fn needs_lines(text: &str) -> bool {
-    text.contains('\n') || (text.len() > LONGEST && is_list(text))
+fn needs_lines(field: &FieldChange, text: &str) -> bool {
+    text.contains('\n') || (text.len() > LONGEST && (is_bracketed(text) || is_set(field, text)))
 }
 
-fn is_list(text: &str) -> bool {
+fn is_bracketed(text: &str) -> bool {
     text.starts_with('[') && text.ends_with(']')
+}
+
+/// Members with commas. A key's own value (`labels.motto`) is one text, whatever is in it.
+fn is_set(field: &FieldChange, text: &str) -> bool {
+    text.contains(", ") && !field.field.contains('.')
 }
 
 /// Both values line by line: what goes, what comes, what stays.
 pub(super) fn line_diff(field: &FieldChange) -> Vec<(char, String)> {
-    let lines = |text: &Option<String>| text.as_deref().map(split).unwrap_or_default();
+    let lines = |text: &Option<String>| text.as_deref().map(|text| split(field, text)).unwrap_or_default();
     let (old, new) = (lines(&field.old), lines(&field.new));
     let (old, new): (Vec<&str>, Vec<&str>) = (old.iter().map(String::as_str).collect(), new.iter().map(String::as_str).collect());
     let diff = TextDiff::from_slices(&old, &new);
@@ -77,15 +82,16 @@ pub(super) fn line_diff(field: &FieldChange) -> Vec<(char, String)> {
     diff.iter_all_changes().map(|change| (sign(change.tag()), clean(change.value()))).collect()
 }
 
-/// The lines of a text, or the items of a list.
-fn split(text: &str) -> Vec<String> {
-    if text.contains('\n') || !is_list(text) {
+/// The lines of a text, or the items of a list or set.
+fn split(field: &FieldChange, text: &str) -> Vec<String> {
+    if text.contains('\n') || !(is_bracketed(text) || is_set(field, text)) {
         return text.lines().map(str::to_owned).collect();
     }
     if let Ok(items) = serde_json::from_str::<Vec<serde_json::Value>>(text) {
         return items.iter().map(ToString::to_string).collect();
     }
-    text[1..text.len() - 1].split(", ").map(str::to_owned).collect()
+    let inner = if is_bracketed(text) { &text[1..text.len() - 1] } else { text };
+    inner.split(", ").map(str::to_owned).collect()
 }
 
 /// `after 1-3, 5`; empty for none.

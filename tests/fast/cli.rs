@@ -1,0 +1,171 @@
+//! The program from outside: what it prints, and its exit codes.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use fly::lock::{self, Holder, Lock, Patience};
+
+/// A folder of its own, and a program that sees nothing of the environment of the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("fly-cli-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fly"));
+        command.args(args).current_dir(&self.0).env_clear();
+        command.env("FLY_RUNTIME_DIR", self.0.join("run")).env("DOCKER_HOST", "unix:///nonexistent/docker.sock");
+        command
+    }
+
+    fn fly(&self, args: &[&str]) -> Said {
+        Said::new(&self.command(args).stdin(std::process::Stdio::null()).output().unwrap())
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[derive(Debug)]
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Said {
+    fn new(output: &Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        Self { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+    }
+}
+
+#[test]
+fn help() {
+    let folder = Folder::new("help");
+    for command in ["", "plan", "up", "down", "ps", "config", "schema", "version"] {
+        let args: Vec<&str> = [command, "--help"].into_iter().filter(|arg| !arg.is_empty()).collect();
+        let said = folder.fly(&args);
+        assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{command}");
+        let name = if command.is_empty() { "help".to_owned() } else { format!("help_{command}") };
+        insta::assert_snapshot!(name, said.out);
+    }
+}
+
+#[test]
+fn version() {
+    let folder = Folder::new("version");
+    let expected = format!("fly {}\n", env!("CARGO_PKG_VERSION"));
+    for arg in ["version", "--version", "-V"] {
+        let said = folder.fly(&[arg]);
+        assert_eq!((said.code, said.out.as_str()), (Some(0), expected.as_str()));
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_64() {
+    let folder = Folder::new("usage");
+    let wrong: [&[&str]; 7] = [
+        &[],
+        &["fly"],
+        &["plan", "--chek"],
+        &["plan", "--format", "xml"],
+        &["up", "--parallel", "0"],
+        &["plan", "--snapshot", "a", "--record", "b"],
+        &["--project", "a.b", "plan"],
+    ];
+    for args in wrong {
+        let said = folder.fly(args);
+        assert_eq!((said.code, said.out.as_str()), (Some(64), ""), "{args:?}: {said:?}");
+        assert!(!said.err.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn no_file_is_64_and_says_where_it_was_looked_for() {
+    let folder = Folder::new("nofile");
+    let said = folder.fly(&["plan"]);
+    assert_eq!((said.code, said.out.as_str()), (Some(64), ""), "{said:?}");
+    assert!(said.err.contains(&format!("there is no `fly.yml` in `{}` or above", folder.path().display())), "{}", said.err);
+    assert!(said.err.contains("fly --file path/to/fly.yml plan"), "{}", said.err);
+    let said = folder.fly(&["plan", "--file", "gone.yml"]);
+    assert_eq!(said.code, Some(64), "{said:?}");
+    assert!(said.err.contains("cannot read `gone.yml`"), "{}", said.err);
+}
+
+#[test]
+fn a_huge_file_is_refused_at_once() {
+    let folder = Folder::new("huge");
+    std::fs::File::create(folder.path().join("fly.yml")).unwrap().set_len(10 << 30).unwrap();
+    let begun = std::time::Instant::now();
+    let said = folder.fly(&["plan"]);
+    assert_eq!(said.code, Some(65), "{said:?}");
+    assert!(said.err.contains("larger than 16 MiB"), "{}", said.err);
+    assert!(begun.elapsed() < std::time::Duration::from_secs(1));
+}
+
+#[test]
+fn no_engine_is_9() {
+    let folder = Folder::new("engine");
+    for args in [&["-p", "shop", "ps"][..], &["-p", "shop", "down"]] {
+        let said = folder.fly(args);
+        assert_eq!((said.code, said.out.as_str()), (Some(9), ""), "{args:?}: {said:?}");
+        assert!(said.err.contains("engine"), "{}", said.err);
+    }
+}
+
+#[test]
+fn a_locked_project_is_5_and_names_the_holder() {
+    let folder = Folder::new("lock");
+    let engine = "unix:///nonexistent/docker.sock";
+    let path = lock::path(&folder.path().join("run"), &"shop".parse().unwrap(), engine);
+    let holder = Holder { pid: 4711, command: "fly up".into() };
+    let held = Lock::acquire(&path, &holder, Patience::Refuse).unwrap();
+    let said = folder.fly(&["-p", "shop", "down"]);
+    assert_eq!((said.code, said.out.as_str()), (Some(5), ""), "{said:?}");
+    assert!(said.err.contains("another run holds the project: `fly up`, process 4711"), "{}", said.err);
+    assert!(said.err.contains("fly down --wait-lock"), "{}", said.err);
+
+    // Another project is none of its business: that run gets as far as the engine.
+    assert_eq!(folder.fly(&["-p", "other", "down"]).code, Some(9));
+
+    let mut waiting = folder.command(&["-p", "shop", "down", "--wait-lock"]).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut talk = BufReader::new(waiting.stderr.take().unwrap());
+    let mut line = String::new();
+    talk.read_line(&mut line).unwrap();
+    assert_eq!(line, "waiting: another run holds the project: `fly up`, process 4711\n");
+    assert_eq!(waiting.try_wait().unwrap(), None, "it waits");
+    drop(held);
+    assert_eq!(waiting.wait().unwrap().code(), Some(9));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_trouble() {
+    let folder = Folder::new("pipe");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let said = Said::new(&folder.command(&["version"]).stdout(writer).output().unwrap());
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{said:?}");
+}
+
+#[test]
+fn a_full_disk_is_a_failure() {
+    let folder = Folder::new("full");
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let said = Said::new(&folder.command(&["version"]).stdout(full).output().unwrap());
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains("cannot write the output"), "{}", said.err);
+}
