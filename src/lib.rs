@@ -41,6 +41,7 @@
 //! | [`diff`] | desired, actual and what they are made of |
 //! | [`plan`] | diff, and the operations of both boundaries |
 //! | [`observe`], [`apply`], [`verify`] | all of these |
+//! | [`lock`] | types |
 //! | [`cli`] | everything; nothing uses it |
 //!
 //! # Invariants
