@@ -71,6 +71,7 @@ pub mod desired;
 pub mod diag;
 pub mod diff;
 pub mod engine;
+#[doc(hidden)]
 pub mod fake;
 pub mod lock;
 pub mod net;
