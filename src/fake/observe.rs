@@ -159,8 +159,6 @@ impl State {
             foreign_addresses: BTreeSet::new(),
             foreign_routes: BTreeSet::new(),
             connected: link.addresses.iter().map(ipnet::IpNet::trunc).collect(),
-            foreign_addresses: BTreeSet::new(),
-            foreign_routes: BTreeSet::new(),
         }
     }
 }
