@@ -8,3 +8,4 @@ mod inplace;
 mod lab;
 mod lifecycle;
 mod sample;
+mod engine;
