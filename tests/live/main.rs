@@ -1,1 +1,2 @@
 //! The live tests: a private engine, the real kernel, a pretend LAN.
+mod net;
