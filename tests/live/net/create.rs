@@ -209,6 +209,9 @@ fn refusals_are_in_the_kernels_words() {
     assert_eq!(world.try_op(&create(twin)).unwrap_err().kind, NetErrorKind::Conflict);
     let odd = PlacedLink { at: LinkRef::host("x"), link: plain(LinkKind::Other("gre".into()), &[]), alias: None };
     assert_eq!(world.try_op(&create(odd)).unwrap_err().kind, NetErrorKind::Unsupported);
+    for link in ["eth0", "eth1"] {
+        world.op(&NetOp::DeleteLink { at: at("web", link) });
+    }
     world.ok("host", "ip link add br0 type bridge && ip link set eth1 master br0");
     let error = world.try_op(&create(macvlan("web", "eth9", &[]))).unwrap_err();
     assert_eq!(error.kind, NetErrorKind::Conflict, "{error}");

@@ -105,7 +105,7 @@ impl World {
     pub(super) fn addresses(&self, at: &str, link: &str) -> BTreeSet<String> {
         let all = self.ip(at, &format!("addr show dev {link}"));
         let infos = all[0]["addr_info"].as_array().unwrap();
-        let ours = infos.iter().filter(|info| info["protocol"] != "kernel_ll");
+        let ours = infos.iter().filter(|info| info["scope"] != "link");
         ours.map(|info| format!("{}/{}", info["local"].as_str().unwrap(), info["prefixlen"])).collect()
     }
 
@@ -195,7 +195,7 @@ pub(super) fn texts(texts: &[&str]) -> BTreeSet<String> {
 }
 
 pub(super) fn plain(kind: LinkKind, addresses: &[&str]) -> Link {
-    Link { kind, mac: None, mtu: None, up: true, master: None, addresses: nets(addresses), routes: BTreeSet::new() }
+    Link { kind, mac: None, mtu: Some(1500), up: true, master: None, addresses: nets(addresses), routes: BTreeSet::new() }
 }
 
 /// A NIC of a machine, with an automatic MAC.
