@@ -3,12 +3,14 @@
 //! Two implementations: `kernel`, the real one over netlink, and `fake`, a small stateful world for the fast tests. No other
 //! module names a netlink crate.
 
+mod kernel;
 mod op;
 mod snapshot;
 
 use std::collections::BTreeMap;
 use std::future::Future;
 
+pub use kernel::Kernel;
 pub use op::{LinkSet, NetOp};
 pub use snapshot::{Firewall, HostsLine, LinkState, Namespace, NetSnapshot};
 

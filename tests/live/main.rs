@@ -9,3 +9,4 @@ mod lab;
 mod lifecycle;
 mod sample;
 mod engine;
+mod net;

@@ -1,0 +1,215 @@
+//! One link in one namespace, and what can be done to it. Every verb takes "is so already" for success.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use ipnet::IpNet;
+use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use rtnetlink::packet_route::RouteNetlinkMessage as Say;
+use rtnetlink::packet_route::link::LinkAttribute;
+use rustix::io::Errno;
+
+use super::error::{Refused, While, fault};
+use super::place::{Place, Places};
+use super::read::{self, RawLink};
+use super::{message, owner};
+use crate::net::{NetError, NetErrorKind};
+use crate::types::{LinkRef, Ns, PlacedLink, Route};
+
+/// A link that exists.
+pub(super) struct Card<'a> {
+    places: &'a Places<'a>,
+    pub(super) place: Rc<Place>,
+    pub(super) raw: RawLink,
+}
+
+impl<'a> Card<'a> {
+    pub(super) fn find(places: &'a Places<'a>, at: &LinkRef) -> Result<Option<Self>, NetError> {
+        let place = places.at(&at.ns)?;
+        let raw = read::link_named(&place.client, &at.name).doing(|| format!("look up {at}"))?;
+        // A name that is another's alternative name is found as well; that is not the link by this name.
+        Ok(raw.filter(|raw| raw.name == at.name).map(|raw| Self { places, place, raw }))
+    }
+
+    pub(super) fn get(places: &'a Places<'a>, at: &LinkRef, doing: impl FnOnce() -> String) -> Result<Self, NetError> {
+        Self::find(places, at)?.ok_or_else(|| fault(NetErrorKind::NotFound, doing(), format!("there is no link {at}")))
+    }
+
+    pub(super) fn of(places: &'a Places<'a>, place: Rc<Place>, raw: RawLink) -> Self {
+        Self { places, place, raw }
+    }
+
+    pub(super) fn at(&self) -> LinkRef {
+        LinkRef { ns: self.place.ns.clone(), name: self.raw.name.clone() }
+    }
+
+    /// Made by fly, as far as the marks of the creating message tell. Inside a machine everything is.
+    pub(super) fn has_our_marks(&self) -> bool {
+        self.place.ns != Ns::Host || owner::has_our_marks(&self.raw)
+    }
+
+    /// Does this link's other end, or parent, with this index live in `other`?
+    pub(super) fn hangs_on(&self, other: &Place, index: u32) -> Result<bool, NetError> {
+        if self.raw.lower != Some(index) {
+            return Ok(false);
+        }
+        let Some(number) = self.raw.space else { return Ok(self.place.inode == other.inode) };
+        let known = read::number_of(&self.place.client, self.places.space(other).fd()).doing(|| format!("look at {}", self.at()))?;
+        Ok(known == Some(number))
+    }
+
+    fn tell(&self, say: Say, flags: u16) -> Result<(), Refused> {
+        self.place.client.tell(say, flags)
+    }
+
+    pub(super) fn change(&self, attributes: Vec<LinkAttribute>) -> Result<(), Refused> {
+        self.tell(Say::SetLink(message::at(self.raw.index, attributes)), 0)
+    }
+
+    /// As `change`; a driver or an old kernel that wants the link down for it gets it down for a moment. Says if that was so.
+    pub(super) fn change_even_down(&self, attribute: &LinkAttribute) -> Result<bool, Refused> {
+        match self.change(vec![attribute.clone()]) {
+            Err(refused) if refused.is(&[Errno::BUSY]) && self.raw.up => {
+                self.switch(false)?;
+                let changed = self.change(vec![attribute.clone()]);
+                self.switch(true)?;
+                changed.map(|()| true)
+            }
+            other => other.map(|()| false),
+        }
+    }
+
+    pub(super) fn switch(&self, up: bool) -> Result<(), Refused> {
+        self.tell(Say::SetLink(message::switched(self.raw.index, up)), 0)
+    }
+
+    pub(super) fn delete(&self) -> Result<(), NetError> {
+        match self.tell(Say::DelLink(message::at(self.raw.index, Vec::new())), 0) {
+            Err(refused) if refused.is(&[Errno::NODEV]) => Ok(()),
+            other => other.doing(|| format!("delete link {}", self.at())),
+        }
+    }
+
+    pub(super) fn addresses(&self) -> Result<BTreeSet<IpNet>, NetError> {
+        let dump = read::addresses(&self.place.client).doing(|| format!("read the addresses of {}", self.at()))?;
+        Ok(dump.items.into_iter().filter(|found| found.index == self.raw.index && !found.kernels).map(|found| found.net).collect())
+    }
+
+    pub(super) fn routes(&self) -> Result<BTreeSet<Route>, NetError> {
+        let dump = read::routes(&self.place.client).doing(|| format!("read the routes of {}", self.at()))?;
+        Ok(dump.items.into_iter().filter(|found| found.index == self.raw.index && !found.kernels).map(|found| found.route).collect())
+    }
+
+    /// Engines disable IPv6 on what they do not know; and the kernel forgets a link's IPv6 addresses, but not those of IPv4, when
+    /// it is set down.
+    pub(super) fn enable_ipv6(&self) -> Result<(), NetError> {
+        let doing = || format!("enable IPv6 on {}", self.at());
+        for (setting, value) in [("disable_ipv6", "0"), ("keep_addr_on_down", "1")] {
+            let path = format!("/proc/sys/net/ipv6/conf/{}/{setting}", self.raw.name);
+            let put = || match std::fs::read_to_string(&path) {
+                Ok(text) if text.trim() == value => Ok(()),
+                Ok(_) => std::fs::write(&path, value).map_err(Refused::from),
+                Err(error) => Err(Refused::from(error)),
+            };
+            match self.places.inside(&self.place, put) {
+                Err(refused) if refused.is(&[Errno::NOENT]) => {
+                    return Err(Refused::new(Errno::AFNOSUPPORT, "this kernel has no IPv6 here").doing(doing()));
+                }
+                // Only a convenience; `/proc/sys` may be read-only.
+                Err(_) if setting == "keep_addr_on_down" => {}
+                other => other.doing(doing)?,
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_addresses<'n>(&self, nets: impl IntoIterator<Item = &'n IpNet>) -> Result<(), NetError> {
+        let mut enabled = false;
+        for net in nets {
+            if matches!(net, IpNet::V6(_)) && !enabled {
+                self.enable_ipv6()?;
+                enabled = true;
+            }
+            let doing = || format!("add address {net} to {}", self.at());
+            match self.tell(Say::NewAddress(message::address(self.raw.index, net)), NLM_F_CREATE | NLM_F_EXCL) {
+                // The same address with another prefix is refused in the same words.
+                Err(refused) if refused.is(&[Errno::EXIST]) && self.addresses()?.contains(net) => {}
+                other => other.doing(doing)?,
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn remove_address(&self, net: &IpNet) -> Result<(), NetError> {
+        match self.tell(Say::DelAddress(message::address(self.raw.index, net)), 0) {
+            Err(refused) if refused.is(&[Errno::ADDRNOTAVAIL, Errno::NODEV]) => Ok(()),
+            other => other.doing(|| format!("remove address {net} from {}", self.at())),
+        }
+    }
+
+    /// With `replace`, a route of the same destination and metric gives way, whichever link it leaves by.
+    pub(super) fn add_route(&self, route: &Route, replace: bool) -> Result<(), NetError> {
+        let how = if replace { NLM_F_REPLACE } else { NLM_F_EXCL };
+        match self.tell(Say::NewRoute(message::route(self.raw.index, route)), NLM_F_CREATE | how) {
+            Err(refused) if refused.is(&[Errno::EXIST]) && self.routes()?.contains(route) => Ok(()),
+            other => other.doing(|| format!("add route {route} to {}", self.at())),
+        }
+    }
+
+    pub(super) fn remove_route(&self, route: &Route) -> Result<(), NetError> {
+        match self.tell(Say::DelRoute(message::route(self.raw.index, route)), 0) {
+            Err(refused) if refused.is(&[Errno::SRCH, Errno::NODEV]) => Ok(()),
+            other => other.doing(|| format!("remove route {route} from {}", self.at())),
+        }
+    }
+
+    /// Alias, MAC, MTU, bridge and addresses. `fresh`: born a moment ago by the message that had MAC and MTU, without addresses.
+    pub(super) fn dress(&self, wanted: &PlacedLink, fresh: bool) -> Result<(), NetError> {
+        let (raw, link) = (&self.raw, &wanted.link);
+        let doing = |what: &str| format!("{what} {}", self.at());
+        let mut said = vec![message::ipv4_settings()];
+        if let Some(alias) = wanted.alias.as_ref().filter(|alias| raw.alias.as_ref() != Some(*alias)) {
+            said.push(LinkAttribute::IfAlias(alias.clone()));
+        }
+        if let Some(master) = &link.master {
+            let bridge = Self::get(self.places, &LinkRef { ns: self.place.ns.clone(), name: master.clone() }, || doing("plug in"))?;
+            if raw.master != Some(bridge.raw.index) {
+                said.push(LinkAttribute::Controller(bridge.raw.index));
+            }
+        }
+        self.change(said).doing(|| doing("describe"))?;
+        if self.place.ns == Ns::Host && !link.addresses.iter().any(|net| matches!(net, IpNet::V6(_))) {
+            // A kernel without IPv6, or a link with IPv6 disabled, has nothing to switch off.
+            let _ = self.change(vec![message::no_link_local()]);
+        }
+        if !fresh {
+            if let Some(mac) = link.mac.filter(|mac| raw.mac != Some(*mac)) {
+                self.change_even_down(&LinkAttribute::Address(mac.bytes().to_vec())).doing(|| doing("set the MAC of"))?;
+            }
+            if let Some(mtu) = link.mtu.filter(|mtu| raw.mtu != *mtu) {
+                self.change(vec![LinkAttribute::Mtu(mtu)]).doing(|| doing("set the MTU of"))?;
+            }
+        }
+        let there = if fresh { BTreeSet::new() } else { self.addresses()? };
+        self.add_addresses(link.addresses.difference(&there))
+    }
+
+    pub(super) fn bring(&self, up: bool) -> Result<(), NetError> {
+        if self.raw.up == up {
+            return Ok(());
+        }
+        self.switch(up).doing(|| format!("set {} {}", self.at(), if up { "up" } else { "down" }))
+    }
+
+    /// The routes of `wanted`; a link that is down cannot have any.
+    pub(super) fn route(&self, wanted: &PlacedLink, fresh: bool) -> Result<(), NetError> {
+        if !wanted.link.up || wanted.link.routes.is_empty() {
+            return Ok(());
+        }
+        let there = if fresh { BTreeSet::new() } else { self.routes()? };
+        // Those without a gateway first: a gateway may be reached by one of them.
+        let mut missing: Vec<&Route> = wanted.link.routes.difference(&there).collect();
+        missing.sort_by_key(|route| route.via.is_some());
+        missing.into_iter().try_for_each(|route| self.add_route(route, route.is_default()))
+    }
+}

@@ -1,0 +1,145 @@
+//! What is said to the kernel, in the packet crates' types.
+
+use std::os::fd::AsRawFd;
+
+use ipnet::IpNet;
+use rtnetlink::packet_route::AddressFamily;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
+use rtnetlink::packet_route::link::{
+    AfSpecInet, AfSpecInet6, AfSpecUnspec, BridgeStpState, In6AddrGenMode, InetDevConf, InfoBridge, InfoData, InfoKind, InfoMacVlan,
+    InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, MacVlanMode,
+};
+use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType, RouteVia};
+
+use super::read::broadcast;
+use super::space::Space;
+use crate::types::{LINK_GROUP, MacvlanMode, Ns, PlacedLink, Route};
+
+/// Everything that the kernel honours in the message that creates a link: name, MAC, MTU, group, namespace. An alias is not.
+/// Without `into` it is born where the socket is.
+fn born(link: &PlacedLink, name: &str, into: Option<&Space>) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    let said = &mut message.attributes;
+    said.push(LinkAttribute::IfName(name.to_owned()));
+    said.extend(link.link.mac.map(|mac| LinkAttribute::Address(mac.bytes().to_vec())));
+    said.extend(link.link.mtu.map(LinkAttribute::Mtu));
+    if link.at.ns == Ns::Host {
+        said.push(LinkAttribute::Group(LINK_GROUP));
+    }
+    said.extend(into.map(|space| LinkAttribute::NetNsFd(space.fd().as_raw_fd())));
+    message
+}
+
+fn of_kind(message: &mut LinkMessage, kind: InfoKind, data: InfoData) {
+    message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind), LinkInfo::Data(data)]));
+}
+
+pub(super) fn bridge(link: &PlacedLink) -> LinkMessage {
+    let mut message = born(link, &link.at.name, None);
+    // Ports forward at once: there is no loop that anybody else could close.
+    let data = vec![InfoBridge::ForwardDelay(0), InfoBridge::StpState(BridgeStpState::Disabled)];
+    of_kind(&mut message, InfoKind::Bridge, InfoData::Bridge(data));
+    message
+}
+
+pub(super) fn macvlan(link: &PlacedLink, name: &str, parent: u32, mode: MacvlanMode, into: Option<&Space>) -> LinkMessage {
+    let mut message = born(link, name, into);
+    message.attributes.push(LinkAttribute::Link(parent));
+    let mode = match mode {
+        MacvlanMode::Bridge => MacVlanMode::Bridge,
+        MacvlanMode::Private => MacVlanMode::Private,
+        MacvlanMode::Vepa => MacVlanMode::Vepa,
+        MacvlanMode::Passthru => MacVlanMode::Passthrough,
+        MacvlanMode::Source => MacVlanMode::Source,
+    };
+    of_kind(&mut message, InfoKind::MacVlan, InfoData::MacVlan(vec![InfoMacVlan::Mode(mode)]));
+    message
+}
+
+/// `a` is born where the socket is, `b` in `into`.
+pub(super) fn veth(a: &PlacedLink, b: &PlacedLink, into: Option<&Space>) -> LinkMessage {
+    let mut message = born(a, &a.at.name, None);
+    let peer = born(b, &b.at.name, into);
+    of_kind(&mut message, InfoKind::Veth, InfoData::Veth(InfoVeth::Peer(peer)));
+    message
+}
+
+pub(super) fn at(index: u32, attributes: Vec<LinkAttribute>) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.attributes = attributes;
+    message
+}
+
+pub(super) fn switched(index: u32, up: bool) -> LinkMessage {
+    let mut message = at(index, Vec::new());
+    message.header.change_mask = LinkFlags::Up;
+    if up {
+        message.header.flags = LinkFlags::Up;
+    }
+    message
+}
+
+/// `arp_notify`: the neighbours learn of a new address or MAC as soon as the link is up. `promote_secondaries`: without it, the
+/// removal of one address takes all others of its subnet along.
+pub(super) fn ipv4_settings() -> LinkAttribute {
+    let mut settings = InetDevConf::default();
+    settings.arp_notify = 1;
+    settings.promote_secondaries = 1;
+    LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet(vec![AfSpecInet::DevConfRequest(settings)])])
+}
+
+/// No link-local address on links that only carry others' frames.
+pub(super) fn no_link_local() -> LinkAttribute {
+    LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)])])
+}
+
+fn family(net: &IpNet) -> AddressFamily {
+    match net {
+        IpNet::V4(_) => AddressFamily::Inet,
+        IpNet::V6(_) => AddressFamily::Inet6,
+    }
+}
+
+pub(super) fn address(index: u32, net: &IpNet) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.family = family(net);
+    message.header.prefix_len = net.prefix_len();
+    message.header.index = index;
+    message.header.scope = AddressScope::Universe;
+    message.attributes.extend([AddressAttribute::Local(net.addr()), AddressAttribute::Address(net.addr())]);
+    match net {
+        IpNet::V4(net) => message.attributes.extend(broadcast(*net).map(AddressAttribute::Broadcast)),
+        // Addresses are handed out by fly: a second of waiting for an objection would only keep the machine from its network.
+        IpNet::V6(_) => message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad)),
+    }
+    message
+}
+
+pub(super) fn route(index: u32, route: &Route) -> RouteMessage {
+    let mut message = RouteMessage::default();
+    message.header.address_family = family(&route.to);
+    message.header.destination_prefix_length = route.to.prefix_len();
+    message.header.table = 254;
+    message.header.protocol = RouteProtocol::Static;
+    message.header.kind = RouteType::Unicast;
+    message.header.scope = match (&route.to, route.via) {
+        (IpNet::V4(_), None) => RouteScope::Link,
+        _ => RouteScope::Universe,
+    };
+    let said = &mut message.attributes;
+    if !route.is_default() {
+        said.push(RouteAttribute::Destination(match route.to {
+            IpNet::V4(net) => RouteAddress::Inet(net.network()),
+            IpNet::V6(net) => RouteAddress::Inet6(net.network()),
+        }));
+    }
+    said.extend(route.via.map(|via| match (&route.to, via) {
+        (_, std::net::IpAddr::V4(via)) => RouteAttribute::Gateway(RouteAddress::Inet(via)),
+        (IpNet::V4(_), std::net::IpAddr::V6(via)) => RouteAttribute::Via(RouteVia::Inet6(via)),
+        (IpNet::V6(_), std::net::IpAddr::V6(via)) => RouteAttribute::Gateway(RouteAddress::Inet6(via)),
+    }));
+    said.push(RouteAttribute::Oif(index));
+    said.extend(route.metric.map(RouteAttribute::Priority));
+    message
+}

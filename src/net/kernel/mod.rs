@@ -1,0 +1,88 @@
+//! The real network plane: netlink, `/etc/hosts` and the firewall, from the namespace where the engine runs.
+//!
+//! Nothing is kept between two calls but the host's own namespace: a socket or file that belongs to a machine's namespace would
+//! keep it, and its links, alive after the machine has ended. All work is done by threads of its own that are thrown away, since
+//! entering a namespace is a property of the thread. This module and those below it are the only ones that know netlink.
+
+mod create;
+mod delete;
+mod error;
+mod firewall;
+mod hosts;
+mod link;
+mod message;
+mod observe;
+mod owner;
+mod place;
+mod port;
+mod read;
+mod resolve;
+mod set;
+mod socket;
+mod space;
+mod wire;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use self::error::{While, fault};
+use self::place::Places;
+use self::space::Space;
+use super::{NetError, NetErrorKind, NetOp, NetPlane, NetSnapshot, Processes};
+use crate::types::Name;
+
+/// The kernel's network, seen from one namespace that counts as the host's.
+#[derive(Clone)]
+pub struct Kernel {
+    host: Arc<Space>,
+}
+
+impl Kernel {
+    /// In the namespace that this process is in.
+    pub fn new() -> Result<Self, NetError> {
+        Self::in_namespace(Path::new("/proc/self/ns/net"))
+    }
+
+    /// In the namespace of a file, as `/proc/PID/ns/net` or `/run/netns/NAME`.
+    pub fn in_namespace(file: &Path) -> Result<Self, NetError> {
+        let host = Space::at(file).doing(|| format!("open the network namespace {}", file.display()))?;
+        Ok(Self { host: Arc::new(host) })
+    }
+}
+
+impl NetPlane for Kernel {
+    async fn observe(&self, project: &Name, processes: &Processes) -> Result<NetSnapshot, NetError> {
+        let (host, project, processes) = (Arc::clone(&self.host), project.clone(), processes.clone());
+        apart("look at the network", move || observe::observe(&host, &project, &processes)).await
+    }
+
+    async fn perform(&self, op: &NetOp, project: &Name, processes: &Processes) -> Result<(), NetError> {
+        let (host, op, project, processes) = (Arc::clone(&self.host), op.clone(), project.clone(), processes.clone());
+        apart("change the network", move || perform(&Places::new(&host, &processes), &op, &project)).await
+    }
+}
+
+/// Runs `work` on a thread of its own, which may therefore enter other namespaces.
+async fn apart<T: Send + 'static>(doing: &'static str, work: impl FnOnce() -> Result<T, NetError> + Send + 'static) -> Result<T, NetError> {
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    let run = move || {
+        // Whoever asked may have gone; the work is done all the same.
+        let _ = answer.send(work());
+    };
+    std::thread::Builder::new().name("net".to_owned()).spawn(run).doing(|| doing)?;
+    answered.await.unwrap_or_else(|_| Err(fault(NetErrorKind::Other, doing, "the thread ended without an answer")))
+}
+
+fn perform(places: &Places<'_>, op: &NetOp, project: &Name) -> Result<(), NetError> {
+    match op {
+        NetOp::CreateLink { link } => create::link(places, link),
+        NetOp::CreateVeth { a, b } => create::veth(places, a, b),
+        NetOp::AdoptPort { bridge, link } => port::adopt(places, bridge, link, project),
+        NetOp::SetLink { at, set } => set::link(places, at, set),
+        NetOp::DeleteLink { at } => delete::link(places, at),
+        NetOp::SetHosts { machine, set, remove } => hosts::write(&places.process(machine)?, set, remove).doing(|| op.to_string()),
+        NetOp::AllowForward { bridge, comment } => places.on_host(|| firewall::allow(bridge, comment)).doing(|| op.to_string()),
+        NetOp::RevokeForward { bridge, comment } => places.on_host(|| firewall::revoke(bridge, comment)).doing(|| op.to_string()),
+    }?;
+    places.still_there()
+}

@@ -1,0 +1,199 @@
+//! One look at everything: the host's namespace, every machine's, the firewall.
+//!
+//! Threads of our own go through the namespaces, each entering one after the other: a system call to enter, a socket, four
+//! dumps. Which links are each other's ends is found out afterwards (`resolve`), when it is known what there is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::error::{Refused, While};
+use super::read::{self, RawAddress, RawLink, RawRoute};
+use super::resolve::{self, Peers};
+use super::socket::Client;
+use super::space::{Process, Space, has_ended};
+use super::{firewall, hosts, owner};
+use crate::net::{Firewall, HostsLine, LinkState, Namespace, NetError, NetSnapshot, Processes};
+use crate::types::{Link, LinkKind, Name, Ns, Owner};
+
+/// A namespace and what its kernel says; two machines may share one.
+pub(super) struct Seen<'a> {
+    pub(super) space: &'a Space,
+    /// By which names it is known; the host's first.
+    pub(super) views: Vec<Ns>,
+    pub(super) raw: Raw,
+}
+
+#[derive(Default)]
+pub(super) struct Raw {
+    pub(super) links: Vec<RawLink>,
+    pub(super) addresses: Vec<RawAddress>,
+    pub(super) routes: Vec<RawRoute>,
+    whole: bool,
+    /// The number by which this namespace knows the host's, if a link of it leads elsewhere.
+    pub(super) host: Option<i32>,
+}
+
+/// A machine that runs.
+struct Pinned {
+    machine: Name,
+    space: Space,
+    hosts: BTreeSet<HostsLine>,
+}
+
+pub(super) fn observe(host: &Space, project: &Name, processes: &Processes) -> Result<NetSnapshot, NetError> {
+    allow_files(processes.len());
+    std::thread::scope(|scope| {
+        // Running `iptables` takes longer than everything else together, so it starts first.
+        let firewall = scope.spawn(|| host.enter().and_then(|()| firewall::observe()));
+        let snapshot = look(host, project, processes)?;
+        let firewall = firewall.join().unwrap_or(Ok(Firewall::default())).doing(|| "look at the firewall")?;
+        Ok(NetSnapshot { firewall, ..snapshot })
+    })
+}
+
+fn look(host: &Space, project: &Name, processes: &Processes) -> Result<NetSnapshot, NetError> {
+    let machines: Vec<(&Name, u32)> = processes.iter().map(|(name, pid)| (name, *pid)).collect();
+    let pinned = spread(&machines, |(machine, pid)| pin(machine, *pid))?;
+    let mut lines: BTreeMap<Ns, BTreeSet<HostsLine>> = BTreeMap::new();
+    let mut spaces: Vec<(&Space, Vec<Ns>)> = vec![(host, vec![Ns::Host])];
+    let mut known = BTreeMap::from([(host.inode, 0)]);
+    for Pinned { machine, space, hosts } in pinned.iter().flatten() {
+        let ns = Ns::Machine(machine.clone());
+        lines.insert(ns.clone(), hosts.clone());
+        let next = spaces.len();
+        match *known.entry(space.inode).or_insert(next) {
+            at if at == next => spaces.push((space, vec![ns])),
+            at => spaces[at].1.push(ns),
+        }
+    }
+    let raw = spread(&spaces, |(space, views)| {
+        let elsewhere = (space.inode != host.inode).then_some(host);
+        dump(space, elsewhere).doing(|| format!("look at the links of {}", views[0]))
+    })?;
+    let seen: Vec<Seen<'_>> = spaces.into_iter().zip(raw).map(|((space, views), raw)| Seen { space, views, raw }).collect();
+    let peers = resolve::peers(&seen)?;
+    let unsettled: Vec<String> = seen.iter().filter(|seen| !seen.raw.whole).map(|seen| seen.views[0].to_string()).collect();
+    let mut snapshot = NetSnapshot::default();
+    if !unsettled.is_empty() {
+        snapshot.incomplete = Some(format!("the links of {} kept changing while they were read", unsettled.join(", ")));
+    }
+    for (at, seen) in seen.iter().enumerate() {
+        for view in &seen.views {
+            let namespace = Namespace {
+                inode: seen.space.inode,
+                links: links(at, seen, view, project, &peers),
+                hosts: lines.remove(view).unwrap_or_default(),
+            };
+            snapshot.namespaces.insert(view.clone(), namespace);
+        }
+    }
+    Ok(snapshot)
+}
+
+/// Each machine costs one open file while looking; the usual limit is 1024.
+fn allow_files(machines: usize) {
+    let wanted = machines as u64 + 512;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < wanted) {
+        let current = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+        // If it cannot be raised, opening says so.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(current), maximum: limit.maximum });
+    }
+}
+
+/// `None`: it has ended.
+fn pin(machine: &Name, pid: u32) -> Result<Option<Pinned>, NetError> {
+    let doing = || format!("reach machine {machine}");
+    let look = || -> Result<Option<Pinned>, Refused> {
+        let process = Process::open(pid)?;
+        let space = process.space()?;
+        let hosts = hosts::read(&process)?;
+        Ok(process.is_alive().then(|| Pinned { machine: machine.clone(), space, hosts }))
+    };
+    match look() {
+        Err(refused) if has_ended(&refused) => Ok(None),
+        // What a process on its way out answers with is not always the same.
+        Err(_) if !Process::open(pid).is_ok_and(|process| process.is_alive()) => Ok(None),
+        other => other.doing(doing),
+    }
+}
+
+fn dump(space: &Space, host: Option<&Space>) -> Result<Raw, Refused> {
+    space.enter()?;
+    let client = Client::open()?;
+    let links = read::links(&client)?;
+    let addresses = read::addresses(&client)?;
+    let routes = read::routes(&client)?;
+    let leads_elsewhere = links.items.iter().any(|link| link.space.is_some());
+    let host = match host.filter(|_| leads_elsewhere) {
+        Some(host) => read::number_of(&client, host.fd())?,
+        None => None,
+    };
+    let whole = links.whole && addresses.whole && routes.whole;
+    Ok(Raw { links: links.items, addresses: addresses.items, routes: routes.items, whole, host })
+}
+
+/// Does the same with every item, on a few threads that are thrown away, and keeps the order.
+pub(super) fn spread<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Result<R, NetError> + Sync) -> Result<Vec<R>, NetError> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(items.len().div_ceil(4)).min(16);
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::with_capacity(items.len()));
+    let run = || {
+        while let Some((at, item)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, items.get(at)?))) {
+            let result = work(item);
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
+        }
+    };
+    // Never on the calling thread alone: `work` may enter a namespace.
+    std::thread::scope(|scope| {
+        for _ in 0..threads.max(1) {
+            scope.spawn(run);
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+fn links(at: usize, seen: &Seen<'_>, view: &Ns, project: &Name, peers: &Peers<'_, '_>) -> BTreeMap<String, LinkState> {
+    let raw = &seen.raw;
+    let name_of = |index: u32| raw.links.iter().find(|link| link.index == index).map(|link| link.name.clone());
+    let of_host = seen.views.first() == Some(&Ns::Host);
+    let mut found = BTreeMap::new();
+    for link in raw.links.iter().filter(|link| link.name != "lo") {
+        let kind = match link.kind.as_str() {
+            "bridge" => LinkKind::Bridge,
+            "macvlan" => LinkKind::Macvlan { parent: peers.of(at, view, link), mode: link.mode },
+            "veth" => LinkKind::Veth { peer: peers.of(at, view, link) },
+            "" => LinkKind::Other("physical".to_owned()),
+            other => LinkKind::Other(other.to_owned()),
+        };
+        let routes = || raw.routes.iter().filter(|route| route.index == link.index);
+        let addresses = raw.addresses.iter().filter(|address| address.index == link.index && !address.kernels);
+        let state = LinkState {
+            link: Link {
+                kind,
+                mac: link.mac,
+                mtu: Some(link.mtu),
+                up: link.up,
+                master: link.master.and_then(name_of),
+                addresses: addresses.map(|address| address.net).collect(),
+                routes: routes().filter(|route| !route.kernels).map(|route| route.route.clone()).collect(),
+            },
+            index: link.index,
+            group: link.group,
+            alias: link.alias.clone(),
+            // A machine on the host's network does not own the host's links.
+            owner: if of_host { owner::of_host_link(link, project) } else { Owner::Ours },
+            connected: routes()
+                .filter(|route| route.kernels && !read::is_everywhere(&route.route.to))
+                .map(|route| route.route.to)
+                .collect(),
+        };
+        found.insert(link.name.clone(), state);
+    }
+    found
+}

@@ -1,0 +1,92 @@
+//! Network namespaces and the processes they are found by, pinned so that neither can become another's while in use.
+//!
+//! A namespace is entered only by threads that are thrown away afterwards: `setns` is per thread, and a thread in a foreign
+//! namespace must never go back to a pool. Nothing here outlives one observation or one operation, because an open file or
+//! socket keeps the namespace of a dead container, and its links, alive.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::error::Refused;
+
+/// A network namespace, kept alive by an open file.
+pub(super) struct Space {
+    file: OwnedFd,
+    pub(super) inode: u64,
+}
+
+impl Space {
+    pub(super) fn at(path: &Path) -> Result<Self, Refused> {
+        Self::pin(rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
+    }
+
+    fn pin(file: OwnedFd) -> Result<Self, Refused> {
+        let inode = rustix::fs::fstat(&file)?.st_ino;
+        Ok(Self { file, inode })
+    }
+
+    /// Moves the calling thread, which must be one that is thrown away, into this namespace.
+    pub(super) fn enter(&self) -> Result<(), Refused> {
+        Ok(move_into_link_name_space(self.file.as_fd(), Some(LinkNameSpaceType::Network))?)
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// A process, pinned by its folder in `/proc`: once it has ended, nothing can be opened through that folder any more, whoever
+/// has its number by then.
+pub(super) struct Process {
+    folder: OwnedFd,
+}
+
+impl Process {
+    pub(super) fn open(pid: u32) -> Result<Self, Refused> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(format!("/proc/{pid}"), flags, Mode::empty())?;
+        Ok(Self { folder })
+    }
+
+    pub(super) fn space(&self) -> Result<Space, Refused> {
+        Space::pin(rustix::fs::openat(&self.folder, "ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
+    }
+
+    /// A zombie has left its namespaces already.
+    pub(super) fn is_alive(&self) -> bool {
+        let Ok(file) = rustix::fs::openat(&self.folder, "stat", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) else {
+            return false;
+        };
+        let mut text = String::new();
+        if File::from(file).take(4096).read_to_string(&mut text).is_err() {
+            return false;
+        }
+        // `PID (name) STATE …`, and the name may hold anything, also brackets and spaces.
+        let state = text.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+        state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
+    }
+
+    /// Opens a file as the process sees it. Its symbolic links cannot lead out of its own root: a container could otherwise have
+    /// fly read or write the host's files.
+    pub(super) fn file(&self, path: &str, flags: OFlags) -> Result<File, Refused> {
+        let root = rustix::fs::openat(&self.folder, "root", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+        let file = rustix::fs::openat2(&root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)?;
+        let file = File::from(file);
+        if !file.metadata()?.is_file() {
+            return Err(Refused::new(Errno::INVAL, format!("`/{path}` is no regular file")));
+        }
+        Ok(file)
+    }
+}
+
+/// Is that how a process that has ended shows itself?
+pub(super) fn has_ended(refused: &Refused) -> bool {
+    refused.is(&[Errno::NOENT, Errno::SRCH])
+}

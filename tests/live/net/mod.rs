@@ -1,0 +1,7 @@
+//! The network plane on the real kernel, in namespaces of the tests' own.
+
+mod change;
+mod create;
+mod machine;
+mod speed;
+mod world;
