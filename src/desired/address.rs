@@ -56,7 +56,8 @@ fn check_none(ip: &At<Ip>, all: &[At<Ip>], net: &Net, errors: &mut Errors) {
         errors.push(Diagnostic::invalid("`none` stands alone: a card without an address has no other").at(&ip.place).hint("`ip: none`"));
     }
     if net.kind == NetKind::Nat {
-        let message = format!("a card on `{}` cannot be without an address: the network is of kind `nat`, where the engine gives one", net.name);
+        let message =
+            format!("a card on `{}` cannot be without an address: the network is of kind `nat`, where the engine gives one", net.name);
         errors.push(Diagnostic::invalid(message).at(&ip.place).hint("`ip: auto`"));
     }
 }
@@ -158,11 +159,8 @@ pub(super) fn allocate(nets: &Nets, drafts: &mut [Draft], errors: &mut Errors) {
         let wants = wants(nets, drafts, cards);
         let requests: Vec<Request<'_>> = wants.iter().map(|(_, request)| Request { key: request.key, pool: request.pool }).collect();
         let found = ipam::allocate(&requests, &mut taken);
-        let results: Vec<(usize, IpNet, Option<IpAddr>, u128)> = wants
-            .iter()
-            .zip(found)
-            .map(|((i, request), address)| (*i, request.pool.subnet(), address, request.pool.size()))
-            .collect();
+        let results: Vec<(usize, IpNet, Option<IpAddr>, u128)> =
+            wants.iter().zip(found).map(|((i, request), address)| (*i, request.pool.subnet(), address, request.pool.size())).collect();
         for (i, subnet, address, size) in results {
             let draft = &mut drafts[i];
             if let Some(address) = address {

@@ -17,7 +17,13 @@ use crate::types::{CableId, IfName, Name};
 type End = (Name, IfName);
 
 /// The cables of the file; their ends go to the other cards.
-pub(super) fn resolve(project: &Name, spec: &Spec, groups: &Groups, drafts: &mut Vec<Draft>, errors: &mut Errors) -> BTreeMap<CableId, Cable> {
+pub(super) fn resolve(
+    project: &Name,
+    spec: &Spec,
+    groups: &Groups,
+    drafts: &mut Vec<Draft>,
+    errors: &mut Errors,
+) -> BTreeMap<CableId, Cable> {
     let mut used: BTreeMap<End, Place> =
         drafts.iter().map(|draft| ((draft.machine.clone(), draft.name.clone()), draft.place.clone())).collect();
     let mut cables = BTreeMap::new();
@@ -78,14 +84,7 @@ fn end(end: &spec::CableEnd, groups: &Groups, used: &mut BTreeMap<End, Place>, e
     Some(key)
 }
 
-fn draft(
-    project: &Name,
-    cable: &spec::Cable,
-    end: &spec::CableEnd,
-    own: &End,
-    (id, peer): (CableId, &End),
-    errors: &mut Errors,
-) -> Draft {
+fn draft(project: &Name, cable: &spec::Cable, end: &spec::CableEnd, own: &End, (id, peer): (CableId, &End), errors: &mut Errors) -> Draft {
     let mut places = Places { own: Some(end.nic.place.clone()), fields: BTreeMap::new() };
     note(&mut places, "ip", end.ip.first().map(|ip| &ip.place));
     note(&mut places, "mac", place_of(end.mac.as_ref()));
@@ -140,7 +139,9 @@ pub(super) fn check(drafts: &[Draft], errors: &mut Errors) {
             let place = place.as_ref().unwrap_or(&draft.place);
             if let Some(other) = seen.insert((id, address.addr()), place) {
                 errors.push(
-                    Diagnostic::invalid(format!("two cards have the address `{}`", address.addr())).at(place).also(other, "given here already"),
+                    Diagnostic::invalid(format!("two cards have the address `{}`", address.addr()))
+                        .at(place)
+                        .also(other, "given here already"),
                 );
             }
         }

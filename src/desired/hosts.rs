@@ -31,7 +31,9 @@ impl<'a> Reach<'a> {
         for (name, machine) in machines {
             for nic in machine.nics.values() {
                 let segment = match &nic.attach {
-                    Attach::Nat { network, .. } | Attach::Bridge { network, .. } | Attach::Macvlan { network, .. } => Segment::Network(network),
+                    Attach::Nat { network, .. } | Attach::Bridge { network, .. } | Attach::Macvlan { network, .. } => {
+                        Segment::Network(network)
+                    }
                     Attach::Cable { id, .. } => Segment::Cable(id),
                 };
                 let addresses = nic.addresses.iter().map(ipnet::IpNet::addr);
@@ -74,9 +76,12 @@ impl<'a> Reach<'a> {
                 }
             }
         }
-        let mut all: BTreeMap<Name, BTreeSet<HostEntry>> = all.into_iter().map(|(name, lines)| (name, lines.into_iter().collect())).collect();
+        let mut all: BTreeMap<Name, BTreeSet<HostEntry>> =
+            all.into_iter().map(|(name, lines)| (name, lines.into_iter().collect())).collect();
         for (name, machine) in self.machines {
-            let Some(hostname) = machine.container.hostname.as_ref().filter(|hostname| hostname.as_str() != name.as_str()) else { continue };
+            let Some(hostname) = machine.container.hostname.as_ref().filter(|hostname| hostname.as_str() != name.as_str()) else {
+                continue;
+            };
             let addresses = machine.nics.values().flat_map(|nic| &nic.addresses);
             let own = addresses.map(|address| HostEntry { name: hostname.clone(), address: address.addr() });
             all.entry(name.clone()).or_default().extend(own);

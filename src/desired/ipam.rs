@@ -120,7 +120,8 @@ pub(super) struct Request<'a> {
 /// An address for each request, in their order; nothing where the pool has none left. `taken` is all that is in use on this wire.
 pub(super) fn allocate(requests: &[Request<'_>], taken: &mut BTreeSet<IpAddr>) -> Vec<Option<IpAddr>> {
     let mut order: Vec<usize> = (0..requests.len()).collect();
-    let rank = |i: &usize| (stable_hash(&["rank", requests[*i].key[0], requests[*i].key[1], requests[*i].key[2]]), requests[*i].pool.subnet);
+    let rank =
+        |i: &usize| (stable_hash(&["rank", requests[*i].key[0], requests[*i].key[1], requests[*i].key[2]]), requests[*i].pool.subnet);
     order.sort_by_cached_key(rank);
     let mut found = vec![None; requests.len()];
     for i in order {

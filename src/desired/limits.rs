@@ -96,7 +96,9 @@ mod tests {
 
     #[test]
     fn signals_have_one_form() {
-        for (text, signal) in [("TERM", "SIGTERM"), ("sigint", "SIGINT"), ("15", "SIGTERM"), ("37", "SIGRTMIN+3"), ("RTMIN+3", "SIGRTMIN+3")] {
+        for (text, signal) in
+            [("TERM", "SIGTERM"), ("sigint", "SIGINT"), ("15", "SIGTERM"), ("37", "SIGRTMIN+3"), ("RTMIN+3", "SIGRTMIN+3")]
+        {
             assert_eq!(named(text).as_deref(), Some(signal), "{text}");
         }
         for text in ["", "SIG", "0", "32", "65", "TREM", "RTMIN+99"] {

@@ -11,7 +11,13 @@ use crate::spec::{self, NetworkModeSpec};
 use crate::types::{Container, LABEL_MACHINE, LABEL_PROJECT, Name, NetworkMode};
 
 /// The container of the machines of a group, all but its labels' machine, ports and hosts.
-pub(super) fn container(group: &Group, context: &Context, volumes: &BTreeMap<Name, Volume>, groups: &Groups, errors: &mut Errors) -> Container {
+pub(super) fn container(
+    group: &Group,
+    context: &Context,
+    volumes: &BTreeMap<Name, Volume>,
+    groups: &Groups,
+    errors: &mut Errors,
+) -> Container {
     let spec = &group.spec;
     let mounts = mounts::resolve(spec, context, volumes, errors);
     check_image(group, errors);

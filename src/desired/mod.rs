@@ -26,7 +26,6 @@ mod subnet;
 mod volumes;
 mod work;
 
-
 pub use context::Context;
 pub use model::{Attach, Cable, Desired, DesiredState, Machine, Network, NetworkKind, Nic, OrphanVolumes, Places, Volume};
 

@@ -131,9 +131,14 @@ mod tests {
     #[test]
     fn paths_become_absolute() {
         let context = Context { directory: "/srv/shop".into(), home: Some("/home/ada".into()), ..Context::default() };
-        for (path, full) in
-            [("./src", "/srv/shop/src"), ("../x//y/", "/srv/x/y"), ("~/k", "/home/ada/k"), ("~", "/home/ada"), ("/a/../..", "/"), (".", "/srv/shop")]
-        {
+        for (path, full) in [
+            ("./src", "/srv/shop/src"),
+            ("../x//y/", "/srv/x/y"),
+            ("~/k", "/home/ada/k"),
+            ("~", "/home/ada"),
+            ("/a/../..", "/"),
+            (".", "/srv/shop"),
+        ] {
             assert_eq!(absolute(path, &context).as_deref(), Ok(full), "{path}");
         }
         assert!(absolute("~root/x", &context).is_err());

@@ -11,7 +11,8 @@ use super::work::{Draft, Errors, Groups, Net, NetKind, Nets, first_place, note, 
 use crate::diag::{At, Diagnostic, Place};
 use crate::spec::{self, Spec};
 use crate::types::{
-    EngineNetwork, IfName, LABEL_PROJECT, LABEL_RESOURCE, Link, LinkKind, LinkRef, Mac, MacvlanMode, Name, PlacedLink, Route, host_link_name,
+    EngineNetwork, IfName, LABEL_PROJECT, LABEL_RESOURCE, Link, LinkKind, LinkRef, Mac, MacvlanMode, Name, PlacedLink, Route,
+    host_link_name,
 };
 
 /// The network of machines that say nothing of networks.
@@ -230,7 +231,9 @@ fn one_a_family(what: &str, given: &[At<IpAddr>], net: &Net, errors: &mut Errors
         }
         match good.iter().find(|other| net.subnet_of(other.value) == net.subnet_of(address.value)) {
             Some(other) => errors.push(
-                Diagnostic::invalid(format!("one subnet has one `{what}`")).at(&address.place).also(&other.place, "the first is given here"),
+                Diagnostic::invalid(format!("one subnet has one `{what}`"))
+                    .at(&address.place)
+                    .also(&other.place, "the first is given here"),
             ),
             None => good.push(address),
         }

@@ -189,8 +189,14 @@ pub(super) fn build(project: &Name, draft: Draft, base: &Name, nets: &Nets) -> O
                     engine_name: name.in_project(project),
                     bridge: host_link(project, &name),
                     endpoint: Endpoint {
-                        ipv4: draft.addresses.iter().find_map(|(net, _)| if let ipnet::IpNet::V4(v4) = net { Some(v4.addr()) } else { None }),
-                        ipv6: draft.addresses.iter().find_map(|(net, _)| if let ipnet::IpNet::V6(v6) = net { Some(v6.addr()) } else { None }),
+                        ipv4: draft
+                            .addresses
+                            .iter()
+                            .find_map(|(net, _)| if let ipnet::IpNet::V4(v4) = net { Some(v4.addr()) } else { None }),
+                        ipv6: draft
+                            .addresses
+                            .iter()
+                            .find_map(|(net, _)| if let ipnet::IpNet::V6(v6) = net { Some(v6.addr()) } else { None }),
                         aliases: [draft.machine.to_string(), base.to_string()].into(),
                         mac: Some(draft.mac),
                         ifname: Some(draft.name.clone()),

@@ -38,7 +38,8 @@ pub fn resolve(spec: &Spec, context: &Context) -> Result<Desired, Vec<Diagnostic
     if !errors.is_empty() {
         return Err(tidy(errors));
     }
-    let order = machines.iter().map(|(name, machine)| (name.clone(), machine.depends_on.keys().cloned().collect::<BTreeSet<Name>>())).collect();
+    let order =
+        machines.iter().map(|(name, machine)| (name.clone(), machine.depends_on.keys().cloned().collect::<BTreeSet<Name>>())).collect();
     Ok(Desired { project, networks, volumes, machines, cables, order, orphan_volumes: OrphanVolumes::Keep })
 }
 

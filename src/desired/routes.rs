@@ -25,7 +25,9 @@ pub(super) fn resolve(cards: &mut [&mut Draft], nets: &Nets, errors: &mut Errors
                 Some(other) if *other != place => {
                     let what = if route.is_default() { "default routes".to_owned() } else { format!("routes to `{}`", route.to) };
                     let error = Diagnostic::invalid(format!("a machine cannot have two {what} with one metric")).at(&place);
-                    errors.push(error.also(other, "the first is here").hint("`gateway: none` on one of the cards, or a `metric` for the route"));
+                    errors.push(
+                        error.also(other, "the first is here").hint("`gateway: none` on one of the cards, or a `metric` for the route"),
+                    );
                 }
                 _ => {
                     seen.insert((route.to, metric), place);

@@ -79,7 +79,8 @@ fn fences_around_crates_and_the_terminal_hold() {
     let mut wrong = vec![];
     for (path, text) in sources() {
         for (word, home) in FENCES {
-            let at_home = path.starts_with(home) || path.to_str().unwrap().starts_with(&format!("{home}.rs")) || path == Path::new("main.rs");
+            let at_home =
+                path.starts_with(home) || path.to_str().unwrap().starts_with(&format!("{home}.rs")) || path == Path::new("main.rs");
             let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
             if !at_home && code.clone().any(|line| line.contains(word)) {
                 wrong.push(format!("{} names `{word}`, which only {home} may", path.display()));

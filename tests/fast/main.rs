@@ -1,3 +1,6 @@
 //! The fast tests: no privileges, no engine, under a minute.
 
+mod apply;
 mod layers;
+mod properties;
+mod sketch;

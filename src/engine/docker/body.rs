@@ -131,8 +131,7 @@ fn bind(place: &str, mount: &Mount) -> String {
         Relabel::Shared => "z",
         Relabel::Private => "Z",
     });
-    let options: Vec<&str> =
-        [mount.read_only.then_some("ro"), relabel, mount.propagation.as_deref()].into_iter().flatten().collect();
+    let options: Vec<&str> = [mount.read_only.then_some("ro"), relabel, mount.propagation.as_deref()].into_iter().flatten().collect();
     if options.is_empty() { format!("{source}:{place}") } else { format!("{source}:{place}:{}", options.join(",")) }
 }
 
@@ -233,9 +232,10 @@ pub(super) fn satisfies(asked: &Container, there: &Container) -> bool {
     let said = |asked: &Option<Vec<String>>, there: &Option<Vec<String>>| asked.is_none() || asked == there;
     let word = |asked: &Option<String>, there: &Option<String>| asked.is_none() || asked == there;
     let mounts = asked.mounts.iter().all(|(place, mount)| {
-        there.mounts.get(place).is_some_and(|found| {
-            *found == *mount || (mount.source == MountSource::Anonymous && found.read_only == mount.read_only)
-        })
+        there
+            .mounts
+            .get(place)
+            .is_some_and(|found| *found == *mount || (mount.source == MountSource::Anonymous && found.read_only == mount.read_only))
     });
     asked.image == there.image
         && said(&asked.command, &there.command)

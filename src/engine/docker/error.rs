@@ -85,7 +85,15 @@ fn kind_of(status: u16, message: &str) -> Kind {
     if has(&["is restarting", "removal of container", "is not running", "non running container"]) && matches!(status, 409 | 500) {
         return Kind::Transient;
     }
-    if has(&["already in use", "already allocated", "already exists", "pool overlaps", "conflicts with", "is ambiguous", "active endpoints"]) {
+    if has(&[
+        "already in use",
+        "already allocated",
+        "already exists",
+        "pool overlaps",
+        "conflicts with",
+        "is ambiguous",
+        "active endpoints",
+    ]) {
         return Kind::Conflict;
     }
     match status {

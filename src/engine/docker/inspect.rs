@@ -205,11 +205,7 @@ fn capability(name: &str) -> String {
 }
 
 fn device(device: &answer::Device) -> Device {
-    Device {
-        source: device.path_on_host.clone(),
-        target: device.path_in_container.clone(),
-        permissions: device.cgroup_permissions.clone(),
-    }
+    Device { source: device.path_on_host.clone(), target: device.path_in_container.clone(), permissions: device.cgroup_permissions.clone() }
 }
 
 /// The engine gives every privileged container `label=disable`.

@@ -40,11 +40,9 @@ pub(super) async fn observe(docker: &Docker, query: &EngineQuery) -> Result<Engi
         .map(|it| it.image_id.as_str())
         .collect();
     let others: Vec<&str> = others.into_iter().collect();
-    let (inspects, others) =
-        tokio::try_join!(try_join_all(ours.keys().map(|id| docker.inspect(id))), find_images(docker, &others))?;
+    let (inspects, others) = tokio::try_join!(try_join_all(ours.keys().map(|id| docker.inspect(id))), find_images(docker, &others))?;
 
-    let by_id: BTreeMap<String, ImageState> =
-        others.into_values().chain(images.values().cloned()).map(|it| (it.id.clone(), it)).collect();
+    let by_id: BTreeMap<String, ImageState> = others.into_values().chain(images.values().cloned()).map(|it| (it.id.clone(), it)).collect();
     let around = Around {
         cpus: info.ncpu,
         hostname: info.name.clone(),
@@ -66,12 +64,7 @@ pub(super) async fn observe(docker: &Docker, query: &EngineQuery) -> Result<Engi
 
 fn facts(docker: &Docker, info: &answer::Info) -> EngineFacts {
     let (major, minor) = docker.version;
-    EngineFacts {
-        version: info.server_version.clone(),
-        api: format!("{major}.{minor}"),
-        cpus: info.ncpu,
-        memory: Bytes(info.mem_total),
-    }
+    EngineFacts { version: info.server_version.clone(), api: format!("{major}.{minor}"), cpus: info.ncpu, memory: Bytes(info.mem_total) }
 }
 
 /// By reference; one that is not there, or that is no reference at all, is left out: pulling it will say why.
@@ -85,13 +78,7 @@ async fn find_images(docker: &Docker, references: &[&str]) -> Result<BTreeMap<St
     Ok(states.collect())
 }
 
-fn add_container(
-    snapshot: &mut EngineSnapshot,
-    project: &Name,
-    inspect: &Inspect,
-    around: &Around,
-    images: &BTreeMap<String, ImageState>,
-) {
+fn add_container(snapshot: &mut EngineSnapshot, project: &Name, inspect: &Inspect, around: &Around, images: &BTreeMap<String, ImageState>) {
     let name = inspect.name();
     let image = images.get(&inspect.image).map(|it| it.defaults.clone());
     let none = answer::Labels::new();
