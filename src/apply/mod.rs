@@ -45,6 +45,3 @@ pub async fn apply<E: Engine, N: NetPlane>(
 ) -> Report {
     walk::Walk::new(plan, engine, net, processes, options, events).run(stop).await
 }
-
-#[cfg(test)]
-mod tests;

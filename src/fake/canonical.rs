@@ -112,7 +112,7 @@ impl State {
     fn end_text(&self, index: u32) -> String {
         let Some((ns, name)) = self.place(index) else { return "nothing".to_owned() };
         let link = self.link(ns, name).map_or_else(|| name.to_owned(), |link| made_name(name, link));
-        let place = self.containers.iter().find(|(_, instance)| instance.ns == Some(ns) && instance.shares.is_none());
+        let place = self.containers.iter().find(|(_, instance)| ns != HOST && instance.ns == Some(ns) && instance.shares.is_none());
         format!("{}:{link}", place.map_or("host", |(name, _)| name.as_str()))
     }
 }

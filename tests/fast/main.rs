@@ -1,7 +1,10 @@
 //! The fast tests: no privileges, no engine, under a minute.
 
+mod apply;
 mod cli;
 mod examples;
 mod layers;
 mod lock;
 mod plan_text;
+mod properties;
+mod sketch;

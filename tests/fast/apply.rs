@@ -1,15 +1,18 @@
 //! The walk over the graph, with plans made by hand.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use super::*;
-use crate::diff::Impact;
-use crate::engine::{EngineDone, EngineError, EngineOp, EngineQuery, EngineSnapshot, Progress};
-use crate::fake::{Fault, FaultKind, When, World};
-use crate::net::NetOp;
-use crate::plan::{Op, Reason, Step, StepId};
-use crate::types::{Addr, HostEntry, ImageDefaults, Name};
+use fly::apply::{Because, Counts, Event, Options, Outcome, Report, apply};
+use fly::diff::Impact;
+use fly::engine::{Engine, EngineDone, EngineError, EngineOp, EngineQuery, EngineSnapshot, Progress};
+use fly::fake::{Fault, FaultKind, When, World};
+use fly::net::{NetOp, Processes};
+use fly::plan::{Op, Plan, Reason, Step, StepId};
+use fly::types::{Addr, HostEntry, ImageDefaults, Name};
+use tokio::sync::watch;
 
 fn shop() -> Name {
     Name::new("shop").unwrap()
@@ -182,7 +185,7 @@ fn a_process_is_the_one_of_the_container_that_runs_last() {
     let world = World::new();
     world.add_image("debian", ImageDefaults::default());
     let labels = BTreeMap::from([("fly.project".to_owned(), "shop".to_owned()), ("fly.machine".to_owned(), "web".to_owned())]);
-    let container = Box::new(crate::types::Container { labels, ..crate::fake::blank("debian") });
+    let container = Box::new(fly::types::Container { labels, ..fly::fake::blank("debian") });
     let create = |name: &str| EngineOp::CreateContainer { name: name.into(), container: container.clone(), network: None };
     let start = |name: &str| EngineOp::StartContainer { name: name.into() };
     let (old, new) = ("shop.web", "shop.web.new");

@@ -1,0 +1,489 @@
+//! What is true of every file and every world, tried on random ones.
+//!
+//! `FLY_CASES` in the environment raises the number of cases for each property.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use fly::apply::{Because, Options, Outcome, Report, apply};
+use fly::desired::{Desired, OrphanVolumes};
+use fly::diff::Action;
+use fly::engine::EngineOp;
+use fly::fake::{Fault, FaultKind, When, World};
+use fly::net::{LinkSet, NetOp};
+use fly::observe::{observe, processes};
+use fly::plan::{Op, Plan, StepId, plan};
+use fly::types::{Addr, Bytes, Healthcheck, ImageDefaults, Limits, LinkRef, Name, Ns, Restart};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngSeed, TestCaseError};
+
+use crate::sketch::{IMAGES, MACHINES, NETWORKS, Sketch, sketch};
+
+/// For each property.
+const CASES: u32 = 400;
+
+fn config() -> Config {
+    let cases = std::env::var("FLY_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(CASES);
+    // The same cases every time: a red test is red again. Raising the number tries others too.
+    Config { cases, rng_seed: RngSeed::Fixed(2), max_shrink_iters: 4000, failure_persistence: None, ..Config::default() }
+}
+
+type Outcomes = Result<(), TestCaseError>;
+
+/// A world with a history: what somebody did there before, and what somebody else did to that by hand.
+#[derive(Clone)]
+struct History {
+    newer_engine: bool,
+    drops_bridged: bool,
+    strangers: u8,
+    earlier: Option<Sketch>,
+    /// The earlier run was killed at this call.
+    killed: Option<(usize, bool)>,
+    drifts: Vec<Drift>,
+}
+
+impl std::fmt::Debug for History {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { newer_engine, drops_bridged, strangers, earlier, killed, drifts } = self;
+        let head = format!("newer {newer_engine} drops {drops_bridged} strangers {strangers:#b} killed {killed:?} drifts {drifts:?}");
+        write!(f, "{head}\n earlier {earlier:?}")
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Drift {
+    Kill(usize),
+    Restart(usize),
+    Remove(usize),
+    Pause(usize),
+    Limits(usize),
+    Disconnect(usize, usize),
+    DeleteLink(usize, usize),
+    SetLink(usize, usize, u8),
+    RenameLink(usize, usize),
+    ClearHosts(usize),
+    ClearRules,
+    HostLink(usize, bool),
+}
+
+fn drift() -> impl Strategy<Value = Drift> {
+    let machine = || 0..MACHINES.len();
+    prop_oneof![
+        machine().prop_map(Drift::Kill),
+        machine().prop_map(Drift::Restart),
+        machine().prop_map(Drift::Remove),
+        machine().prop_map(Drift::Pause),
+        machine().prop_map(Drift::Limits),
+        (machine(), 0..2_usize).prop_map(|(machine, network)| Drift::Disconnect(machine, network)),
+        (machine(), 0..6_usize).prop_map(|(machine, link)| Drift::DeleteLink(machine, link)),
+        (machine(), 0..6_usize, 0..5_u8).prop_map(|(machine, link, what)| Drift::SetLink(machine, link, what)),
+        (machine(), 0..6_usize).prop_map(|(machine, link)| Drift::RenameLink(machine, link)),
+        machine().prop_map(Drift::ClearHosts),
+        Just(Drift::ClearRules),
+        (0..6_usize, any::<bool>()).prop_map(|(link, delete)| Drift::HostLink(link, delete)),
+    ]
+}
+
+fn history() -> impl Strategy<Value = History> {
+    let killed = prop::option::weighted(0.3, (1..40_usize, any::<bool>()));
+    let drifts = prop::collection::vec(drift(), 0..=3);
+    (any::<bool>(), any::<bool>(), any::<u8>(), prop::option::weighted(0.7, sketch()), killed, drifts).prop_map(
+        |(newer_engine, drops_bridged, strangers, earlier, killed, drifts)| History {
+            newer_engine,
+            drops_bridged,
+            strangers,
+            earlier,
+            killed,
+            drifts,
+        },
+    )
+}
+
+fn shop() -> Name {
+    Name::new("shop").unwrap()
+}
+
+fn container(machine: usize) -> String {
+    format!("shop.{}", MACHINES[machine])
+}
+
+impl History {
+    /// The world before anybody used fly in it.
+    fn untouched(&self) -> World {
+        let world = World::new();
+        world.set_engine(if self.newer_engine { "28.5.1" } else { "20.10.24" });
+        world.set_drops_bridged(self.drops_bridged);
+        world.add_bridge("br0");
+        images(&world);
+        strangers(&world, self.strangers);
+        world
+    }
+
+    fn world(&self) -> World {
+        let world = self.untouched();
+        let earlier = self.earlier.as_ref().and_then(|sketch| sketch.desired().ok());
+        if let Some(desired) = earlier {
+            if let Some((at, after)) = self.killed {
+                world.plan_fault(Fault { at, when: if after { When::After } else { When::Before }, kind: FaultKind::Crash });
+            }
+            let _ = up(&world, &desired, 16);
+            world.clear_faults();
+        }
+        for drift in &self.drifts {
+            drift.happen(&world);
+        }
+        world.forget_calls();
+        world
+    }
+}
+
+fn images(world: &World) {
+    let words = |text: &str| Some(vec![text.to_owned()]);
+    for image in IMAGES {
+        let check =
+            Healthcheck { test: vec!["CMD".into(), "true".into()], interval: None, timeout: None, start_period: None, retries: None };
+        let defaults = ImageDefaults {
+            command: words("serve"),
+            entrypoint: (image == "app").then(|| words("/entry")).flatten(),
+            environment: BTreeMap::from([("PATH".to_owned(), "/bin".to_owned()), ("MODE".to_owned(), "image".to_owned())]),
+            volumes: if image == "app" { BTreeSet::from(["/state".to_owned()]) } else { BTreeSet::new() },
+            healthcheck: (image == "checked").then_some(check),
+            labels: BTreeMap::from([("made.by".to_owned(), "somebody".to_owned())]),
+            ..ImageDefaults::default()
+        };
+        if image == "far" { world.add_to_registry(image, defaults) } else { world.add_image(image, defaults) }
+    }
+    world.set_image_ends("job", 0);
+}
+
+/// Some of those who live there too: some of them pretend to be ours.
+fn strangers(world: &World, which: u8) {
+    let marks = [("fly.project", "shop"), ("fly.machine", "a")];
+    world.add_image("spoof", ImageDefaults { labels: BTreeMap::from([("fly.project".into(), "shop".into())]), ..ImageDefaults::default() });
+    let add: [&dyn Fn(); 7] = [
+        &|| world.add_stranger_container("other", "debian", &[]),
+        &|| world.add_stranger_container("copy", "debian", &marks),
+        &|| world.add_stranger_container("shop.z", "spoof", &[("fly.project", "shop"), ("fly.machine", "z")]),
+        &|| world.add_stranger_container("blog.a", "debian", &[("fly.project", "blog"), ("fly.machine", "a")]),
+        &|| world.add_stranger_network("shop.net", "10.66.0.0/24", &[]),
+        &|| world.add_stranger_volume("shop.vol", &[("fly.project", "shop"), ("fly.resource", "other")]),
+        &|| world.add_bridge("flyaaaaaaaaaaaa"),
+    ];
+    for (at, add) in add.iter().enumerate() {
+        if which >> at & 1 == 1 {
+            add();
+        }
+    }
+    if which & 0b1_0001 == 0b1_0001 {
+        world.connect_stranger("other", "shop.net");
+    }
+}
+
+impl Drift {
+    fn happen(&self, world: &World) {
+        let link_of = |machine: usize, link: usize| {
+            let links = world.links(Some(&container(machine)));
+            links.get(link % links.len().max(1)).cloned().filter(|_| world.pid(&container(machine)).is_some())
+        };
+        match self {
+            Self::Kill(machine) => world.drift_kill(&container(*machine)),
+            Self::Restart(machine) => world.drift_restart(&container(*machine)),
+            Self::Remove(machine) => world.drift_remove(&container(*machine)),
+            Self::Pause(machine) => world.drift_pause(&container(*machine)),
+            Self::Limits(machine) => {
+                let limits = Limits { memory: Some(Bytes(99 << 20)), ..Limits::default() };
+                world.drift_limits(&container(*machine), &limits, Restart::Always);
+            }
+            Self::Disconnect(machine, network) => world.drift_disconnect(&container(*machine), &format!("shop.{}", NETWORKS[*network])),
+            Self::DeleteLink(machine, link) => {
+                if let Some(link) = link_of(*machine, *link) {
+                    world.drift_delete_link(Some(&container(*machine)), &link);
+                }
+            }
+            Self::SetLink(machine, link, what) => {
+                if let Some(link) = link_of(*machine, *link) {
+                    world.drift_set_link(Some(&container(*machine)), &link, &link_drift(*what));
+                }
+            }
+            Self::RenameLink(machine, link) => {
+                if let Some(link) = link_of(*machine, *link) {
+                    world.drift_rename_link(&container(*machine), &link, "moved");
+                }
+            }
+            Self::ClearHosts(machine) => world.drift_clear_hosts(&container(*machine)),
+            Self::ClearRules => world.drift_clear_rules(),
+            Self::HostLink(link, delete) => {
+                let ours: Vec<_> =
+                    world.links(None).into_iter().filter(|name| name.starts_with("fly") && name != "flyaaaaaaaaaaaa").collect();
+                match ours.get(link % ours.len().max(1)) {
+                    Some(link) if *delete => world.drift_delete_link(None, link),
+                    Some(link) => world.drift_set_link(None, link, &link_drift(0)),
+                    None => {}
+                }
+            }
+        }
+    }
+}
+
+fn link_drift(what: u8) -> LinkSet {
+    let nothing = LinkSet::default();
+    match what {
+        0 => LinkSet { mtu: Some(1280), ..nothing },
+        1 => LinkSet { up: Some(false), ..nothing },
+        2 => LinkSet { mac: Some("02:aa:00:00:00:01".parse().unwrap()), ..nothing },
+        3 => LinkSet { add_addresses: BTreeSet::from(["10.200.0.1/24".parse().unwrap()]), ..nothing },
+        _ => LinkSet { remove_addresses: (0..=255).map(|last| format!("10.77.4.{last}/24").parse().unwrap()).collect(), ..nothing },
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+}
+
+fn planned(world: &World, desired: &Desired) -> Result<Plan, String> {
+    let images = desired.images().into_iter().map(str::to_owned).collect();
+    let actual = block_on(observe(&*world.engine(), &*world.net(), &desired.project, images)).map_err(|error| format!("{error:?}"))?;
+    plan(desired, &actual).map_err(|refusals| format!("{:?}", refusals.into_iter().map(|refusal| refusal.message).collect::<Vec<_>>()))
+}
+
+fn up(world: &World, desired: &Desired, parallel: usize) -> Result<(Plan, Report), String> {
+    let images = desired.images().into_iter().map(str::to_owned).collect();
+    let actual = block_on(observe(&*world.engine(), &*world.net(), &desired.project, images)).map_err(|error| format!("{error:?}"))?;
+    let plan = planned(world, desired)?;
+    let (_keep, stop) = tokio::sync::watch::channel(false);
+    let options = Options { parallel, rest: Duration::ZERO };
+    let report = block_on(apply(&plan, world.engine(), world.net(), processes(&actual), options, |_| {}, stop));
+    Ok((plan, report))
+}
+
+/// Runs until there is nothing to do; a world may need to be looked at again after a fault, but not for ever.
+fn converge(world: &World, desired: &Desired) -> Result<(), String> {
+    for _ in 0..3 {
+        let (plan, report) = up(world, desired, 16)?;
+        if plan.is_empty() {
+            return Ok(());
+        }
+        if !report.is_success() {
+            return Err(told(&plan, &report));
+        }
+    }
+    let rest = planned(world, desired)?;
+    Err(format!("it never ends: {}", steps(&rest)))
+}
+
+fn steps(plan: &Plan) -> String {
+    let line =
+        |step: &fly::plan::Step| format!("\n  {} {}: {} ({}) after {:?}", step.id, step.addr, step.op, step.reason.as_str(), step.after);
+    plan.steps.iter().map(line).collect()
+}
+
+fn told(plan: &Plan, report: &Report) -> String {
+    let failures: Vec<_> = report.failures().collect();
+    format!("{failures:?}{}", steps(plan))
+}
+
+fn fail<T>(result: Result<T, String>) -> Result<T, TestCaseError> {
+    result.map_err(TestCaseError::fail)
+}
+
+fn resolved(sketch: &Sketch) -> Result<Desired, TestCaseError> {
+    sketch
+        .desired()
+        .map_err(|errors| TestCaseError::reject(format!("{:?}", errors.into_iter().map(|error| error.message).collect::<Vec<_>>())))
+}
+
+fn down(desired: &Desired) -> Desired {
+    Desired { orphan_volumes: OrphanVolumes::Delete, ..desired.emptied() }
+}
+
+/// Without the images: what was pulled stays.
+fn but_images(text: &str) -> String {
+    text.lines().filter(|line| !line.starts_with("image ")).collect::<Vec<_>>().join("\n")
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn after_an_up_there_is_nothing_left_to_do(history in history(), sketch in sketch()) {
+        let desired = resolved(&sketch)?;
+        let world = history.world();
+        let foreign = but_images(&world.foreign(&shop()));
+        let (plan, report) = fail(up(&world, &desired, 16))?;
+        prop_assert!(report.is_success(), "{}", told(&plan, &report));
+        alike(&but_images(&world.foreign(&shop())), &foreign, &plan)?;
+        let again = fail(planned(&world, &desired))?;
+        prop_assert!(again.is_empty(), "{}\nafter{}", steps(&again), steps(&plan));
+        let changed: Vec<_> = again.changes.iter().filter(|change| change.action != Action::Keep).collect();
+        prop_assert!(changed.is_empty(), "{changed:?}");
+        world.forget_calls();
+        fail(up(&world, &desired, 16))?;
+        prop_assert_eq!(world.mutations(), 0);
+    }
+
+    #[test]
+    fn after_a_down_the_world_is_as_it_was(history in history(), sketch in sketch()) {
+        let desired = resolved(&sketch)?;
+        let world = history.world();
+        // Also straight away, whatever is left of others.
+        let early = world.fork();
+        fail(up(&world, &desired, 16))?;
+        for world in [world, early] {
+            let (plan, report) = fail(up(&world, &down(&desired), 16))?;
+            prop_assert!(report.is_success(), "{}", told(&plan, &report));
+            alike(&but_images(&world.canonical()), &but_images(&history.untouched().canonical()), &plan)?;
+        }
+    }
+
+    #[test]
+    fn every_step_has_a_change_and_is_on_what_is_ours(history in history(), sketch in sketch()) {
+        let desired = resolved(&sketch)?;
+        let plan = fail(planned(&history.world(), &desired))?;
+        for (at, step) in plan.steps.iter().enumerate() {
+            prop_assert_eq!(step.id, StepId(u32::try_from(at + 1).unwrap()));
+            prop_assert!(step.after.iter().all(|before| *before < step.id));
+            prop_assert!(!step.reason.as_str().is_empty());
+            prop_assert!(is_ours(&step.op, &desired), "{} is not ours", step.op);
+            let waits = matches!(&step.op, Op::Engine(op) if !op.is_mutating());
+            prop_assert!(waits || has_change(&plan, &step.addr), "{} {} without a change{}", step.addr, step.op, steps(&plan));
+        }
+        for change in plan.changes.iter().filter(|change| change.action != Action::Keep) {
+            prop_assert!(!change.reason.is_empty());
+            prop_assert!(plan.steps.iter().any(|step| is_about(&step.addr, &change.addr)), "{} {:?} and no step{}", change.addr, change, steps(&plan));
+        }
+    }
+
+    #[test]
+    fn a_failed_step_skips_what_needs_it_and_running_again_converges(
+        history in history(), sketch in sketch(), at in 1..30_usize, late in any::<bool>(),
+    ) {
+        let desired = resolved(&sketch)?;
+        let (world, smooth) = (history.world(), history.world());
+        fail(converge(&smooth, &desired))?;
+        world.plan_fault(Fault { at, when: if late { When::After } else { When::Before }, kind: FaultKind::Other });
+        let (plan, report) = fail(up(&world, &desired, 16))?;
+        exactly_dependents(&plan, &report)?;
+        world.clear_faults();
+        fail(converge(&world, &desired))?;
+        alike(&world.canonical(), &smooth.canonical(), &plan)?;
+    }
+
+    #[test]
+    fn a_crash_at_any_point_is_made_good_by_the_next_up(history in history(), sketch in sketch(), at in 1..30_usize, late in any::<bool>()) {
+        let desired = resolved(&sketch)?;
+        let (world, smooth) = (history.world(), history.world());
+        fail(converge(&smooth, &desired))?;
+        let foreign = but_images(&world.foreign(&shop()));
+        world.plan_fault(Fault { at, when: if late { When::After } else { When::Before }, kind: FaultKind::Crash });
+        let (plan, _) = fail(up(&world, &desired, 16))?;
+        world.clear_faults();
+        let gone = world.fork();
+        fail(converge(&world, &desired))?;
+        alike(&world.canonical(), &smooth.canonical(), &plan)?;
+        alike(&but_images(&world.foreign(&shop())), &foreign, &plan)?;
+        // Or by the next down.
+        let (plan, report) = fail(up(&gone, &down(&desired), 16))?;
+        prop_assert!(report.is_success(), "{}", told(&plan, &report));
+        alike(&but_images(&gone.canonical()), &but_images(&history.untouched().canonical()), &plan)?;
+    }
+
+    #[test]
+    fn a_plan_is_the_same_every_time_and_in_any_order(history in history(), sketch in sketch()) {
+        let desired = resolved(&sketch)?;
+        let turned = resolved(&Sketch { backwards: !sketch.backwards, ..sketch.clone() })?;
+        prop_assert!(desired == turned, "the order of the file counts");
+        let world = history.world();
+        let plan = fail(planned(&world, &desired))?;
+        prop_assert!(plan == fail(planned(&world, &turned))?);
+        let (serial, parallel) = (world.fork(), world.fork());
+        fail(up(&serial, &desired, 1))?;
+        fail(up(&parallel, &desired, 16))?;
+        alike(&serial.canonical(), &parallel.canonical(), &plan)?;
+    }
+}
+
+/// Two worlds are the same; otherwise what differs, and the plan that led there.
+fn alike(one: &str, other: &str, plan: &Plan) -> Outcomes {
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    let (one, other) = (lines(one), lines(other));
+    let only = |these: &[String], those: &[String]| {
+        these.iter().filter(|line| !those.contains(line)).fold(String::new(), |all, line| all + "\n  " + line)
+    };
+    prop_assert!(one == other, "found{}\nexpected{}\nplan{}", only(&one, &other), only(&other, &one), steps(plan));
+    Ok(())
+}
+
+fn exactly_dependents(plan: &Plan, report: &Report) -> Outcomes {
+    let failed: BTreeSet<StepId> = report.failures().map(|(id, _)| id).collect();
+    let mut lost = failed.clone();
+    for step in &plan.steps {
+        if step.after.iter().any(|before| lost.contains(before)) {
+            lost.insert(step.id);
+        }
+    }
+    for (id, outcome, _) in &report.outcomes {
+        match outcome {
+            Outcome::Done => prop_assert!(!lost.contains(id), "{id} was done although what it needs was not"),
+            Outcome::Failed(_) => {}
+            Outcome::Skipped(Because::Step(because)) => {
+                prop_assert!(failed.contains(because) && lost.contains(id), "{id} was skipped for nothing");
+            }
+            Outcome::Skipped(Because::Interrupted) => prop_assert!(false, "nobody interrupted"),
+        }
+    }
+    prop_assert_eq!(report.outcomes.len(), plan.steps.len());
+    Ok(())
+}
+
+fn has_change(plan: &Plan, addr: &Addr) -> bool {
+    plan.changes.iter().any(|change| change.action != Action::Keep && is_about(addr, &change.addr))
+}
+
+/// A machine's steps bring its cards along, and a cable's both its ends.
+fn is_about(step: &Addr, change: &Addr) -> bool {
+    let ends = |addr: &Addr| match addr {
+        Addr::Link(id) => id.ends().iter().map(|(machine, nic)| Addr::nic(machine, nic)).collect(),
+        _ => vec![],
+    };
+    step == change
+        || (matches!(step, Addr::Machine(_)) && step.machine() == change.machine())
+        || ends(change).contains(step)
+        || ends(step).contains(change)
+}
+
+fn is_ours(op: &Op, desired: &Desired) -> bool {
+    let named = |name: &str| name.starts_with("shop.") && !matches!(name, "shop.z" | "shop.net" | "shop.vol");
+    let at = |at: &LinkRef| match &at.ns {
+        Ns::Host => at.name.starts_with("fly") && at.name != "flyaaaaaaaaaaaa",
+        Ns::Machine(_) => true,
+    };
+    match op {
+        Op::Engine(op) => match op {
+            EngineOp::PullImage { image } => desired.images().contains(image.as_str()),
+            EngineOp::CreateNetwork { name, .. }
+            | EngineOp::DeleteNetwork { name }
+            | EngineOp::CreateVolume { name, .. }
+            | EngineOp::DeleteVolume { name }
+            | EngineOp::CreateContainer { name, .. }
+            | EngineOp::StartContainer { name }
+            | EngineOp::StopContainer { name }
+            | EngineOp::UnpauseContainer { name }
+            | EngineOp::UpdateContainer { name, .. } => named(name),
+            EngineOp::RemoveContainer { name, volumes } => named(name) && volumes.iter().all(|volume| volume.len() == 64),
+            EngineOp::RenameContainer { name, to } => named(name) && named(to),
+            EngineOp::Connect { container, network, .. } | EngineOp::Disconnect { container, network } => {
+                named(container) && (named(network) || network == "none")
+            }
+            EngineOp::Wait { container, .. } => named(container),
+        },
+        Op::Net(op) => match op {
+            NetOp::CreateLink { link } | NetOp::AdoptPort { link, .. } => at(&link.at),
+            NetOp::CreateVeth { a, b } => at(&a.at) && at(&b.at),
+            NetOp::SetLink { at: link, .. } | NetOp::DeleteLink { at: link } => at(link),
+            NetOp::SetHosts { machine, .. } => MACHINES.contains(&machine.as_str()),
+            NetOp::AllowForward { bridge, comment } | NetOp::RevokeForward { bridge, comment } => {
+                bridge.starts_with("fly") && comment.starts_with("fly:shop/")
+            }
+        },
+    }
+}

@@ -1,0 +1,363 @@
+//! Random files and random worlds, small enough that thousands of them can be tried.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fly::desired::{Context, Desired, resolve};
+use fly::diag::{At, Diagnostic, Place};
+use fly::spec::{
+    Cable, CableEnd, Condition, Dependency, Entries, Ip, Machine, MachineLink, Network, NetworkKind, NetworkModeSpec, Nic, PortRange, Spec,
+    Volume, VolumeMount, VolumeMountKind,
+};
+use fly::types::{Bytes, Protocol, Restart};
+use proptest::prelude::*;
+
+pub(crate) const MACHINES: [&str; 4] = ["a", "b", "c", "d"];
+/// In this order: nat, nat, macvlan, bridge, existing bridge.
+pub(crate) const NETWORKS: [&str; 5] = ["out", "dmz", "lan", "back", "old"];
+pub(crate) const IMAGES: [&str; 5] = ["debian", "app", "checked", "job", "far"];
+const CARDS: [&str; 4] = ["eth0", "eth1", "eth2", "lan0"];
+const VOLUMES: [&str; 2] = ["data", "more"];
+
+/// A file, as far as it is made at random. What is left out is left to the defaults.
+#[derive(Clone)]
+pub(crate) struct Sketch {
+    pub(crate) networks: Vec<NetSketch>,
+    pub(crate) machines: BTreeMap<usize, MachineSketch>,
+    /// Machine, machine and a choice of address.
+    pub(crate) cables: Vec<(usize, usize, bool)>,
+    /// The same file, written in another order.
+    pub(crate) backwards: bool,
+}
+
+/// On one line: a failing case is read by people.
+impl std::fmt::Debug for Sketch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (at, network) in self.networks.iter().enumerate() {
+            let line = format!("{network:?}");
+            write!(f, "\n  {}: {line}", NETWORKS[at])?;
+        }
+        for (at, machine) in &self.machines {
+            let line = format!("{machine:?}");
+            write!(f, "\n  {} ({}): {line}", MACHINES[*at], IMAGES[machine.image])?;
+        }
+        let (cables, backwards) = (&self.cables, self.backwards);
+        f.write_str(&format!("\n  cables {cables:?} backwards {backwards}"))
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct NetSketch {
+    pub(crate) mtu: Option<u32>,
+    pub(crate) other_subnet: bool,
+    pub(crate) v6: bool,
+    pub(crate) host_ip: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct MachineSketch {
+    pub(crate) image: usize,
+    pub(crate) environment: Option<u8>,
+    pub(crate) memory: Option<u64>,
+    pub(crate) restart: bool,
+    pub(crate) port: bool,
+    /// A named volume, and an anonymous one.
+    pub(crate) volume: Option<usize>,
+    pub(crate) anonymous: bool,
+    /// Machines before it that it needs: their number, and whether as a link, and whether healthy or completed.
+    pub(crate) needs: Vec<(usize, bool)>,
+    pub(crate) mode: ModeSketch,
+    pub(crate) nics: BTreeMap<usize, NicSketch>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ModeSketch {
+    Own,
+    None,
+    Host,
+    /// The first machine of the file, where this is another one.
+    Member,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct NicSketch {
+    pub(crate) network: usize,
+    pub(crate) ip: IpSketch,
+    pub(crate) mtu: Option<u32>,
+    pub(crate) up: bool,
+    pub(crate) route: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IpSketch {
+    Auto,
+    None,
+    Given,
+}
+
+pub(crate) fn sketch() -> impl Strategy<Value = Sketch> {
+    let networks = prop::collection::vec(network(), NETWORKS.len());
+    let machines = prop::collection::btree_map(0..MACHINES.len(), machine(), 0..=3);
+    let cables = prop::collection::vec((0..MACHINES.len(), 0..MACHINES.len(), any::<bool>()), 0..=2);
+    (networks, machines, cables, any::<bool>()).prop_map(|(networks, machines, cables, backwards)| Sketch {
+        networks,
+        machines,
+        cables,
+        backwards,
+    })
+}
+
+fn network() -> impl Strategy<Value = NetSketch> {
+    let rare = || prop::bool::weighted(0.2);
+    (prop::option::weighted(0.2, prop::sample::select(vec![1400, 1500])), rare(), rare(), any::<bool>())
+        .prop_map(|(mtu, other_subnet, v6, host_ip)| NetSketch { mtu, other_subnet, v6, host_ip })
+}
+
+fn machine() -> impl Strategy<Value = MachineSketch> {
+    let mode = prop_oneof![
+        12 => Just(ModeSketch::Own),
+        1 => Just(ModeSketch::None),
+        1 => Just(ModeSketch::Host),
+        2 => Just(ModeSketch::Member),
+    ];
+    let first = (0..IMAGES.len(), prop::option::of(0..2_u8), prop::option::of(prop::sample::select(vec![64 << 20, 128 << 20])));
+    let second = (any::<bool>(), prop::bool::weighted(0.2), prop::option::of(0..VOLUMES.len()), prop::bool::weighted(0.2));
+    let needs = prop::collection::vec((0..MACHINES.len(), any::<bool>()), 0..=2);
+    let nics = prop::collection::btree_map(0..CARDS.len(), nic(), 0..=3);
+    (first, second, needs, mode, nics).prop_map(|((image, environment, memory), (restart, port, volume, anonymous), needs, mode, nics)| {
+        MachineSketch { image, environment, memory, restart, port, volume, anonymous, needs, mode, nics }
+    })
+}
+
+fn nic() -> impl Strategy<Value = NicSketch> {
+    let ip = prop_oneof![4 => Just(IpSketch::Auto), 1 => Just(IpSketch::None), 2 => Just(IpSketch::Given)];
+    let mtu = prop::option::weighted(0.2, prop::sample::select(vec![1300, 1400]));
+    (0..NETWORKS.len(), ip, mtu, prop::bool::weighted(0.9), prop::bool::weighted(0.2)).prop_map(|(network, ip, mtu, up, route)| NicSketch {
+        network,
+        ip,
+        mtu,
+        up,
+        route,
+    })
+}
+
+impl Sketch {
+    /// What the file comes to.
+    pub(crate) fn desired(&self) -> Result<Desired, Vec<Diagnostic>> {
+        resolve(&self.spec(), &Context { directory: "/srv/shop".into(), ..Context::default() })
+    }
+
+    fn spec(&self) -> Spec {
+        let mut networks: Vec<_> = (0..NETWORKS.len()).map(|at| (name(NETWORKS[at]), self.network(at))).collect();
+        let mut machines: Vec<_> = self.machines.iter().map(|(at, machine)| (name(MACHINES[*at]), self.machine(*at, machine))).collect();
+        let mut volumes: Vec<_> = VOLUMES.map(|volume| (name(volume), Volume { place: place(), external: None, labels: None })).into();
+        let mut links: Vec<_> = self.cables();
+        if self.backwards {
+            networks.reverse();
+            machines.reverse();
+            volumes.reverse();
+            links.reverse();
+        }
+        Spec { name: None, defaults: None, networks: Entries(networks), machines: Entries(machines), links, volumes: Entries(volumes) }
+    }
+
+    fn network(&self, at: usize) -> Network {
+        let sketch = &self.networks[at];
+        let third = at * 2 + usize::from(sketch.other_subnet);
+        let mut subnet = vec![set(format!("10.77.{third}.0/24").parse().unwrap())];
+        // The engine's IPv6 is another matter, and an existing bridge has what it has.
+        if sketch.v6 && matches!(NETWORKS[at], "back" | "lan") {
+            subnet.push(set(format!("fd77:{third}::/64").parse().unwrap()));
+        }
+        let host_ip =
+            (sketch.host_ip && matches!(NETWORKS[at], "lan" | "back")).then(|| vec![set(format!("10.77.{third}.2").parse().unwrap())]);
+        Network {
+            place: place(),
+            kind: matches!(NETWORKS[at], "out" | "dmz").then(|| set(NetworkKind::Nat)),
+            parent: (NETWORKS[at] == "lan").then(|| set("eth1".to_owned())),
+            bridge: (NETWORKS[at] == "old").then(|| set("br0".to_owned())),
+            mode: None,
+            subnet: Some(subnet),
+            gateway: None,
+            pool: None,
+            host_ip,
+            mtu: sketch.mtu.filter(|_| NETWORKS[at] != "old").map(set),
+            internal: None,
+        }
+    }
+
+    fn machine(&self, at: usize, sketch: &MachineSketch) -> Machine {
+        let first = *self.machines.keys().next().expect("there is this one");
+        let mode = match sketch.mode {
+            ModeSketch::Member if first == at => ModeSketch::Own,
+            mode => mode,
+        };
+        let nics = if mode == ModeSketch::Own { self.nics(at, sketch) } else { vec![] };
+        let has_nat =
+            nics.iter().any(|(_, nic)| nic.network.as_ref().is_some_and(|network| matches!(network.value.as_str(), "out" | "dmz")));
+        let volume =
+            |kind, target: &str| set(VolumeMount { kind, target: target.into(), read_only: false, relabel: None, propagation: None });
+        let named = sketch.volume.map(|volume_at| volume(VolumeMountKind::Volume(VOLUMES[volume_at].into()), "/data"));
+        let anonymous = sketch.anonymous.then(|| volume(VolumeMountKind::Anonymous, "/scratch"));
+        let needs: BTreeMap<usize, bool> =
+            sketch.needs.iter().copied().filter(|(other, _)| *other < at && self.machines.contains_key(other)).collect();
+        let links = needs
+            .iter()
+            .filter(|(_, link)| **link)
+            .map(|(other, _)| MachineLink { machine: set(MACHINES[*other].into()), alias: Some(set(format!("the-{}", MACHINES[*other]))) });
+        let needed = needs.iter().filter(|(_, link)| !**link).map(|(other, _)| {
+            let condition = match IMAGES[self.machines[other].image] {
+                "checked" => Condition::Healthy,
+                "job" if !self.machines[other].restart => Condition::Completed,
+                _ => Condition::Started,
+            };
+            (name(MACHINES[*other]), Dependency { condition: set(condition), required: true })
+        });
+        let port = PortRange { host_ip: None, published: None, target: (80, 80), protocol: Protocol::Tcp };
+        Machine {
+            image: Some(set(IMAGES[sketch.image].into())),
+            environment: sketch.environment.map(|value| Entries(vec![(name("MODE"), Some(set(value.to_string())))])),
+            memory: sketch.memory.map(|memory| set(Bytes(memory))),
+            restart: sketch.restart.then(|| set(Restart::UnlessStopped)),
+            ports: (sketch.port && has_nat).then(|| vec![set(port)]),
+            volumes: Some(named.into_iter().chain(anonymous).collect()),
+            links: Some(links.collect()),
+            depends_on: Some(Entries(needed.collect())),
+            network_mode: match mode {
+                ModeSketch::Own => None,
+                ModeSketch::None => Some(set(NetworkModeSpec::None)),
+                ModeSketch::Host => Some(set(NetworkModeSpec::Host)),
+                ModeSketch::Member => Some(set(NetworkModeSpec::Machine(MACHINES[first].into()))),
+            },
+            nics: (!nics.is_empty()).then_some(Entries(nics)),
+            ..nothing()
+        }
+    }
+
+    fn nics(&self, at: usize, sketch: &MachineSketch) -> Vec<(At<String>, Nic)> {
+        let mut nats = vec![];
+        let mut nics = vec![];
+        for (card, nic) in &sketch.nics {
+            let network = NETWORKS[nic.network];
+            let is_nat = matches!(network, "out" | "dmz");
+            // A container is on a network of the engine's once.
+            if is_nat && nats.contains(&network) {
+                continue;
+            }
+            nats.push(network);
+            let third = nic.network * 2 + usize::from(self.networks[nic.network].other_subnet);
+            let given = Ip::Address { address: format!("10.77.{third}.{}", 50 + at * 8 + card).parse().unwrap(), prefix: None };
+            let ip = match nic.ip {
+                IpSketch::Auto => None,
+                IpSketch::None if is_nat => None,
+                IpSketch::None => Some(vec![set(Ip::None)]),
+                IpSketch::Given => Some(vec![set(given)]),
+            };
+            let route = fly::spec::RouteSpec {
+                to: Some(format!("10.99.{card}.0/24").parse().unwrap()),
+                via: Some(format!("10.77.{third}.9").parse().unwrap()),
+                metric: None,
+            };
+            let has_v6 = self.networks[nic.network].v6;
+            let has_address = nic.ip != IpSketch::None && nic.up;
+            let nic = Nic {
+                place: place(),
+                network: Some(set(network.into())),
+                routes: (nic.route && has_address).then(|| vec![set(route)]),
+                mtu: nic.mtu.filter(|mtu| !has_v6 && self.networks[nic.network].mtu.is_none_or(|whole| *mtu <= whole)).map(set),
+                up: (!nic.up).then(|| set(false)),
+                ip,
+                mac: None,
+                gateway: None,
+            };
+            nics.push((name(CARDS[*card]), nic));
+        }
+        if self.backwards {
+            nics.reverse();
+        }
+        nics
+    }
+
+    fn cables(&self) -> Vec<Cable> {
+        let first = self.machines.keys().next();
+        let own = |at: &usize| {
+            let mode = self.machines.get(at).map(|machine| machine.mode);
+            mode == Some(ModeSketch::Own) || (mode == Some(ModeSketch::Member) && first == Some(at))
+        };
+        let wanted = self.cables.iter().enumerate().filter(|(_, (a, b, _))| a != b && own(a) && own(b));
+        let cable = |(number, (a, b, addressed)): (usize, &(usize, usize, bool))| {
+            let end = |machine: usize, last: u8| CableEnd {
+                nic: set(format!("{}:cable{number}", MACHINES[machine])),
+                machine: MACHINES[machine].into(),
+                ifname: format!("cable{number}"),
+                ip: if *addressed {
+                    vec![set(Ip::Address { address: format!("10.88.{number}.{last}").parse().unwrap(), prefix: Some(30) })]
+                } else {
+                    vec![]
+                },
+                mac: None,
+                gateway: None,
+                routes: None,
+                up: None,
+            };
+            Cable { place: place(), ends: vec![end(*a, 1), end(*b, 2)], mtu: None }
+        };
+        wanted.map(cable).collect()
+    }
+}
+
+fn place() -> Place {
+    Place { file: Arc::from("fly.yml"), line: 1, column: 1, offset: 0, len: 0 }
+}
+
+fn set<T>(value: T) -> At<T> {
+    At::new(value, place())
+}
+
+fn name(text: &str) -> At<String> {
+    set(text.to_owned())
+}
+
+/// A machine about which nothing is said.
+fn nothing() -> Machine {
+    Machine {
+        place: place(),
+        image: None,
+        pull_policy: None,
+        command: None,
+        entrypoint: None,
+        environment: None,
+        env_file: None,
+        hostname: None,
+        user: None,
+        working_dir: None,
+        volumes: None,
+        tmpfs: None,
+        shm_size: None,
+        ports: None,
+        links: None,
+        depends_on: None,
+        restart: None,
+        healthcheck: None,
+        stop_signal: None,
+        stop_grace_period: None,
+        cpus: None,
+        cpuset: None,
+        memory: None,
+        pids_limit: None,
+        ulimits: None,
+        sysctls: None,
+        cap_add: None,
+        cap_drop: None,
+        devices: None,
+        privileged: None,
+        security_opt: None,
+        dns: None,
+        dns_search: None,
+        extra_hosts: None,
+        labels: None,
+        network_mode: None,
+        scale: None,
+        nics: None,
+    }
+}
