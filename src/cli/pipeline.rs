@@ -39,8 +39,13 @@ pub(super) fn run(job: &Job<'_>, settings: &Settings, ui: &Ui) -> Result<Exit, F
 async fn go(job: &Job<'_>, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
     let begun = Instant::now();
     let world = World::connect(settings.engine.as_deref()).await?;
-    let actual = world.observe(&job.desired.project, plan::images(job.desired)).await?;
-    let plan = world::plan(job.desired, &actual).map_err(|wrong| Failure::new(wrong, &job.file.sources))?;
+    let mut actual = world.observe(&job.desired.project, plan::images(job.desired)).await?;
+    let make = |actual: &Actual| world::plan(job.desired, actual).map_err(|wrong| Failure::new(wrong, &job.file.sources));
+    let mut plan = make(&actual)?;
+    // Who takes everything down does not ask how much it was.
+    if job.verb == Verb::Up && world.weigh(&plan, &mut actual).await {
+        plan = make(&actual)?;
+    }
     if plan.is_empty() {
         for note in &plan.notes {
             ui.say(&format!("note: {}\n", render::clean(note)));

@@ -21,7 +21,7 @@ pub(super) fn run(args: &PlanArgs, settings: &Settings, ui: &Ui) -> Result<Exit,
     let file = load::load(settings)?;
     let actual = match &args.snapshot {
         Some(path) => from_snapshot(path)?,
-        None => world::block_on(observe(settings, &file.desired))??,
+        None => world::block_on(look(settings, &file.desired))??,
     };
     if let Some(path) = &args.record {
         record(path, &actual)?;
@@ -35,9 +35,13 @@ pub(super) fn run(args: &PlanArgs, settings: &Settings, ui: &Ui) -> Result<Exit,
     Ok(if args.check { Exit::of_plan(&plan) } else { Exit::Done })
 }
 
-async fn observe(settings: &Settings, desired: &Desired) -> Result<Actual, Diagnostic> {
+async fn look(settings: &Settings, desired: &Desired) -> Result<Actual, Diagnostic> {
     let world = World::connect(settings.engine.as_deref()).await?;
-    world.observe(&desired.project, images(desired)).await
+    let mut actual = world.observe(&desired.project, images(desired)).await?;
+    if let Ok(plan) = world::plan(desired, &actual) {
+        world.weigh(&plan, &mut actual).await;
+    }
+    Ok(actual)
 }
 
 pub(super) fn images(desired: &Desired) -> BTreeSet<String> {

@@ -4,68 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::watch;
 
 use super::failure::Sources;
 use crate::actual::Actual;
 use crate::desired::{Context, Desired};
 use crate::diag::{Diagnostic, Kind};
-use crate::diff::Change;
-use crate::engine::Progress;
-use crate::plan::{Plan, StepId};
+use crate::diff::{Change, Loss};
+use crate::engine::Docker;
+use crate::net::NetError;
+use crate::plan::Plan;
 use crate::spec::Spec;
 use crate::types::Name;
+use crate::{apply, observe};
 
-// ---- stand-ins until the modules are there; each has the shape of the real one ----
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    Done,
-    Failed(String),
-    Skipped(Because),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Because {
-    Step(StepId),
-    Interrupted,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Event {
-    Started(StepId),
-    Progress(StepId, Progress),
-    Finished(StepId, Outcome),
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
-    pub(super) done: usize,
-    pub(super) failed: usize,
-    pub(super) skipped: usize,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Report {
-    pub(super) outcomes: Vec<(StepId, Outcome, Duration)>,
-}
-
-impl Report {
-    pub(super) fn is_success(&self) -> bool {
-        self.outcomes.iter().all(|(_, outcome, _)| *outcome == Outcome::Done)
-    }
-
-    pub(super) fn counts(&self) -> Counts {
-        self.outcomes.iter().fold(Counts::default(), |mut counts, (_, outcome, _)| {
-            match outcome {
-                Outcome::Done => counts.done += 1,
-                Outcome::Failed(_) => counts.failed += 1,
-                Outcome::Skipped(_) => counts.skipped += 1,
-            }
-            counts
-        })
-    }
-}
+pub(super) use crate::apply::{Because, Event, Outcome, Report};
 
 fn missing<T>(what: &str) -> Result<T, Diagnostic> {
     Err(Diagnostic::new(Kind::Failed, format!("{what} is not there yet")))
@@ -85,8 +39,8 @@ pub(super) fn schema() -> String {
     "{}".to_owned()
 }
 
-pub(super) fn resolve(_spec: &Spec, _context: &Context) -> Result<Desired, Vec<Diagnostic>> {
-    missing("resolving the file").map_err(|error| vec![error])
+pub(super) fn resolve(spec: &Spec, context: &Context) -> Result<Desired, Vec<Diagnostic>> {
+    crate::desired::resolve(spec, context)
 }
 
 pub(super) fn to_yaml(desired: &Desired) -> String {
@@ -120,36 +74,78 @@ pub(super) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Diagnostic
 
 /// The engine, and the kernel that its containers run on.
 pub(super) struct World {
-    _engine: Arc<()>,
-    _net: Arc<()>,
+    engine: Arc<Docker>,
+    net: Arc<Kernel>,
 }
 
+/// How long the engine may count what machines have written: a plan is not worth more.
+const COUNTING: Duration = Duration::from_secs(5);
+
 impl World {
-    #[expect(clippy::unused_async, reason = "a stand-in")]
-    pub(super) async fn connect(_address: Option<&str>) -> Result<Self, Diagnostic> {
-        Err(Diagnostic::new(Kind::Engine, "the container engine does not answer").hint("is it running? `systemctl start docker`"))
+    pub(super) async fn connect(address: Option<&str>) -> Result<Self, Diagnostic> {
+        let engine = Docker::connect(address).await.map_err(|error| observe::engine_diagnostic(&error))?;
+        let net = Kernel::new().map_err(|error| observe::net_diagnostic(&error))?;
+        Ok(Self { engine: Arc::new(engine), net: Arc::new(net) })
     }
 
-    #[expect(clippy::unused_async, reason = "a stand-in")]
-    pub(super) async fn observe(&self, _project: &Name, _images: BTreeSet<String>) -> Result<Actual, Diagnostic> {
-        missing("observing")
+    pub(super) async fn observe(&self, project: &Name, images: BTreeSet<String>) -> Result<Actual, Diagnostic> {
+        observe::observe(&*self.engine, &*self.net, project, images).await
     }
 
-    #[expect(clippy::unused_async, reason = "a stand-in")]
+    /// Fills in how much is lost with the machines that go in this plan. Whether there is anything new to say.
+    ///
+    /// The engine counts file by file, so only these are asked about, and only for so long.
+    pub(super) async fn weigh(&self, plan: &Plan, actual: &mut Actual) -> bool {
+        let is_unknown = |change: &&Change| change.losses.contains(&Loss::WritableLayer(None));
+        let names = plan.changes.iter().filter(is_unknown).filter_map(|change| change.addr.machine());
+        let asked = names.filter_map(|name| Some((name, actual.machine(name)?.name.clone())));
+        let answers = asked.map(|(name, container)| async move { (name, self.engine.writable_layer(&container).await) });
+        let Ok(answers) = tokio::time::timeout(COUNTING, join_all(answers)).await else { return false };
+        let mut is_news = false;
+        for (name, size) in answers {
+            if let (Some(machine), Some(size)) = (actual.engine.machines.get_mut(name), size) {
+                machine.writable_layer = Some(size);
+                is_news = true;
+            }
+        }
+        is_news
+    }
+
     pub(super) async fn apply(
         &self,
-        _plan: &Plan,
-        _actual: &Actual,
-        _parallel: usize,
-        _events: impl FnMut(Event),
-        _stop: watch::Receiver<bool>,
+        plan: &Plan,
+        actual: &Actual,
+        parallel: usize,
+        events: impl FnMut(Event),
+        stop: watch::Receiver<bool>,
     ) -> Report {
-        Report::default()
+        let options = apply::Options { parallel, ..apply::Options::default() };
+        let processes = observe::processes(actual);
+        apply::apply(plan, Arc::clone(&self.engine), Arc::clone(&self.net), processes, options, events, stop).await
     }
 
     /// What is still not as it should be after `deadline` at the latest.
     #[expect(clippy::unused_async, reason = "a stand-in")]
     pub(super) async fn verify(&self, _desired: &Desired, _deadline: Duration) -> Result<Vec<Change>, Diagnostic> {
         missing("verifying")
+    }
+}
+
+/// A stand-in until the real one is there.
+struct Kernel;
+
+impl Kernel {
+    fn new() -> Result<Self, NetError> {
+        Ok(Self)
+    }
+}
+
+impl crate::net::NetPlane for Kernel {
+    async fn observe(&self, _: &Name, _: &crate::net::Processes) -> Result<crate::net::NetSnapshot, NetError> {
+        Ok(crate::net::NetSnapshot::default())
+    }
+
+    async fn perform(&self, op: &crate::net::NetOp, _: &Name, _: &crate::net::Processes) -> Result<(), NetError> {
+        Err(NetError { kind: crate::net::NetErrorKind::Other, doing: op.to_string(), message: "not there yet".into() })
     }
 }
