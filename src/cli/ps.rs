@@ -178,3 +178,76 @@ fn json(project: &Name, rows: &[Row]) -> String {
     text.push('\n');
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nic(addresses: &[&str], up: bool) -> NicRow {
+        let addresses = addresses.iter().map(|text| (*text).to_owned()).collect();
+        NicRow { addresses, mac: Some("02:00:5e:10:00:01".into()), mtu: Some(1500), up }
+    }
+
+    fn rows() -> Vec<Row> {
+        let web = Row {
+            machine: "web".into(),
+            container: Some("shop.web".into()),
+            state: "running",
+            exit_code: None,
+            health: Some("healthy"),
+            nics: [
+                ("eth0".to_owned(), nic(&["192.168.1.100/24", "fd00::100/64"], true)),
+                ("eth1".to_owned(), nic(&["10.10.0.2/24"], false)),
+                ("eth3".to_owned(), nic(&[], true)),
+            ]
+            .into(),
+            ports: vec!["8080:80/tcp".into()],
+            started_at: Some("2026-01-01T00:00:00Z".into()),
+            uptime_seconds: Some(11_520),
+            image: Some("debian:12".into()),
+        };
+        let bare = |machine: &str, state, exit_code, image: Option<&str>| Row {
+            machine: machine.into(),
+            container: None,
+            state,
+            exit_code,
+            health: None,
+            nics: BTreeMap::new(),
+            ports: vec![],
+            started_at: None,
+            uptime_seconds: None,
+            image: image.map(Into::into),
+        };
+        vec![bare("migrate", "exited", Some(1), Some("shop\x1b[31m:1")), bare("new", "absent", None, None), web]
+    }
+
+    #[test]
+    fn a_table_for_people() {
+        insta::assert_snapshot!(text(&rows()), @r"
+        MACHINE  STATE             ADDRESSES                           PORTS        UPTIME  IMAGE
+        migrate  exited(1)                                                                  shop\x1b[31m:1
+        new      absent
+        web      running, healthy  eth0 192.168.1.100/24 fd00::100/64  8080:80/tcp  3h 12m  debian:12
+                                   eth1 10.10.0.2/24 (down)
+                                   eth3 -
+        ");
+    }
+
+    #[test]
+    fn a_document_for_programs() {
+        let project: Name = "shop".parse().unwrap();
+        let value: serde_json::Value = serde_json::from_str(&json(&project, &rows()[2..])).unwrap();
+        let eth0 =
+            serde_json::json!({"addresses": ["192.168.1.100/24", "fd00::100/64"], "mac": "02:00:5e:10:00:01", "mtu": 1500, "up": true});
+        assert_eq!(value["version"], 1);
+        assert_eq!(value["project"], "shop");
+        assert_eq!(value["machines"][0]["nics"]["eth0"], eth0);
+        assert_eq!(value["machines"][0]["uptime_seconds"], 11_520);
+    }
+
+    #[test]
+    fn times_have_two_units() {
+        let texts = [0, 59, 60, 3599, 3600, 11_520, 86_399, 190_000].map(uptime);
+        assert_eq!(texts, ["0s", "59s", "1m 0s", "59m 59s", "1h 0m", "3h 12m", "23h 59m", "2d 4h"]);
+    }
+}
