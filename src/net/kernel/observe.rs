@@ -192,6 +192,8 @@ fn links(at: usize, seen: &Seen<'_>, view: &Ns, project: &Name, peers: &Peers<'_
                 .filter(|route| route.kernels && !read::is_everywhere(&route.route.to))
                 .map(|route| route.route.to)
                 .collect(),
+            foreign_addresses: BTreeSet::new(),
+            foreign_routes: BTreeSet::new(),
         };
         found.insert(link.name.clone(), state);
     }
