@@ -126,6 +126,10 @@ pub fn hosts(actual: &Actual, name: &Name, machine: &Machine) -> Option<(BTreeSe
     if machine.container.network_mode != NetworkMode::Own {
         return None;
     }
+    // One that has come to its good end is not asked again.
+    if actual.machine(name).is_some_and(|state| !state.is_up() && runs_as_wanted(machine, state)) {
+        return None;
+    }
     let now = actual.hosts(name);
     (now != machine.hosts).then(|| (machine.hosts.clone(), now.difference(&machine.hosts).cloned().collect()))
 }

@@ -27,7 +27,14 @@ pub(super) fn nat_fields(desired: &Desired, actual: &Actual, name: &Name) -> Opt
     let network = desired.networks.get(name)?;
     let NetworkKind::Nat { network: wanted, .. } = &network.kind else { return None };
     let state = actual.engine.networks.get(name)?;
-    Some(compare_nat(wanted, &state.network, &network.places))
+    let mut fields = compare_nat(wanted, &state.network, &network.places);
+    // The engine does not notice when somebody deletes its bridge, and cannot put it back.
+    if let Some(bridge) = wanted.bridge.as_ref().filter(|bridge| fields.is_empty() && actual.host_link(bridge).is_none()) {
+        let mut gone = Fields::new(&network.places);
+        gone.push("bridge", None, Some(bridge.clone()), Effect::Replace);
+        fields = gone.changes;
+    }
+    Some(fields)
 }
 
 fn compare_nat(wanted: &EngineNetwork, actual: &EngineNetwork, places: &Places) -> Vec<FieldChange> {

@@ -6,7 +6,7 @@ use super::builder::{Builder, after, union};
 use super::{StepId, nics};
 use crate::desired::{Attach, Desired, Machine};
 use crate::diff::{self, Action, Effect, Impact};
-use crate::engine::{EngineOp, Health, MachineState, RunState, WaitFor};
+use crate::engine::{EngineOp, Health, ImageState, MachineState, RunState, WaitFor};
 use crate::net::NetOp;
 use crate::spec::Condition;
 use crate::types::{Addr, Container, Endpoint, MountSource, Name, NetworkMode, Seconds};
@@ -46,7 +46,7 @@ pub(super) fn machines(b: &mut Builder<'_>) {
             Action::Update => update(b, &name, machine),
             Action::Keep | Action::Delete => BTreeSet::new(),
         };
-        let ready = if b.diff.keeps_namespace(b.actual, &name) {
+        let ready = if !b.diff.starts(b.desired, b.actual, &name) {
             started
         } else {
             b.started.insert(name.clone(), started.clone());
@@ -70,7 +70,7 @@ fn replace(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> BTreeSet<Step
     let Some(old) = b.actual.machine(name) else { return create(b, name, machine) };
     let new_name = format!("{}.new", machine.name);
     let free = b.freed.get(name).cloned().unwrap_or_default();
-    let container = inheriting(&machine.container, old);
+    let container = inheriting(&machine.container, old, b.actual.engine.images.get(&machine.container.image));
     let (created, rest) = create_container(b, name, machine, &new_name, &free, &container);
     let mut last = created;
     if old.is_up() {
@@ -85,13 +85,14 @@ fn replace(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> BTreeSet<Step
     start(b, name, machine, connected)
 }
 
-/// The data of a machine's anonymous volumes outlives its replacement, as Compose's users expect.
-fn inheriting(container: &Container, old: &MachineState) -> Container {
+/// The data of a machine's anonymous volumes outlives its replacement, as Compose's users expect: where the new container gets one
+/// as well, by the file or by its image, it is the old one's.
+fn inheriting(container: &Container, old: &MachineState, image: Option<&ImageState>) -> Container {
     let mut container = container.clone();
     for (place, mount) in &old.container.mounts {
-        let MountSource::Volume(_) = &mount.source else { continue };
-        let wanted = container.mounts.get(place).is_none_or(|mount| mount.source == MountSource::Anonymous);
-        if diff::is_anonymous(&mount.source) && wanted && !container.tmpfs.contains_key(place) {
+        let of_image = || image.is_some_and(|image| image.defaults.volumes.contains(place)) && !container.tmpfs.contains_key(place);
+        let wanted = container.mounts.get(place).map_or_else(of_image, |mount| mount.source == MountSource::Anonymous);
+        if wanted && matches!(mount.source, MountSource::Volume(_)) && diff::is_anonymous(&mount.source) {
             container.mounts.insert(place.clone(), mount.clone());
         }
     }
