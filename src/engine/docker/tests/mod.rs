@@ -206,6 +206,21 @@ fn addresses_are_read_as_docker_reads_them() {
 }
 
 #[test]
+fn who_may_not_and_what_is_not_there_are_told_apart() {
+    let address = Address::parse("unix:///run/docker.sock").unwrap();
+    let say = |number| Failure::connecting(&address, &std::io::Error::from_raw_os_error(number));
+    let denied = say(libc::EACCES);
+    assert_eq!(denied.kind, Kind::Denied);
+    assert_eq!(
+        denied.message,
+        "this user may not open `unix:///run/docker.sock` (permission denied): run as root, or join the socket's group: \
+         `sudo usermod -aG docker $USER`, then log in again"
+    );
+    assert_eq!(say(libc::ENOENT).kind, Kind::Unreachable);
+    assert_eq!(say(libc::ECONNREFUSED).kind, Kind::Unreachable);
+}
+
+#[test]
 fn refusals_fall_into_kinds() {
     let kind = |status, message| Failure::answered(status, message).kind;
     assert_eq!(kind(404, "No such container: x"), Kind::NotFound);

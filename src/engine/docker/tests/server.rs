@@ -22,7 +22,7 @@ impl Server {
     pub(super) fn start(answers: BTreeMap<String, Value>, patience: u32) -> Arc<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let file = format!("fly-canned-{}-{}.sock", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let socket = std::env::temp_dir().join(file);
+        let socket = PathBuf::from("/tmp").join(file);
         let listener = UnixListener::bind(&socket).unwrap();
         let server = Arc::new(Self { answers, patience, connections: AtomicU32::new(0), socket });
         let serving = Arc::clone(&server);
