@@ -14,13 +14,6 @@ fn null<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(value: D) -> R
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub(super) struct Version {
-    pub(super) version: String,
-    pub(super) api_version: String,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
 pub(super) struct Info {
     pub(super) server_version: String,
     #[serde(rename = "NCPU")]

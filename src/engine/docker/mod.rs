@@ -29,11 +29,12 @@ mod raw;
 mod tests;
 mod wait;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use address::Address;
 use error::Failure;
 use raw::Http;
+use tokio::sync::OnceCell;
 
 use super::{Engine, EngineDone, EngineError, EngineErrorKind, EngineOp, EngineQuery, EngineSnapshot, Progress};
 use crate::types::Bytes;
@@ -51,8 +52,8 @@ pub struct Docker {
     http: Arc<Http>,
     api: bollard::Docker,
     version: (u16, u16),
-    /// Processors of the engine's host: they do not change while it runs.
-    cpus: Arc<OnceLock<u32>>,
+    /// What does not change while the engine runs. It is slow to say (it starts programs to ask them for their versions).
+    info: Arc<OnceCell<answer::Info>>,
 }
 
 impl Docker {
@@ -65,11 +66,11 @@ impl Docker {
     async fn reach(address: &str) -> Result<Self, Failure> {
         let address = Address::parse(address)?;
         let http = Http::new(address.clone());
-        let theirs: answer::Version = http.get("/version").await?;
-        let number = parse_version(&theirs.api_version)
+        let (theirs, engine) = http.ping().await?;
+        let number = parse_version(&theirs)
             .ok_or_else(|| Failure::new(EngineErrorKind::Other, format!("what answers at `{address}` is not a Docker Engine")))?;
         if number < OLDEST {
-            let message = format!("Docker Engine {} is too old (API {}): fly needs 20.10 or newer", theirs.version, theirs.api_version);
+            let message = format!("the engine, {engine}, is too old (API {theirs}): fly needs Docker Engine 20.10 or newer");
             return Err(Failure::new(EngineErrorKind::Other, message));
         }
         let version = number.min(NEWEST);
@@ -78,7 +79,11 @@ impl Docker {
             Address::Unix(path) => bollard::Docker::connect_with_unix(&path.to_string_lossy(), PATIENCE, &bollards)?,
             Address::Tcp(host) => bollard::Docker::connect_with_http(&format!("tcp://{host}"), PATIENCE, &bollards)?,
         };
-        Ok(Self { http: Arc::new(http.with_version(version)), api, version, cpus: Arc::default() })
+        let docker = Self { http: Arc::new(http.with_version(version)), api, version, info: Arc::default() };
+        // Asked now, it is there when the first observation wants it; should it fail, that one asks again and says why.
+        let early = docker.clone();
+        tokio::spawn(async move { early.info().await.is_ok() });
+        Ok(docker)
     }
 
     /// How much a container has written into its own layer. The engine has to count it file by file, so `observe` does not ask.
@@ -92,12 +97,8 @@ impl Docker {
         self.http.find(&format!("/containers/{}/json", raw::encode(name))).await
     }
 
-    async fn cpus(&self) -> Result<u32, Failure> {
-        if let Some(cpus) = self.cpus.get() {
-            return Ok(*cpus);
-        }
-        let info: answer::Info = self.http.get("/info").await?;
-        Ok(*self.cpus.get_or_init(|| info.ncpu))
+    async fn info(&self) -> Result<&answer::Info, Failure> {
+        self.info.get_or_try_init(|| self.http.get("/info")).await
     }
 }
 

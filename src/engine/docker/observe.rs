@@ -19,13 +19,12 @@ pub(super) async fn observe(docker: &Docker, query: &EngineQuery) -> Result<Engi
     let http = &docker.http;
     let asked: Vec<&str> = query.images.iter().map(String::as_str).collect();
     let (info, listed, networks, volumes, images) = tokio::try_join!(
-        http.get::<answer::Info>("/info"),
+        docker.info(),
         http.get::<Vec<Listed>>("/containers/json?all=1"),
         http.get::<Vec<answer::Network>>("/networks"),
         http.get::<answer::Volumes>("/volumes"),
         find_images(docker, &asked),
     )?;
-    docker.cpus.get_or_init(|| info.ncpu);
     let none = answer::Labels::new();
     let ours: BTreeMap<&str, Proof> = listed
         .iter()
@@ -49,7 +48,7 @@ pub(super) async fn observe(docker: &Docker, query: &EngineQuery) -> Result<Engi
         names: listed.iter().map(|it| (it.id.clone(), it.name().to_owned())).collect(),
         machines: ours.iter().filter(|(_, it)| !it.replacement).map(|(id, it)| ((*id).to_owned(), it.what.clone())).collect(),
     };
-    let mut snapshot = EngineSnapshot { facts: facts(docker, &info), images, ..EngineSnapshot::default() };
+    let mut snapshot = EngineSnapshot { facts: facts(docker, info), images, ..EngineSnapshot::default() };
     // One that vanished since it was listed is not there.
     for inspect in inspects.into_iter().flatten() {
         add_container(&mut snapshot, &query.project, &inspect, &around, &by_id);

@@ -93,7 +93,7 @@ impl Docker {
         if !is_flys(name, &there.config.labels) || there.config.labels.get(LABEL_PROJECT) != container.labels.get(LABEL_PROJECT) {
             return Err(conflict(format!("the name `{name}` is in use by a container that is not this project's")));
         }
-        let around = Around { cpus: self.cpus().await?, ..Around::default() };
+        let around = Around { cpus: self.info().await?.ncpu, ..Around::default() };
         if body::satisfies(container, &inspect::container(there, &around)) {
             return Ok(());
         }
@@ -170,7 +170,7 @@ impl Docker {
     }
 
     async fn update_container(&self, name: &str, limits: &Limits, restart: Restart) -> Result<(), Failure> {
-        let cpus = self.cpus().await?;
+        let cpus = self.info().await?.ncpu;
         Ok(self.api.update_container(name, body::update(limits, restart, cpus)).await?)
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::{Method, Request};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::{TcpStream, UnixStream};
@@ -68,25 +68,33 @@ impl Http {
         self.call(&Method::POST, path, Bytes::from(body.to_string())).await
     }
 
+    /// Versions of the API and of the engine, from the head of the cheapest answer: `/version` starts three programs.
+    pub(super) async fn ping(&self) -> Result<(String, String), Failure> {
+        let answer = tokio::time::timeout(self.deadline, self.exchange(&Method::GET, "/_ping", Bytes::new()));
+        let answer = answer.await.map_err(|_| Failure::timeout(self.deadline.as_secs()))??;
+        let header = |name: &str| answer.headers().get(name).and_then(|it| it.to_str().ok()).unwrap_or_default().to_owned();
+        Ok((header("Api-Version"), header("Server")))
+    }
+
     async fn call<T: DeserializeOwned>(&self, method: &Method, path: &str, body: Bytes) -> Result<T, Failure> {
         // The queue is ours, so waiting in it is not the engine's slowness.
         let _slot = self.slots.acquire().await.expect("the semaphore is never closed");
         let answer = tokio::time::timeout(self.deadline, self.exchange(method, path, body));
-        let (status, body) = answer.await.map_err(|_| Failure::timeout(self.deadline.as_secs()))??;
-        if !(200..300).contains(&status) {
+        let (head, body) = answer.await.map_err(|_| Failure::timeout(self.deadline.as_secs()))??.into_parts();
+        if !head.status.is_success() {
             #[derive(serde::Deserialize)]
             struct Refusal {
                 message: String,
             }
             let text = serde_json::from_slice(&body)
                 .map_or_else(|_| String::from_utf8_lossy(&body).chars().take(300).collect(), |refusal: Refusal| refusal.message);
-            return Err(Failure::answered(status, &text));
+            return Err(Failure::answered(head.status.as_u16(), &text));
         }
         serde_json::from_slice(&body)
             .map_err(|error| Failure::new(EngineErrorKind::Other, format!("the answer to `{method} {path}` cannot be read: {error}")))
     }
 
-    async fn exchange(&self, method: &Method, path: &str, body: Bytes) -> Result<(u16, Bytes), Failure> {
+    async fn exchange(&self, method: &Method, path: &str, body: Bytes) -> Result<Response<Bytes>, Failure> {
         // A kept connection may have been closed meanwhile: reading once more on a new one is safe, telling twice is not.
         if *method == Method::GET
             && let Some(mut connection) = self.kept()
@@ -101,7 +109,7 @@ impl Http {
         Ok(answer)
     }
 
-    async fn send(&self, connection: &mut Connection, method: &Method, path: &str, body: Bytes) -> Result<(u16, Bytes), hyper::Error> {
+    async fn send(&self, connection: &mut Connection, method: &Method, path: &str, body: Bytes) -> Result<Response<Bytes>, hyper::Error> {
         let host = match &self.address {
             Address::Unix(_) => "docker",
             Address::Tcp(host) => host,
@@ -114,9 +122,8 @@ impl Http {
             .body(Full::new(body))
             .expect("paths are encoded and headers are constants");
         connection.ready().await?;
-        let answer = connection.send_request(request).await?;
-        let status = answer.status().as_u16();
-        Ok((status, answer.into_body().collect().await?.to_bytes()))
+        let (head, body) = connection.send_request(request).await?.into_parts();
+        Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
     }
 
     fn kept(&self) -> Option<Connection> {
