@@ -30,9 +30,9 @@ struct Lines {
 }
 
 impl<'a> Progress<'a> {
-    pub(super) fn new(plan: &Plan, ui: &'a Ui, is_verbose: bool) -> Self {
+    pub(super) fn new(plan: &Plan, ui: &'a Ui, draws: bool) -> Self {
         let does: BTreeMap<_, _> = plan.steps.iter().map(|step| (step.id, clean(&step.op.to_string()))).collect();
-        let lines = (ui.can_draw && !is_verbose).then(|| Lines::new(does.len()));
+        let lines = draws.then(|| Lines::new(does.len()));
         Self { ui, does, state: RefCell::new(State { ended: 0, lines }) }
     }
 

@@ -12,8 +12,8 @@ use crate::actual::Actual;
 use crate::desired::{Context, Desired};
 use crate::diag::{Diagnostic, Kind};
 use crate::diff::{Change, Loss};
-use crate::engine::Docker;
-use crate::net::NetError;
+use crate::engine::{Docker, Engine};
+use crate::net::{NetError, NetPlane};
 use crate::plan::Plan;
 use crate::spec::Spec;
 use crate::types::Name;
@@ -73,19 +73,32 @@ pub(super) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Diagnostic
 }
 
 /// The engine, and the kernel that its containers run on.
-pub(super) struct World {
-    engine: Arc<Docker>,
-    net: Arc<Kernel>,
+pub(super) struct World<E, N> {
+    engine: Arc<E>,
+    net: Arc<N>,
+    /// Who can count what a machine has written: no operation, so not part of the boundary.
+    docker: Option<Docker>,
 }
+
+/// The real one.
+pub(super) type Real = World<Docker, Kernel>;
 
 /// How long the engine may count what machines have written: a plan is not worth more.
 const COUNTING: Duration = Duration::from_secs(5);
 
-impl World {
+impl Real {
     pub(super) async fn connect(address: Option<&str>) -> Result<Self, Diagnostic> {
         let engine = Docker::connect(address).await.map_err(|error| observe::engine_diagnostic(&error))?;
         let net = Kernel::new().map_err(|error| observe::net_diagnostic(&error))?;
-        Ok(Self { engine: Arc::new(engine), net: Arc::new(net) })
+        let docker = Some(engine.clone());
+        Ok(Self { engine: Arc::new(engine), net: Arc::new(net), docker })
+    }
+}
+
+impl<E: Engine, N: NetPlane> World<E, N> {
+    #[cfg(test)]
+    pub(super) fn of(engine: Arc<E>, net: Arc<N>) -> Self {
+        Self { engine, net, docker: None }
     }
 
     pub(super) async fn observe(&self, project: &Name, images: BTreeSet<String>) -> Result<Actual, Diagnostic> {
@@ -96,10 +109,11 @@ impl World {
     ///
     /// The engine counts file by file, so only these are asked about, and only for so long.
     pub(super) async fn weigh(&self, plan: &Plan, actual: &mut Actual) -> bool {
+        let Some(docker) = &self.docker else { return false };
         let is_unknown = |change: &&Change| change.losses.contains(&Loss::WritableLayer(None));
         let names = plan.changes.iter().filter(is_unknown).filter_map(|change| change.addr.machine());
         let asked = names.filter_map(|name| Some((name, actual.machine(name)?.name.clone())));
-        let answers = asked.map(|(name, container)| async move { (name, self.engine.writable_layer(&container).await) });
+        let answers = asked.map(|(name, container)| async move { (name, docker.writable_layer(&container).await) });
         let Ok(answers) = tokio::time::timeout(COUNTING, join_all(answers)).await else { return false };
         let mut is_news = false;
         for (name, size) in answers {
@@ -132,7 +146,7 @@ impl World {
 }
 
 /// A stand-in until the real one is there.
-struct Kernel;
+pub(super) struct Kernel;
 
 impl Kernel {
     fn new() -> Result<Self, NetError> {
@@ -140,7 +154,7 @@ impl Kernel {
     }
 }
 
-impl crate::net::NetPlane for Kernel {
+impl NetPlane for Kernel {
     async fn observe(&self, _: &Name, _: &crate::net::Processes) -> Result<crate::net::NetSnapshot, NetError> {
         Ok(crate::net::NetSnapshot::default())
     }
