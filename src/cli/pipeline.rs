@@ -13,9 +13,10 @@ use super::progress::Progress;
 use super::settings::Settings;
 use super::stop::Stop;
 use super::ui::Ui;
-use super::world::{self, Real, Report, World};
+use super::world::{self, Real, World};
 use super::{plan, summary};
 use crate::actual::Actual;
+use crate::apply::Report;
 use crate::desired::Desired;
 use crate::diag::{Diagnostic, Kind};
 use crate::engine::Engine;
@@ -52,7 +53,7 @@ async fn go<E: Engine, N: NetPlane>(
 ) -> Result<Exit, Failure> {
     let begun = Instant::now();
     let mut actual = world.observe(&job.desired.project, plan::images(job.desired)).await?;
-    let make = |actual: &Actual| world::plan(job.desired, actual).map_err(|wrong| Failure::new(wrong, &job.file.sources));
+    let make = |actual: &Actual| crate::plan::plan(job.desired, actual).map_err(|wrong| Failure::new(wrong, &job.file.sources));
     let mut plan = make(&actual)?;
     // Who takes everything down does not ask how much it was.
     if job.verb == Verb::Up && world.weigh(&plan, &mut actual).await {

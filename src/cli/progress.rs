@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::ui::Ui;
-use super::world::{Event, Outcome};
+use crate::apply::{Event, Outcome};
 use crate::plan::render::clean;
 use crate::plan::{Plan, StepId};
 

@@ -1,69 +1,22 @@
-//! The seam to the rest of fly: what the commands call, in one place.
+//! The engine and the kernel, as the commands reach them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::watch;
 
-use super::failure::Sources;
 use crate::actual::Actual;
-use crate::desired::{Context, Desired};
+use crate::apply::{self, Event, Report};
+use crate::desired::Desired;
 use crate::diag::{Diagnostic, Kind};
 use crate::diff::{Change, Loss};
 use crate::engine::{Docker, Engine};
-use crate::net::{NetError, NetPlane};
+use crate::net::{Kernel, NetPlane};
 use crate::plan::Plan;
-use crate::spec::Spec;
 use crate::types::Name;
-use crate::{apply, observe};
-
-pub(super) use crate::apply::{Because, Event, Outcome, Report};
-
-fn missing<T>(what: &str) -> Result<T, Diagnostic> {
-    Err(Diagnostic::new(Kind::Failed, format!("{what} is not there yet")))
-}
-
-// ---- the file ----
-
-pub(super) fn parse(_file: &str, _text: &str, _environment: &BTreeMap<String, String>) -> Result<Spec, Vec<Diagnostic>> {
-    missing("reading the file").map_err(|error| vec![error])
-}
-
-pub(super) fn dotenv(_file: &str, _text: &str) -> Result<BTreeMap<String, String>, Vec<Diagnostic>> {
-    missing("reading `.env`").map_err(|error| vec![error])
-}
-
-pub(super) fn schema() -> String {
-    "{}".to_owned()
-}
-
-pub(super) fn resolve(spec: &Spec, context: &Context) -> Result<Desired, Vec<Diagnostic>> {
-    crate::desired::resolve(spec, context)
-}
-
-pub(super) fn to_yaml(desired: &Desired) -> String {
-    format!("name: {}\n", desired.project)
-}
-
-pub(super) fn plan(desired: &Desired, actual: &Actual) -> Result<Plan, Vec<Diagnostic>> {
-    crate::plan::plan(desired, actual)
-}
-
-/// Ends with a line feed.
-pub(super) fn render_diagnostics(diagnostics: &[Diagnostic], _sources: &Sources, _color: bool) -> String {
-    let mut out = String::new();
-    for diagnostic in diagnostics {
-        out += &format!("error: {}\n", diagnostic.message);
-        out.extend(diagnostic.place.iter().map(|place| format!("  --> {place}\n")));
-        out.extend(diagnostic.causes.iter().map(|cause| format!("  cause: {cause}\n")));
-        out.extend(diagnostic.hints.iter().map(|hint| format!("\nhint: {hint}\n")));
-    }
-    out
-}
-
-// ---- engine and kernel ----
+use crate::{observe, verify};
 
 /// Runs what waits for the engine and the kernel. One thread is enough: the work is theirs.
 pub(super) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Diagnostic> {
@@ -139,27 +92,7 @@ impl<E: Engine, N: NetPlane> World<E, N> {
     }
 
     /// What is still not as it should be after `deadline` at the latest.
-    #[expect(clippy::unused_async, reason = "a stand-in")]
-    pub(super) async fn verify(&self, _desired: &Desired, _deadline: Duration) -> Result<Vec<Change>, Diagnostic> {
-        missing("verifying")
-    }
-}
-
-/// A stand-in until the real one is there.
-pub(super) struct Kernel;
-
-impl Kernel {
-    fn new() -> Result<Self, NetError> {
-        Ok(Self)
-    }
-}
-
-impl NetPlane for Kernel {
-    async fn observe(&self, _: &Name, _: &crate::net::Processes) -> Result<crate::net::NetSnapshot, NetError> {
-        Ok(crate::net::NetSnapshot::default())
-    }
-
-    async fn perform(&self, op: &crate::net::NetOp, _: &Name, _: &crate::net::Processes) -> Result<(), NetError> {
-        Err(NetError { kind: crate::net::NetErrorKind::Other, doing: op.to_string(), message: "not there yet".into() })
+    pub(super) async fn verify(&self, desired: &Desired, deadline: Duration) -> Result<Vec<Change>, Diagnostic> {
+        verify::verify(&*self.engine, &*self.net, desired, deadline).await
     }
 }
