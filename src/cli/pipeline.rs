@@ -25,13 +25,15 @@ use crate::net::NetPlane;
 use crate::plan::{Plan, render};
 
 /// How long the world may take to settle after the last step: a NIC's address appears at once, an engine's view a little later.
-const SETTLE: Duration = Duration::from_secs(10);
+pub(super) const SETTLE: Duration = Duration::from_secs(10);
 
 pub(super) struct Job<'a> {
     pub(super) verb: Verb,
     pub(super) desired: &'a Desired,
     pub(super) file: &'a Loaded,
     pub(super) run: &'a Run,
+    /// How long the result may take to be as it should be.
+    pub(super) settle: Duration,
 }
 
 pub(super) fn run(job: &Job<'_>, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
@@ -93,7 +95,7 @@ async fn go<E: Engine, N: NetPlane>(
         return Ok(exit);
     }
     let verified = tokio::select! {
-        left = world.verify(job.desired, SETTLE) => left?,
+        left = world.verify(job.desired, job.settle) => left?,
         () = stop.asked() => {
             ui.say("all steps are done, but the result was not checked\n\nhint: `fly plan --check` does\n");
             return Ok(Exit::Interrupted);
@@ -173,18 +175,4 @@ async fn apply<E: Engine, N: NetPlane>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_held_lock_names_its_holder() {
-        let error = LockError::Held(Some(Holder { pid: 4711, command: "fly up --yes".into() }));
-        let diagnostic = locked(Verb::Down, &error);
-        insta::assert_snapshot!(diagnostic.message, @"another run holds the project: `fly up --yes`, process 4711");
-        insta::assert_snapshot!(diagnostic.hints.join("\n"), @r"
-        wait for it: `fly down --wait-lock`
-        see what it is doing: `ps -fp 4711`
-        ");
-        assert_eq!(Exit::of_diagnostics(&[diagnostic]), Exit::Locked);
-    }
-}
+mod tests;
