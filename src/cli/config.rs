@@ -2,12 +2,13 @@
 
 use super::exit::Exit;
 use super::failure::Failure;
+use super::load;
 use super::settings::Settings;
 use super::ui::Ui;
-use super::{load, world};
+use crate::desired;
 
 pub(super) fn run(settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
     let file = load::load(settings)?;
-    ui.out(&world::to_yaml(&file.desired))?;
+    ui.out(&desired::to_yaml(&file.desired))?;
     Ok(Exit::Done)
 }

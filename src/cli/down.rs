@@ -21,5 +21,5 @@ pub(super) fn run(args: &DownArgs, settings: &Settings, ui: &Ui) -> Result<Exit,
     }
     let orphan_volumes = if args.volumes { OrphanVolumes::Delete } else { OrphanVolumes::Keep };
     let desired = crate::desired::Desired { orphan_volumes, ..file.desired.emptied() };
-    pipeline::run(&Job { verb: Verb::Down, desired: &desired, file: &file, run: &args.run }, settings, ui)
+    pipeline::run(&Job { verb: Verb::Down, desired: &desired, file: &file, run: &args.run, settle: pipeline::SETTLE }, settings, ui)
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::world::Report;
+use crate::apply::Report;
 use crate::diag::{Diagnostic, Kind};
 use crate::plan::Plan;
 

@@ -7,10 +7,9 @@ use std::sync::Arc;
 
 use super::failure::{Failure, Sources};
 use super::settings::Settings;
-use super::world;
-use crate::desired::{Context, Desired};
+use crate::desired::{self, Context, Desired};
 use crate::diag::{At, Diagnostic, Kind, Place};
-use crate::spec::Spec;
+use crate::spec::{self, Spec};
 use crate::types::Name;
 
 /// Names that are looked for, the first first.
@@ -101,7 +100,7 @@ fn read(path: &Path, shown: &str) -> Result<String, Diagnostic> {
 fn resolve(settings: &Settings, found: &Found, text: String) -> Result<Loaded, Failure> {
     let mut sources = Sources::new();
     let environment = variables(settings, found, &mut sources)?;
-    let parsed = world::parse(&found.shown, &text, &environment);
+    let parsed = spec::parse(&found.shown, &text, &environment);
     sources.insert(Arc::from(found.shown.as_str()), text);
     let mut spec = parsed.map_err(|wrong| Failure::new(wrong, &sources))?;
     if let Some(project) = &settings.project {
@@ -114,7 +113,7 @@ fn resolve(settings: &Settings, found: &Found, text: String) -> Result<Loaded, F
         env_files: env_files(&spec, &found.directory),
         environment,
     };
-    let desired = world::resolve(&spec, &context).map_err(|wrong| Failure::new(wrong, &sources))?;
+    let desired = desired::resolve(&spec, &context).map_err(|wrong| Failure::new(wrong, &sources))?;
     Ok(Loaded { desired, shown: found.shown.clone(), sources })
 }
 
@@ -131,7 +130,7 @@ fn variables(settings: &Settings, found: &Found, sources: &mut Sources) -> Resul
     let mut variables = BTreeMap::new();
     for (path, shown) in files {
         let text = read(&path, &shown)?;
-        let parsed = world::dotenv(&shown, &text);
+        let parsed = spec::dotenv(&shown, &text);
         sources.insert(Arc::from(shown.as_str()), text);
         variables.extend(parsed.map_err(|wrong| Failure::new(wrong, sources))?);
     }

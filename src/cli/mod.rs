@@ -18,6 +18,7 @@ mod progress;
 mod ps;
 mod schema;
 mod settings;
+mod stop;
 mod summary;
 mod trouble;
 mod ui;

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::args::Run;
@@ -12,35 +11,51 @@ use super::failure::Failure;
 use super::load::Loaded;
 use super::progress::Progress;
 use super::settings::Settings;
+use super::stop::Stop;
 use super::ui::Ui;
-use super::world::{self, Report, World};
+use super::world::{self, Real, World};
 use super::{plan, summary};
 use crate::actual::Actual;
+use crate::apply::Report;
 use crate::desired::Desired;
 use crate::diag::{Diagnostic, Kind};
+use crate::engine::Engine;
 use crate::lock::{self, Holder, Lock, LockError, Patience};
+use crate::net::NetPlane;
 use crate::plan::{Plan, render};
 
 /// How long the world may take to settle after the last step: a NIC's address appears at once, an engine's view a little later.
-const SETTLE: Duration = Duration::from_secs(10);
+pub(super) const SETTLE: Duration = Duration::from_secs(10);
 
 pub(super) struct Job<'a> {
     pub(super) verb: Verb,
     pub(super) desired: &'a Desired,
     pub(super) file: &'a Loaded,
     pub(super) run: &'a Run,
+    /// How long the result may take to be as it should be.
+    pub(super) settle: Duration,
 }
 
 pub(super) fn run(job: &Job<'_>, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
     let _lock = lock(job, settings, ui)?;
-    world::block_on(go(job, settings, ui))?
+    world::block_on(async {
+        let world = Real::connect(settings.engine.as_deref()).await?;
+        let draws = ui.can_draw && !settings.is_verbose;
+        go(job, &world, ui, draws, Stop::signals).await
+    })?
 }
 
-async fn go(job: &Job<'_>, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
+/// The way through, in a world. `listen` is called when something is about to be done: before, whoever wants to stop just stops it.
+async fn go<E: Engine, N: NetPlane>(
+    job: &Job<'_>,
+    world: &World<E, N>,
+    ui: &Ui,
+    draws: bool,
+    listen: impl FnOnce() -> Result<Stop, Diagnostic>,
+) -> Result<Exit, Failure> {
     let begun = Instant::now();
-    let world = World::connect(settings.engine.as_deref()).await?;
     let mut actual = world.observe(&job.desired.project, plan::images(job.desired)).await?;
-    let make = |actual: &Actual| world::plan(job.desired, actual).map_err(|wrong| Failure::new(wrong, &job.file.sources));
+    let make = |actual: &Actual| crate::plan::plan(job.desired, actual).map_err(|wrong| Failure::new(wrong, &job.file.sources));
     let mut plan = make(&actual)?;
     // Who takes everything down does not ask how much it was.
     if job.verb == Verb::Up && world.weigh(&plan, &mut actual).await {
@@ -65,8 +80,9 @@ async fn go(job: &Job<'_>, settings: &Settings, ui: &Ui) -> Result<Exit, Failure
     // The time that somebody took to answer is not fly's.
     let begun = Instant::now();
     let elapsed = || observed + begun.elapsed();
-    let mut stop = Stop::listen()?;
-    let Some(report) = apply(job, &world, &plan, &actual, &mut stop, settings, ui).await else {
+    let mut stop = listen()?;
+    let progress = Progress::new(&plan, ui, draws);
+    let Some(report) = apply(job, world, &plan, &actual, &mut stop, &progress).await else {
         ui.say(&format!(
             "stopped at once: what was being done may be half done\n\nhint: run `fly {}` again: it puts that right\n",
             job.verb.as_str()
@@ -79,7 +95,7 @@ async fn go(job: &Job<'_>, settings: &Settings, ui: &Ui) -> Result<Exit, Failure
         return Ok(exit);
     }
     let verified = tokio::select! {
-        left = world.verify(job.desired, SETTLE) => left?,
+        left = world.verify(job.desired, job.settle) => left?,
         () = stop.asked() => {
             ui.say("all steps are done, but the result was not checked\n\nhint: `fly plan --check` does\n");
             return Ok(Exit::Interrupted);
@@ -131,16 +147,14 @@ fn locked(verb: Verb, error: &LockError) -> Diagnostic {
 
 /// Runs the plan and shows how it goes. The first request to stop lets it finish what it has begun; at the second one there is no
 /// report any more.
-async fn apply(
+async fn apply<E: Engine, N: NetPlane>(
     job: &Job<'_>,
-    world: &World,
+    world: &World<E, N>,
     plan: &Plan,
     actual: &Actual,
     stop: &mut Stop,
-    settings: &Settings,
-    ui: &Ui,
+    progress: &Progress<'_>,
 ) -> Option<Report> {
-    let progress = Progress::new(plan, ui, settings.is_verbose);
     let (tell, told) = watch::channel(false);
     let work = world.apply(plan, actual, usize::from(job.run.parallel), |event| progress.on(&event), told);
     tokio::pin!(work);
@@ -160,42 +174,5 @@ async fn apply(
     report
 }
 
-/// The user's, or the system's, wish that it ends.
-struct Stop {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Stop {
-    fn listen() -> Result<Self, Diagnostic> {
-        let cannot = |error: std::io::Error| Diagnostic::new(Kind::Failed, "cannot listen for signals").cause(error);
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt()).map_err(cannot)?,
-            terminate: signal(SignalKind::terminate()).map_err(cannot)?,
-        })
-    }
-
-    async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_held_lock_names_its_holder() {
-        let error = LockError::Held(Some(Holder { pid: 4711, command: "fly up --yes".into() }));
-        let diagnostic = locked(Verb::Down, &error);
-        insta::assert_snapshot!(diagnostic.message, @"another run holds the project: `fly up --yes`, process 4711");
-        insta::assert_snapshot!(diagnostic.hints.join("\n"), @r"
-        wait for it: `fly down --wait-lock`
-        see what it is doing: `ps -fp 4711`
-        ");
-        assert_eq!(Exit::of_diagnostics(&[diagnostic]), Exit::Locked);
-    }
-}
+mod tests;

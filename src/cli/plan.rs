@@ -11,7 +11,7 @@ use super::failure::Failure;
 use super::load::{self, Loaded};
 use super::settings::Settings;
 use super::ui::Ui;
-use super::world::{self, World};
+use super::world::{self, Real};
 use crate::actual::Actual;
 use crate::desired::Desired;
 use crate::diag::{Diagnostic, Kind};
@@ -27,7 +27,7 @@ pub(super) fn run(args: &PlanArgs, settings: &Settings, ui: &Ui) -> Result<Exit,
         record(path, &actual)?;
     }
     let Loaded { desired, shown, sources } = file;
-    let plan = world::plan(&desired, &actual).map_err(|wrong| Failure::new(wrong, &sources))?;
+    let plan = crate::plan::plan(&desired, &actual).map_err(|wrong| Failure::new(wrong, &sources))?;
     ui.out(&match args.format {
         Format::Text => render::text(&plan, &render::Options { color: ui.out_color, steps: true, file: shown }),
         Format::Json => render::json(&plan),
@@ -36,9 +36,9 @@ pub(super) fn run(args: &PlanArgs, settings: &Settings, ui: &Ui) -> Result<Exit,
 }
 
 async fn look(settings: &Settings, desired: &Desired) -> Result<Actual, Diagnostic> {
-    let world = World::connect(settings.engine.as_deref()).await?;
+    let world = Real::connect(settings.engine.as_deref()).await?;
     let mut actual = world.observe(&desired.project, images(desired)).await?;
-    if let Ok(plan) = world::plan(desired, &actual) {
+    if let Ok(plan) = crate::plan::plan(desired, &actual) {
         world.weigh(&plan, &mut actual).await;
     }
     Ok(actual)

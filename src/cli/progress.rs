@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::ui::Ui;
-use super::world::{Event, Outcome};
+use crate::apply::{Event, Outcome};
 use crate::plan::render::clean;
 use crate::plan::{Plan, StepId};
 
@@ -30,9 +30,9 @@ struct Lines {
 }
 
 impl<'a> Progress<'a> {
-    pub(super) fn new(plan: &Plan, ui: &'a Ui, is_verbose: bool) -> Self {
+    pub(super) fn new(plan: &Plan, ui: &'a Ui, draws: bool) -> Self {
         let does: BTreeMap<_, _> = plan.steps.iter().map(|step| (step.id, clean(&step.op.to_string()))).collect();
-        let lines = (ui.can_draw && !is_verbose).then(|| Lines::new(does.len()));
+        let lines = draws.then(|| Lines::new(does.len()));
         Self { ui, does, state: RefCell::new(State { ended: 0, lines }) }
     }
 

@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::load;
 use super::settings::Settings;
 use super::ui::Ui;
-use super::world::{self, World};
+use super::world::{self, Real};
 use crate::actual::Actual;
 use crate::desired::Desired;
 use crate::diag::Diagnostic;
@@ -36,7 +36,7 @@ pub(super) fn run(args: &PsArgs, settings: &Settings, ui: &Ui) -> Result<Exit, F
 }
 
 async fn observe(settings: &Settings, project: &Name) -> Result<Actual, Diagnostic> {
-    World::connect(settings.engine.as_deref()).await?.observe(project, BTreeSet::new()).await
+    Real::connect(settings.engine.as_deref()).await?.observe(project, BTreeSet::new()).await
 }
 
 /// What is promised to programs: it only changes together with the version.

@@ -3,10 +3,10 @@
 use super::exit::Exit;
 use super::failure::Failure;
 use super::ui::Ui;
-use super::world;
+use crate::spec;
 
 pub(super) fn run(ui: &Ui) -> Result<Exit, Failure> {
-    let mut text = world::schema();
+    let mut text = spec::schema();
     if !text.ends_with('\n') {
         text.push('\n');
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::ask::Verb;
-use super::world::{Because, Outcome, Report};
+use crate::apply::{Because, Outcome, Report};
 use crate::plan::render::{Counts, clean};
 use crate::plan::{Plan, StepId};
 

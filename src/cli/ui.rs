@@ -1,6 +1,7 @@
 //! Where text leaves the program: data on stdout, talk on stderr.
 
-use std::io::{self, ErrorKind, Write as _};
+use std::cell::RefCell;
+use std::io::{self, ErrorKind, Write};
 
 use anstyle::AnsiColor;
 
@@ -19,6 +20,8 @@ pub(super) struct Ui {
     pub(super) can_ask: bool,
     /// Lines can be drawn over.
     pub(super) can_draw: bool,
+    out: RefCell<Box<dyn Write>>,
+    err: RefCell<Box<dyn Write>>,
 }
 
 impl Ui {
@@ -28,14 +31,22 @@ impl Ui {
             err_color: color::wanted(when, environment.stderr_is_terminal, environment),
             can_ask: environment.stdin_is_terminal && environment.stderr_is_terminal,
             can_draw: environment.stderr_is_terminal && environment.variable("TERM") != Some("dumb"),
+            out: RefCell::new(Box::new(io::stdout())),
+            err: RefCell::new(Box::new(io::stderr())),
         }
     }
 
+    /// Without a terminal, and with somewhere else to write to.
+    #[cfg(test)]
+    pub(super) fn into(out: impl Write + 'static, err: impl Write + 'static) -> Self {
+        let (out, err): (Box<dyn Write>, Box<dyn Write>) = (Box::new(out), Box::new(err));
+        Self { out_color: false, err_color: false, can_ask: false, can_draw: false, out: RefCell::new(out), err: RefCell::new(err) }
+    }
+
     /// Data. A reader that went away has read enough: that is no failure.
-    #[expect(clippy::unused_self, reason = "whoever prints has to have been given the right to")]
     pub(super) fn out(&self, text: &str) -> Result<(), Failure> {
-        let mut stdout = io::stdout().lock();
-        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        let mut out = self.out.borrow_mut();
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
             Err(error) if error.kind() != ErrorKind::BrokenPipe => {
                 Err(Diagnostic::new(Kind::Failed, "cannot write the output").cause(error).into())
             }
@@ -44,10 +55,9 @@ impl Ui {
     }
 
     /// Talk: where nobody listens, nothing is lost.
-    #[expect(clippy::unused_self, reason = "whoever prints has to have been given the right to")]
     pub(super) fn say(&self, text: &str) {
-        let mut stderr = io::stderr().lock();
-        let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+        let mut err = self.err.borrow_mut();
+        let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
     }
 
     pub(super) fn failure(&self, failure: &Failure) {

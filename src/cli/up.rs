@@ -11,5 +11,5 @@ use super::ui::Ui;
 
 pub(super) fn run(args: &UpArgs, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
     let file = load::load(settings)?;
-    pipeline::run(&Job { verb: Verb::Up, desired: &file.desired, file: &file, run: &args.run }, settings, ui)
+    pipeline::run(&Job { verb: Verb::Up, desired: &file.desired, file: &file, run: &args.run, settle: pipeline::SETTLE }, settings, ui)
 }

@@ -1,69 +1,22 @@
-//! The seam to the rest of fly: what the commands call, in one place.
+//! The engine and the kernel, as the commands reach them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::watch;
 
-use super::failure::Sources;
 use crate::actual::Actual;
-use crate::desired::{Context, Desired};
+use crate::apply::{self, Event, Report};
+use crate::desired::Desired;
 use crate::diag::{Diagnostic, Kind};
 use crate::diff::{Change, Loss};
-use crate::engine::Docker;
-use crate::net::NetError;
+use crate::engine::{Docker, Engine};
+use crate::net::{Kernel, NetPlane};
 use crate::plan::Plan;
-use crate::spec::Spec;
 use crate::types::Name;
-use crate::{apply, observe};
-
-pub(super) use crate::apply::{Because, Event, Outcome, Report};
-
-fn missing<T>(what: &str) -> Result<T, Diagnostic> {
-    Err(Diagnostic::new(Kind::Failed, format!("{what} is not there yet")))
-}
-
-// ---- the file ----
-
-pub(super) fn parse(_file: &str, _text: &str, _environment: &BTreeMap<String, String>) -> Result<Spec, Vec<Diagnostic>> {
-    missing("reading the file").map_err(|error| vec![error])
-}
-
-pub(super) fn dotenv(_file: &str, _text: &str) -> Result<BTreeMap<String, String>, Vec<Diagnostic>> {
-    missing("reading `.env`").map_err(|error| vec![error])
-}
-
-pub(super) fn schema() -> String {
-    "{}".to_owned()
-}
-
-pub(super) fn resolve(spec: &Spec, context: &Context) -> Result<Desired, Vec<Diagnostic>> {
-    crate::desired::resolve(spec, context)
-}
-
-pub(super) fn to_yaml(desired: &Desired) -> String {
-    format!("name: {}\n", desired.project)
-}
-
-pub(super) fn plan(desired: &Desired, actual: &Actual) -> Result<Plan, Vec<Diagnostic>> {
-    crate::plan::plan(desired, actual)
-}
-
-/// Ends with a line feed.
-pub(super) fn render_diagnostics(diagnostics: &[Diagnostic], _sources: &Sources, _color: bool) -> String {
-    let mut out = String::new();
-    for diagnostic in diagnostics {
-        out += &format!("error: {}\n", diagnostic.message);
-        out.extend(diagnostic.place.iter().map(|place| format!("  --> {place}\n")));
-        out.extend(diagnostic.causes.iter().map(|cause| format!("  cause: {cause}\n")));
-        out.extend(diagnostic.hints.iter().map(|hint| format!("\nhint: {hint}\n")));
-    }
-    out
-}
-
-// ---- engine and kernel ----
+use crate::{observe, verify};
 
 /// Runs what waits for the engine and the kernel. One thread is enough: the work is theirs.
 pub(super) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Diagnostic> {
@@ -73,19 +26,32 @@ pub(super) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Diagnostic
 }
 
 /// The engine, and the kernel that its containers run on.
-pub(super) struct World {
-    engine: Arc<Docker>,
-    net: Arc<Kernel>,
+pub(super) struct World<E, N> {
+    engine: Arc<E>,
+    net: Arc<N>,
+    /// Who can count what a machine has written: no operation, so not part of the boundary.
+    docker: Option<Docker>,
 }
+
+/// The real one.
+pub(super) type Real = World<Docker, Kernel>;
 
 /// How long the engine may count what machines have written: a plan is not worth more.
 const COUNTING: Duration = Duration::from_secs(5);
 
-impl World {
+impl Real {
     pub(super) async fn connect(address: Option<&str>) -> Result<Self, Diagnostic> {
         let engine = Docker::connect(address).await.map_err(|error| observe::engine_diagnostic(&error))?;
         let net = Kernel::new().map_err(|error| observe::net_diagnostic(&error))?;
-        Ok(Self { engine: Arc::new(engine), net: Arc::new(net) })
+        let docker = Some(engine.clone());
+        Ok(Self { engine: Arc::new(engine), net: Arc::new(net), docker })
+    }
+}
+
+impl<E: Engine, N: NetPlane> World<E, N> {
+    #[cfg(test)]
+    pub(super) fn of(engine: Arc<E>, net: Arc<N>) -> Self {
+        Self { engine, net, docker: None }
     }
 
     pub(super) async fn observe(&self, project: &Name, images: BTreeSet<String>) -> Result<Actual, Diagnostic> {
@@ -96,10 +62,11 @@ impl World {
     ///
     /// The engine counts file by file, so only these are asked about, and only for so long.
     pub(super) async fn weigh(&self, plan: &Plan, actual: &mut Actual) -> bool {
+        let Some(docker) = &self.docker else { return false };
         let is_unknown = |change: &&Change| change.losses.contains(&Loss::WritableLayer(None));
         let names = plan.changes.iter().filter(is_unknown).filter_map(|change| change.addr.machine());
         let asked = names.filter_map(|name| Some((name, actual.machine(name)?.name.clone())));
-        let answers = asked.map(|(name, container)| async move { (name, self.engine.writable_layer(&container).await) });
+        let answers = asked.map(|(name, container)| async move { (name, docker.writable_layer(&container).await) });
         let Ok(answers) = tokio::time::timeout(COUNTING, join_all(answers)).await else { return false };
         let mut is_news = false;
         for (name, size) in answers {
@@ -125,27 +92,7 @@ impl World {
     }
 
     /// What is still not as it should be after `deadline` at the latest.
-    #[expect(clippy::unused_async, reason = "a stand-in")]
-    pub(super) async fn verify(&self, _desired: &Desired, _deadline: Duration) -> Result<Vec<Change>, Diagnostic> {
-        missing("verifying")
-    }
-}
-
-/// A stand-in until the real one is there.
-struct Kernel;
-
-impl Kernel {
-    fn new() -> Result<Self, NetError> {
-        Ok(Self)
-    }
-}
-
-impl crate::net::NetPlane for Kernel {
-    async fn observe(&self, _: &Name, _: &crate::net::Processes) -> Result<crate::net::NetSnapshot, NetError> {
-        Ok(crate::net::NetSnapshot::default())
-    }
-
-    async fn perform(&self, op: &crate::net::NetOp, _: &Name, _: &crate::net::Processes) -> Result<(), NetError> {
-        Err(NetError { kind: crate::net::NetErrorKind::Other, doing: op.to_string(), message: "not there yet".into() })
+    pub(super) async fn verify(&self, desired: &Desired, deadline: Duration) -> Result<Vec<Change>, Diagnostic> {
+        verify::verify(&*self.engine, &*self.net, desired, deadline).await
     }
 }

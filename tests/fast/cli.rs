@@ -113,14 +113,15 @@ fn a_huge_file_is_refused_at_once() {
     let begun = std::time::Instant::now();
     let said = folder.fly(&["plan"]);
     assert_eq!(said.code, Some(65), "{said:?}");
-    assert!(said.err.contains("larger than 16 MiB"), "{}", said.err);
+    assert!(said.err.contains("large"), "{}", said.err);
     assert!(begun.elapsed() < std::time::Duration::from_secs(1));
 }
 
 #[test]
 fn no_engine_is_9() {
     let folder = Folder::new("engine");
-    for args in [&["-p", "shop", "ps"][..], &["-p", "shop", "down"]] {
+    std::fs::write(folder.path().join("fly.yml"), SHOP).unwrap();
+    for args in [&["-p", "shop", "ps"][..], &["-p", "shop", "down"], &["plan"], &["up"]] {
         let said = folder.fly(args);
         assert_eq!((said.code, said.out.as_str()), (Some(9), ""), "{args:?}: {said:?}");
         assert!(said.err.contains("engine"), "{}", said.err);
@@ -168,4 +169,88 @@ fn a_full_disk_is_a_failure() {
     let said = Said::new(&folder.command(&["version"]).stdout(full).output().unwrap());
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(said.err.contains("cannot write the output"), "{}", said.err);
+}
+
+const SHOP: &str = "name: shop\nmachines:\n  web: {image: 'debian:12', nics: {eth0: back}}\nnetworks:\n  back: {subnet: 10.10.0.0/24}\n";
+
+/// A world with nothing in it, as `fly plan --record` would write it.
+fn empty_world(folder: &Folder) {
+    let text = serde_json::to_string(&fly::actual::Actual::default()).unwrap();
+    std::fs::write(folder.path().join("world.json"), text).unwrap();
+}
+
+#[test]
+fn a_wrong_file_is_65_with_all_its_mistakes() {
+    let folder = Folder::new("invalid");
+    std::fs::write(folder.path().join("fly.yml"), "machines:\n  web: {iamge: 'debian:12'}\n  db: {image: [1]}\n").unwrap();
+    for args in [&["plan"][..], &["up"], &["config"], &["plan", "--snapshot", "world.json"]] {
+        let said = folder.fly(args);
+        assert_eq!((said.code, said.out.as_str()), (Some(65), ""), "{args:?}: {said:?}");
+        assert!(said.err.contains("fly.yml:2:") && said.err.contains("fly.yml:3:"), "{}", said.err);
+    }
+}
+
+#[test]
+fn a_plan_from_a_recorded_world_asks_no_engine() {
+    let folder = Folder::new("snapshot");
+    std::fs::write(folder.path().join("fly.yml"), SHOP).unwrap();
+    empty_world(&folder);
+    let said = folder.fly(&["plan", "--snapshot", "world.json"]);
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{said:?}");
+    insta::assert_snapshot!("plan_snapshot", said.out);
+    let said = folder.fly(&["plan", "--check", "--snapshot", "world.json"]);
+    assert_eq!(said.code, Some(2), "{said:?}");
+    let said = folder.fly(&["plan", "--format", "json", "--snapshot", "world.json"]);
+    let value: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((said.code, &value["project"]), (Some(0), &serde_json::json!("shop")));
+    let said = folder.fly(&["plan", "--snapshot", "gone.json"]);
+    assert_eq!((said.code, said.out.as_str()), (Some(1), ""), "{said:?}");
+}
+
+#[test]
+fn the_file_is_found_in_a_folder_above() {
+    let folder = Folder::new("above");
+    std::fs::write(folder.path().join("fly.yaml"), SHOP).unwrap();
+    empty_world(&folder);
+    std::fs::create_dir_all(folder.path().join("a/b")).unwrap();
+    let mut command = folder.command(&["plan", "--snapshot", "../../world.json"]);
+    let said = Said::new(&command.current_dir(folder.path().join("a/b")).output().unwrap());
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.out.contains("../../fly.yaml:3"), "{}", said.out);
+}
+
+#[test]
+fn the_name_and_the_environment_can_be_given() {
+    let folder = Folder::new("given");
+    let text = SHOP.replace("debian:12", "debian:${TAG:-12}");
+    std::fs::write(folder.path().join("fly.yml"), text).unwrap();
+    std::fs::write(folder.path().join(".env"), "TAG=13\n").unwrap();
+    std::fs::write(folder.path().join("other.env"), "TAG=14\n").unwrap();
+    let config = |args: &[&str]| folder.fly(&[&["config"], args].concat());
+    assert!(config(&[]).out.contains("debian:13"));
+    assert!(config(&["--env-file", "other.env"]).out.contains("debian:14"));
+    let said = Said::new(&folder.command(&["config"]).env("TAG", "15").output().unwrap());
+    assert!(said.out.contains("debian:15"), "the user's environment wins: {said:?}");
+    let said = config(&["--project", "other"]);
+    assert!(said.out.starts_with("name: other\n"), "{said:?}");
+}
+
+#[test]
+fn down_needs_only_a_name() {
+    let folder = Folder::new("lenient");
+    std::fs::write(folder.path().join("fly.yml"), "name: shop\nmachines: {web: {iamge: a}}\n").unwrap();
+    let said = folder.fly(&["down"]);
+    assert_eq!(said.code, Some(9), "as far as the engine: {said:?}");
+    assert!(said.err.contains("`shop` is taken down by its name alone"), "{}", said.err);
+    std::fs::write(folder.path().join("fly.yml"), "machines: {web: {iamge: a}}\n").unwrap();
+    assert_eq!(folder.fly(&["down"]).code, Some(65));
+    assert_eq!(folder.fly(&["down", "--project", "shop"]).code, Some(9));
+}
+
+#[test]
+fn the_schema_is_json() {
+    let said = Folder::new("schema").fly(&["schema"]);
+    let value: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(said.code, Some(0));
+    assert!(value["properties"]["machines"].is_object(), "{}", said.out);
 }
