@@ -202,16 +202,22 @@ fn the_order_in_the_file_means_nothing_to_addresses() {
 #[test]
 fn a_project_is_called_after_its_folder() {
     let spec = fly::spec::parse("fly.yml", "machines: {web: {image: x}}\n", &BTreeMap::new()).unwrap();
-    let named = |directory: &str| resolve(&spec, &Context { directory: directory.into(), ..Context::default() }).map(|d| d.project.to_string());
+    let named =
+        |directory: &str| resolve(&spec, &Context { directory: directory.into(), ..Context::default() }).map(|d| d.project.to_string());
     assert_eq!(named("/srv/My Shop.2").unwrap(), "myshop2");
     assert_eq!(named("/srv/_x/").unwrap(), "x");
-    assert_eq!(told(&named("/").unwrap_err()), "  - the project has no name, and its folder `/` gives none\n      hint: `name: shop` at the top of the file\n");
+    assert_eq!(
+        told(&named("/").unwrap_err()),
+        "  - the project has no name, and its folder `/` gives none\n      hint: `name: shop` at the top of the file\n"
+    );
 }
 
 #[test]
 fn networks_that_cannot_be() {
     let files = [
-        ("kinds", "
+        (
+            "kinds",
+            "
 name: shop
 networks:
   a: {kind: nat, parent: eth0, bridge: br0, mode: vepa, host_ip: 10.0.0.1, subnet: 10.0.0.0/24}
@@ -220,8 +226,11 @@ networks:
   d: {bridge: br0, host_ip: 10.1.0.1, subnet: 10.1.0.0/24}
   e: {parent: eth0, mode: private, host_ip: 10.2.0.1, subnet: 10.2.0.0/24}
 machines: {}
-"),
-        ("subnets", "
+",
+        ),
+        (
+            "subnets",
+            "
 name: shop
 networks:
   b: {subnet: [10.1.0.0/16, 10.1.1.0/24]}
@@ -233,8 +242,11 @@ networks:
   g: {kind: nat, subnet: 10.5.7.0/24}
   h: {parent: eth0, subnet: 10.5.7.0/24}
 machines: {}
-"),
-        ("their own addresses", "
+",
+        ),
+        (
+            "their own addresses",
+            "
 name: shop
 networks:
   a: {subnet: 10.0.0.0/24, gateway: 10.0.1.1}
@@ -243,7 +255,8 @@ networks:
   d: {parent: eth0, pool: 10.0.0.1-10.0.0.9}
   e: {subnet: 10.2.0.0/24, gateway: [10.2.0.1, 10.2.0.2], pool: [10.2.0.10-10.2.0.20, 10.2.0.20-10.2.0.30]}
 machines: {}
-"),
+",
+        ),
     ];
     insta::assert_snapshot!("networks", all_told(&files));
 }
@@ -251,7 +264,9 @@ machines: {}
 #[test]
 fn cards_that_cannot_be() {
     let files = [
-        ("addresses", "
+        (
+            "addresses",
+            "
 name: shop
 networks:
   lan: {parent: eth1, subnet: 192.168.1.0/24, gateway: 192.168.1.1, host_ip: 192.168.1.9}
@@ -269,8 +284,11 @@ machines:
   h: {image: x, nics: {eth0: {network: lan, ip: 192.168.1.20}}}
   i: {image: x, nics: {eth0: {network: lan, ip: 192.168.1.20}}}
   j: {image: x, nics: {eth0: outt, eth1: {ip: auto}}}
-"),
-        ("macs and mtus", "
+",
+        ),
+        (
+            "macs and mtus",
+            "
 name: shop
 networks:
   lan: {parent: eth1}
@@ -279,8 +297,11 @@ networks:
 machines:
   a: {image: x, nics: {eth0: {network: lan, mac: \"02:00:00:00:00:01\"}, eth1: back}}
   b: {image: x, nics: {eth0: {network: guest, mac: \"02:00:00:00:00:01\"}, eth1: {network: back, mtu: 9000, ip: 10.1.0.9}}}
-"),
-        ("routes", "
+",
+        ),
+        (
+            "routes",
+            "
 name: shop
 networks:
   lan: {parent: eth1, subnet: 10.1.0.0/24, gateway: 10.1.0.1}
@@ -297,8 +318,11 @@ machines:
     nics:
       eth0: {network: lan, gateway: 10.1.0.1}
       eth1: {network: lan, routes: [default via 10.1.0.2, 10.5.0.0/16 via 10.1.0.3, 10.5.0.0/16 via 10.1.0.4]}
-"),
-        ("cables", "
+",
+        ),
+        (
+            "cables",
+            "
 name: shop
 networks: {back: {}}
 machines:
@@ -313,7 +337,8 @@ links:
   - [c:eth1, d:eth2]
   - {ends: [{nic: a:eth7, ip: 10.0.0.3/30}, {nic: d:eth7, ip: 10.0.0.1/30}]}
   - {ends: [{nic: a:eth8, ip: 10.0.0.1/30}, {nic: d:eth8, ip: 10.0.0.1/30}]}
-"),
+",
+        ),
     ];
     insta::assert_snapshot!("cards", all_told(&files));
 }
@@ -321,7 +346,9 @@ links:
 #[test]
 fn machines_that_cannot_be() {
     let files = [
-        ("network_mode and ports", "
+        (
+            "network_mode and ports",
+            "
 name: shop
 networks: {back: {}}
 machines:
@@ -331,16 +358,22 @@ machines:
   d: {image: x, ports: ['8080:80', '9000:90']}
   e: {image: x, ports: ['127.0.0.1:8080:80', '9000:90/udp']}
   f: {image: x, network_mode: 'machine:zz'}
-"),
-        ("scale", "
+",
+        ),
+        (
+            "scale",
+            "
 name: shop
 networks: {back: {subnet: 10.0.0.0/24}}
 machines:
   a: {image: x, scale: 2, hostname: a, ports: ['80:80'], nics: {eth0: {network: back, ip: 10.0.0.5, mac: '02:00:00:00:00:01'}}}
   a-1: {image: x}
   b: {image: x, network_mode: 'machine:a'}
-"),
-        ("order", "
+",
+        ),
+        (
+            "order",
+            "
 name: shop
 machines:
   a: {image: x, depends_on: [b]}
@@ -350,16 +383,22 @@ machines:
   e: {image: x, depends_on: {f: {condition: completed}, g: {condition: healthy}, h: {}}}
   f: {image: x, restart: always}
   g: {image: x, healthcheck: {disable: true}}
-"),
-        ("links", "
+",
+        ),
+        (
+            "links",
+            "
 name: shop
 networks: {back: {}, front: {}, bare: {parent: eth0}}
 machines:
   a: {image: x, nics: {eth0: back, eth1: bare}, links: [b, c]}
   b: {image: x, nics: {eth0: front}}
   c: {image: x, nics: {eth0: bare}}
-"),
-        ("mounts", "
+",
+        ),
+        (
+            "mounts",
+            "
 name: shop
 machines:
   a:
@@ -367,20 +406,25 @@ machines:
     volumes: ['daat:/data', '~root/x:/x', './a:/a', './b:/a/']
     tmpfs: [/a]
 volumes: {data: {}}
-"),
-        ("the rest", "
+",
+        ),
+        (
+            "the rest",
+            "
 name: shop
 machines:
   a: {image: x, env_file: [gone.env, {path: gone.env, required: false}], working_dir: srv, stop_signal: SIGTREM}
   b: {image: 'a b'}
-"),
+",
+        ),
     ];
     insta::assert_snapshot!("machines", all_told(&files));
 }
 
 #[test]
 fn what_defaults_say_wrongly_is_said_once() {
-    let text = "name: shop\ndefaults: {stop_signal: NOPE, ports: ['80:80']}\nmachines: {a: {image: x}, b: {image: x, scale: 3, ports: []}}\n";
+    let text =
+        "name: shop\ndefaults: {stop_signal: NOPE, ports: ['80:80']}\nmachines: {a: {image: x}, b: {image: x, scale: 3, ports: []}}\n";
     assert_eq!(try_resolve(text).unwrap_err().len(), 1);
 }
 
