@@ -31,7 +31,7 @@ fn told(errors: &[Diagnostic]) -> String {
     for error in errors {
         let place = error.place.as_ref().map_or("-".to_owned(), |place| format!("{}:{}", place.line, place.column));
         let _ = writeln!(out, "  {place} {}", error.message);
-        for label in &error.label {
+        if let Some(label) = &error.label {
             let _ = writeln!(out, "      here: {label}");
         }
         for (place, text) in &error.also {
