@@ -109,7 +109,9 @@ fn given(address: IpAddr, prefix: Option<u8>, place: &Place, net: &Net, errors: 
     };
     if unusable(full).contains(&address) {
         let message = format!("`{address}` stands for the subnet `{}` itself or for all in it: no card can have it", full.trunc());
-        return refuse(message, "ip: auto".to_owned());
+        let first = full.hosts().find(|host| *host != full.network()).unwrap_or(address);
+        let hint = if subnet.is_some() { "auto".to_owned() } else { quoted(&format!("{first}/{length}")) };
+        return refuse(message, format!("ip: {hint}"));
     }
     check_reserved(address, place, net, errors).then_some(full)
 }

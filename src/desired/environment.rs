@@ -11,7 +11,7 @@ pub(super) fn resolve(machine: &spec::Machine, context: &Context, errors: &mut E
     let mut all = BTreeMap::new();
     for file in machine.env_file.iter().flatten() {
         match context.env_files.get(&file.path.value) {
-            Some(Ok(text)) => match dotenv(&file.path.value, text) {
+            Some(Ok(text)) => match spec::dotenv(&file.path.value, text) {
                 Ok(entries) => all.extend(entries),
                 Err(found) => errors.extend(found),
             },
@@ -40,10 +40,4 @@ pub(super) fn resolve(machine: &spec::Machine, context: &Context, errors: &mut E
         };
     }
     all
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "stands in for the parser of `.env`")]
-fn dotenv(_file: &str, text: &str) -> Result<BTreeMap<String, String>, Vec<Diagnostic>> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    Ok(lines.filter_map(|line| line.split_once('=')).map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned())).collect())
 }

@@ -64,20 +64,16 @@ impl<'a> Reach<'a> {
             let own = names.get(*name).into_iter().flatten().map(String::as_str);
             called.entry(carrier).or_default().extend(own.chain([name.as_str()]));
         }
-        let mut all: BTreeMap<Name, Vec<HostEntry>> = BTreeMap::new();
+        let mut all: BTreeMap<Name, BTreeSet<HostEntry>> = BTreeMap::new();
         for cards in self.segments.values() {
+            // Those with the same families see the same: with hundreds on one network, that is worked out once.
+            let mut views: BTreeMap<(bool, bool), BTreeSet<HostEntry>> = BTreeMap::new();
             for (machine, own) in cards {
+                let view = views.entry(families(own)).or_insert_with(|| view(own, cards, &called));
                 let lines = all.entry((*machine).clone()).or_default();
-                for (other, theirs) in cards {
-                    for address in seen(own, theirs) {
-                        let names = called.get(other).into_iter().flatten();
-                        lines.extend(names.map(|name| HostEntry { name: (*name).to_owned(), address }));
-                    }
-                }
+                if lines.is_empty() { lines.clone_from(view) } else { lines.extend(view.iter().cloned()) }
             }
         }
-        let mut all: BTreeMap<Name, BTreeSet<HostEntry>> =
-            all.into_iter().map(|(name, lines)| (name, lines.into_iter().collect())).collect();
         for (name, machine) in self.machines {
             let Some(hostname) = machine.container.hostname.as_ref().filter(|hostname| hostname.as_str() != name.as_str()) else {
                 continue;
@@ -90,9 +86,26 @@ impl<'a> Reach<'a> {
     }
 }
 
+/// All names on a network, as one with the addresses `own` sees them.
+fn view(own: &[IpAddr], cards: &BTreeMap<&Name, Vec<IpAddr>>, called: &BTreeMap<&Name, BTreeSet<&str>>) -> BTreeSet<HostEntry> {
+    let mut lines = BTreeSet::new();
+    for (other, theirs) in cards {
+        for address in seen(own, theirs) {
+            let names = called.get(other).into_iter().flatten();
+            lines.extend(names.map(|name| HostEntry { name: (*name).to_owned(), address }));
+        }
+    }
+    lines
+}
+
+/// Whether there are IPv4 and IPv6 addresses among them.
+fn families(addresses: &[IpAddr]) -> (bool, bool) {
+    (addresses.iter().any(IpAddr::is_ipv4), addresses.iter().any(IpAddr::is_ipv6))
+}
+
 /// Those of `theirs` that a machine with `own` on the same network can reach.
 fn seen(own: &[IpAddr], theirs: &[IpAddr]) -> impl Iterator<Item = IpAddr> {
-    let (v4, v6) = (own.iter().any(IpAddr::is_ipv4), own.iter().any(IpAddr::is_ipv6));
+    let (v4, v6) = families(own);
     theirs.iter().copied().filter(move |address| if address.is_ipv4() { v4 } else { v6 })
 }
 

@@ -57,11 +57,12 @@ fn target(text: &str, place: &Place, used: &mut BTreeMap<String, Place>, errors:
         errors.push(Diagnostic::invalid("nothing can be mounted over the machine's whole file system").at(place));
         return None;
     }
-    if let Some(other) = used.insert(target.clone(), place.clone()) {
+    if let Some(other) = used.get(&target) {
         let error = Diagnostic::invalid(format!("two things are mounted at `{target}`")).at(place);
-        errors.push(error.also(&other, "the first is here"));
+        errors.push(error.also(other, "the first is here"));
         return None;
     }
+    used.insert(target.clone(), place.clone());
     Some(target)
 }
 

@@ -162,6 +162,9 @@ fn check_nat(spec: &spec::Network, net: &mut Net, errors: &mut Errors) {
     let message = match (count(true), count(false)) {
         (0, 0) if spec.subnet.as_ref().is_some_and(Vec::is_empty) => "a network of kind `nat` cannot do without a subnet",
         (0, _) => "a network of kind `nat` needs an IPv4 subnet",
+        (1, 0 | 1) if net.subnets.iter().any(|subnet| subnet.max_prefix_len() - subnet.prefix_len() < 2) => {
+            "the subnet has no room for a gateway and a machine"
+        }
         (1, 0 | 1) => return,
         _ => "a network of kind `nat` has one IPv4 subnet, and at most one IPv6 subnet",
     };

@@ -50,7 +50,8 @@ impl Groups {
 /// `did you mean …`, or what there is to choose from.
 pub(super) fn suggest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     let known: Vec<&str> = known.collect();
-    if let Some(near) = crate::diag::similar(word, known.iter().copied()) {
+    // Of words as short as `a` and `b` each is near to each.
+    if let Some(near) = crate::diag::similar(word, known.iter().copied()).filter(|_| word.len() > 2) {
         return Some(format!("did you mean `{near}`?"));
     }
     match known.as_slice() {

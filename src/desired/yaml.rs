@@ -155,8 +155,8 @@ mod tests {
 
     #[test]
     fn lists_of_maps_are_blocks() {
-        let inner = |n: u8| Node::Map(vec![("n".into(), Node::raw(n)), ("m".into(), Node::Map(vec![("x".into(), Node::raw(1))]))]);
+        let inner = |n: u8| Node::Map(vec![("a".into(), Node::raw(n)), ("m".into(), Node::Map(vec![("x".into(), Node::raw(1))]))]);
         let node = Node::Map(vec![("l".into(), Node::List(vec![inner(1), inner(2)])), ("e".into(), Node::Map(vec![]))]);
-        assert_eq!(file(&node), "l:\n  - n: 1\n    m:\n      x: 1\n  - n: 2\n    m:\n      x: 1\ne: {}\n");
+        assert_eq!(file(&node), "l:\n  - a: 1\n    m:\n      x: 1\n  - a: 2\n    m:\n      x: 1\ne: {}\n");
     }
 }

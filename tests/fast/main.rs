@@ -2,6 +2,7 @@
 
 mod apply;
 mod cli;
+mod desired;
 mod examples;
 mod layers;
 mod lock;
