@@ -1,7 +1,7 @@
 //! Docker's firewall and bridges: with `br_netfilter`, frames between two ports of a bridge go through FORWARD, whose policy
 //! Docker sets to DROP.
 //!
-//! A bridge's own `nf_call_iptables` cures nothing (it is ORed with the sysctl), and an nft table of one's own neither (an accept
+//! A bridge's own `nf_call_iptables` cures nothing (it is or-ed with the sysctl), and an nft table of one's own neither (an accept
 //! in one base chain does not stop the drop of another). So there is one rule a bridge in `DOCKER-USER`, whose content Docker
 //! keeps. `iptables` is run rather than spoken to: its two back ends and their compatibility are its own business.
 
