@@ -1,7 +1,7 @@
 //! Docker's firewall and bridges: with `br_netfilter`, frames between two ports of a bridge go through FORWARD, whose policy
 //! Docker sets to DROP.
 //!
-//! A bridge's own `nf_call_iptables` cures nothing (it is ORed with the sysctl), and an nft table of one's own neither (an accept
+//! A bridge's own `nf_call_iptables` cures nothing (it is or-ed with the sysctl), and an nft table of one's own neither (an accept
 //! in one base chain does not stop the drop of another). So there is one rule a bridge in `DOCKER-USER`, whose content Docker
 //! keeps. `iptables` is run rather than spoken to: its two back ends and their compatibility are its own business.
 
@@ -65,9 +65,15 @@ impl Family {
 }
 
 fn failure(family: Family, output: &Output) -> Refused {
+    /// What `iptables` ends with when another one holds its lock for too long.
+    const LOCKED: i32 = 4;
     let words = String::from_utf8_lossy(&output.stderr);
     let first = words.lines().next().unwrap_or("failed without a word").trim();
-    let errno = if first.contains("Permission denied") { Errno::PERM } else { Errno::IO };
+    let errno = match output.status.code() {
+        Some(LOCKED) => Errno::AGAIN,
+        _ if first.contains("Permission denied") => Errno::PERM,
+        _ => Errno::IO,
+    };
     Refused::new(errno, format!("`{}`: {first}", family.command()))
 }
 
@@ -113,7 +119,7 @@ pub(super) fn observe() -> Result<Firewall, Refused> {
         let v6 = scope.spawn(|| Family::V6.rules_that_drop());
         (Family::V4.rules_that_drop(), v6.join().unwrap_or(Ok(None)))
     });
-    Ok(match (v4?, v6?) {
+    Ok(match (readable(v4)?, readable(v6)?) {
         (None, None) => Firewall::default(),
         (Some(one), None) | (None, Some(one)) => Firewall { drops_bridged: true, allowed: one.allowed },
         (Some(v4), Some(v6)) => {
@@ -121,6 +127,18 @@ pub(super) fn observe() -> Result<Firewall, Refused> {
             Firewall { drops_bridged: true, allowed }
         }
     })
+}
+
+/// A table that `iptables` calls incompatible is not of its making, nor of Docker's: there is nothing to be seen in it. That must
+/// not keep anybody from his network.
+fn readable(rules: Result<Option<Rules>, Refused>) -> Result<Option<Rules>, Refused> {
+    match rules {
+        Err(refused) if refused.is(&[Errno::IO]) => {
+            tracing::debug!("the firewall's rules cannot be read: {refused}");
+            Ok(None)
+        }
+        other => other,
+    }
 }
 
 /// Inserts what is missing, in every family that drops.

@@ -106,14 +106,14 @@ fn rewrite(old: &str, set: &BTreeSet<HostEntry>, remove: &BTreeSet<HostEntry>) -
         }
         let stay: Vec<&str> = line.names.iter().copied().filter(|name| !goes(name)).collect();
         if let (Some(address), false) = (line.address, stay.is_empty()) {
-            new.push_str(&format!("{address}\t{}\n", stay.join(" ")));
+            new.extend([&address.to_string(), "\t", &stay.join(" "), "\n"]);
         }
     }
     if !set.is_empty() && !new.is_empty() && !new.ends_with('\n') {
         new.push('\n');
     }
     for HostEntry { name, address } in set {
-        new.push_str(&format!("{address}\t{name}\t# {MARK}\n"));
+        new.extend([&address.to_string(), "\t", name, "\t# ", MARK, "\n"]);
     }
     new
 }

@@ -1,7 +1,7 @@
 //! Whose a link in the host's namespace is.
 
 use super::read::RawLink;
-use crate::types::{IfName, LINK_GROUP, Name, Owner};
+use crate::types::{IfName, LINK_GROUP, Mac, Name, Owner};
 
 const PREFIX: &str = "fly";
 
@@ -12,7 +12,7 @@ pub(super) fn has_our_marks(link: &RawLink) -> bool {
 }
 
 pub(super) fn of_host_link(link: &RawLink, project: &Name) -> Owner {
-    if !has_our_marks(link) || !link.mac.is_some_and(|mac| mac.is_automatic()) {
+    if !has_our_marks(link) || !link.mac.is_some_and(Mac::is_automatic) {
         return Owner::Stranger;
     }
     // The alias comes second, so a link without one was left behind half made. Whose it is, is seen by its name alone, and
@@ -29,7 +29,7 @@ pub(super) fn of_host_link(link: &RawLink, project: &Name) -> Owner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{Mac, host_link_name};
+    use crate::types::host_link_name;
 
     #[test]
     fn all_marks_or_a_stranger() {

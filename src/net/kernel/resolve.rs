@@ -94,8 +94,7 @@ fn name(seen: &Seen<'_>, link: &RawLink) -> Ns {
     let machine = link.alias.as_ref().and_then(|alias| Name::new(alias.strip_prefix("fly:")?.split('/').nth(1)?).ok());
     let made_for = machine.map(Ns::Machine).filter(|ns| seen.views.contains(ns));
     match &seen.views[..] {
-        [Ns::Host, ..] => Ns::Host,
+        [Ns::Host, ..] | [] => Ns::Host,
         [first, ..] => made_for.unwrap_or_else(|| first.clone()),
-        [] => Ns::Host,
     }
 }
