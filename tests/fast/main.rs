@@ -8,3 +8,4 @@ mod lock;
 mod plan_text;
 mod properties;
 mod sketch;
+mod spec;
