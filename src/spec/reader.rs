@@ -235,10 +235,6 @@ fn not(part: &Part<'_>, what: &str) -> Diagnostic {
     if part.text.is_empty() && !part.is_secret() {
         return Diagnostic::invalid(format!("expected {what}, found an empty text")).at(&part.place());
     }
-    let subject = if part.is_secret() {
-        format!("the value of `{}`", part.shown())
-    } else {
-        format!("`{}`", part.shown())
-    };
+    let subject = if part.is_secret() { format!("the value of `{}`", part.shown()) } else { format!("`{}`", part.shown()) };
     Diagnostic::invalid(format!("{subject} is not {what}")).at(&part.place())
 }
