@@ -205,6 +205,11 @@ impl Reader {
     }
 
     fn unknown_key<T>(&mut self, name: &At<String>, whose: &str, keys: &[&[Key<T>]]) {
+        if self.errors.len() >= MAX_ERRORS {
+            // To look for what was meant takes time: not ten thousand times.
+            self.more += 1;
+            return;
+        }
         let shown = Part::key(name).shown();
         let error = Diagnostic::invalid(format!("`{shown}` is not a key of {whose}")).at(&name.place);
         let known = || keys.iter().flat_map(|table| table.iter()).map(|key| key.name);

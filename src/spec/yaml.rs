@@ -60,10 +60,19 @@ pub(super) fn load(text: &str) -> Result<Raw, Refusal> {
     serde_saphyr::from_str_with_options(text, options).map_err(|error| refusal(&error))
 }
 
+/// The error itself, out of what says by which alias it came.
+fn innermost(error: &serde_saphyr::Error) -> &serde_saphyr::Error {
+    let mut error = error.without_snippet();
+    while let serde_saphyr::Error::AliasError { error: inner, .. } = error {
+        error = inner.without_snippet();
+    }
+    error
+}
+
 fn refusal(error: &serde_saphyr::Error) -> Refusal {
     let at = error.location().unwrap_or(Location::UNKNOWN);
     let (line, column) = (u32::try_from(at.line()).unwrap_or(0), u32::try_from(at.column()).unwrap_or(0));
-    let (message, hint) = match error.without_snippet() {
+    let (message, hint) = match innermost(error) {
         serde_saphyr::Error::MultipleDocuments { .. } => {
             ("a second document begins here, and the file may have one only".to_owned(), Some("remove the line `---`"))
         }
