@@ -7,6 +7,7 @@ mod args;
 mod ask;
 mod color;
 mod config;
+pub mod diagnostic;
 mod down;
 mod environment;
 mod exit;

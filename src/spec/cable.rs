@@ -73,7 +73,7 @@ fn two_ends(r: &mut Reader, node: &Node, place: &Place) -> Option<Vec<CableEnd>>
     let Body::Seq(items) = &node.body else { return r.wrong(node, "the two ends of a cable, as `[web:eth5, db:eth5]`") };
     let ends: Vec<_> = items.iter().map(|item| end(r, item)).collect();
     if items.len() != 2 {
-        r.push(Diagnostic::invalid(format!("a cable has two ends, not {}", items.len())).at(place).hint("[web:eth5, db:eth5]"));
+        r.push(Diagnostic::invalid(format!("a cable has two ends, not {}", items.len())).at(place).hint("`[web:eth5, db:eth5]`"));
         return None;
     }
     let ends: Vec<_> = ends.into_iter().flatten().collect();
@@ -121,7 +121,7 @@ fn end(r: &mut Reader, node: &Node) -> Option<CableEnd> {
 fn prefixed(r: &mut Reader, ips: Vec<At<Ip>>) -> Vec<At<Ip>> {
     for ip in &ips {
         let error = match ip.value {
-            Ip::Auto => Diagnostic::invalid("a cable has no pool to take an address from").hint("ip: 10.0.0.1/30"),
+            Ip::Auto => Diagnostic::invalid("a cable has no pool to take an address from").hint("`ip: 10.0.0.1/30`"),
             Ip::Address { address, prefix: None } => {
                 let longest = if address.is_ipv4() { 30 } else { 64 };
                 Diagnostic::invalid("an address of a cable needs its prefix length").hint(format!("as in `/{longest}`"))

@@ -112,7 +112,7 @@ impl<'a> Scanner<'a> {
         let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '[' | ']'))).unwrap_or(rest.len());
         if end == 0 {
             let error = self.error("expected the name of a variable", rest.chars().next().map_or(1, char::len_utf8));
-            return Err(error.hint("NAME=value"));
+            return Err(error.hint("`NAME=value`"));
         }
         let name = rest[..end].to_owned();
         self.advance(end);

@@ -69,7 +69,7 @@ fn named<T>(
 pub(super) fn read(r: &mut Reader, root: &Node) -> Spec {
     let mut spec = Spec::default();
     if root.is_null() {
-        r.push(Diagnostic::invalid("the file is empty").at(&root.place).hint("machines: {web: {image: debian}}"));
+        r.push(Diagnostic::invalid("the file is empty").hint("`machines: {web: {image: debian:12}}`"));
         return spec;
     }
     if !matches!(root.body, Body::Map(_)) {
@@ -90,8 +90,8 @@ fn require_images(r: &mut Reader, root: &Node) {
     for (name, machine) in machines {
         let readable = machine.is_null() || matches!(machine.body, Body::Map(_));
         if readable && get(machine, "image").is_none() {
-            let error = Diagnostic::invalid(format!("machine `{}` has no image", Part::key(name).shown())).at(&name.place);
-            r.push(error.hint("image: debian:12"));
+            let error = Diagnostic::invalid(format!("machine `{}` has no `image`", Part::key(name).shown())).at(&name.place);
+            r.push(error.hint("`image: debian:12`"));
         }
     }
 }

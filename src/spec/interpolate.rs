@@ -107,7 +107,10 @@ impl Braced<'_> {
             "?" if value.is_none() => {
                 let message = if word.is_empty() { "it is required" } else { word };
                 let state = if variables.contains_key(name) { "empty" } else { "not set" };
-                Err(Error { hint: Some(format!("{name}=...")), ..self.error(format!("the variable `{name}` is {state}: {message}")) })
+                Err(Error {
+                    hint: Some(format!("set it in the environment or in `.env`: `{name}=...`")),
+                    ..self.error(format!("the variable `{name}` is {state}: {message}"))
+                })
             }
             _ => {
                 out.push_str(value.unwrap_or_default());

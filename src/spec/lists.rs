@@ -57,7 +57,7 @@ pub(super) const ENV_FILE: Form<Vec<EnvFile>> = Form {
 pub(super) const EXTRA_HOSTS: Form<Vec<(At<String>, At<IpAddr>)>> = Form {
     schema: || {
         let address = schema::matching(r"\[?[0-9a-fA-F.:]+\]?");
-        let map = json!({"type": "object", "additionalProperties": schema::one_or_more(address)});
+        let map = json!({"type": "object", "additionalProperties": schema::one_or_more(address), "propertyNames": {"pattern": "^[a-zA-Z0-9_][a-zA-Z0-9._-]*$"}});
         schema::any(vec![map, schema::list(schema::matching(r"[^\s:=]+[:=]\s*\[?[0-9a-fA-F.:]+\]?"))])
     },
     read: |r, node| match &node.body {
@@ -84,7 +84,7 @@ fn command(r: &mut Reader, node: &Node) -> Option<At<Vec<String>>> {
     match shell::split(part.text) {
         Ok(words) => Some(part.at(words)),
         Err(error) => {
-            let hint = "write it as a list: [\"first\", \"second word\"]";
+            let hint = "write it as a list: `[first, \"second word\"]`";
             r.push(Diagnostic::invalid("the command cannot be split into words").at(&part.place()).label(error.to_string()).hint(hint));
             None
         }

@@ -9,13 +9,13 @@ use super::node::Node;
 use super::ports::PORTS;
 use super::reader::{Key, Reader, key};
 use super::runtime::{CAPS, CPUSET, DEVICES, HEALTHCHECK, MEMORY, PIDS, PULL_POLICY, RESTART, SCALE, STOP_SIGNAL, ULIMITS};
-use super::scalars::{BOOL, BYTES, CPUS, LOOSE_TEXT, SECONDS, TEXT};
+use super::scalars::{BOOL, BYTES, CPUS, IMAGE, LOOSE_TEXT, SECONDS, TEXT};
 use crate::diag::Place;
 
 pub(super) const TABLES: &[&[Key<Machine>]] = &[KEYS];
 
 const KEYS: &[Key<Machine>] = &[
-    key!(image: TEXT, "What its file system is made from: `debian:12`"),
+    key!(image: IMAGE, "What its file system is made from: `debian:12`"),
     key!(pull_policy: PULL_POLICY, "When the image is pulled. Default: `missing`"),
     key!(command: COMMAND, "What it runs. Default: what the image says"),
     key!(entrypoint: COMMAND, "What the command is given to. Default: what the image says"),

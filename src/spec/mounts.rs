@@ -140,7 +140,7 @@ const MODE: Form<At<u32>> = Form {
         let digits = part.text.strip_prefix('0').map(|rest| rest.trim_start_matches(['o', 'O']));
         match digits.and_then(|digits| u32::from_str_radix(digits, 8).ok()).filter(|mode| *mode <= 0o7777) {
             Some(mode) => Some(part.at(mode)),
-            None if part.text.bytes().all(|b| (b'0'..b'8').contains(&b)) => r.bad_hint(&part, what, format!("0{}", part.shown())),
+            None if part.text.bytes().all(|b| (b'0'..b'8').contains(&b)) => r.bad_hint(&part, what, format!("write `0{}`", part.shown())),
             None => r.bad(&part, what),
         }
     },

@@ -143,7 +143,7 @@ fn ip(r: &mut Reader, part: &Part<'_>) -> Option<At<Ip>> {
         "auto" => return Some(part.at(Ip::Auto)),
         "none" => return Some(part.at(Ip::None)),
         "dhcp" => {
-            r.push(Diagnostic::invalid("`ip: dhcp` is not in this release").at(&part.place()).hint("ip: auto"));
+            r.push(Diagnostic::invalid("`ip: dhcp` is not in this release").at(&part.place()).hint("`ip: auto`"));
             return None;
         }
         _ => {}

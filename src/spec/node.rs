@@ -129,9 +129,11 @@ impl<'a> Part<'a> {
     /// For messages: what the file says, cut to a readable length.
     pub(super) fn shown(&self) -> String {
         let text = self.scalar.and_then(|s| s.written.as_deref()).unwrap_or(self.text);
-        match text.char_indices().nth(60) {
-            Some((end, _)) => format!("{}…", &text[..end]),
-            None => text.to_owned(),
+        let line = text.lines().next().unwrap_or_default();
+        match line.char_indices().nth(60) {
+            Some((end, _)) => format!("{}…", &line[..end]),
+            None if line.len() < text.trim_end().len() => format!("{line}…"),
+            None => line.to_owned(),
         }
     }
 

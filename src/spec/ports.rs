@@ -121,7 +121,7 @@ fn range(r: &mut Reader, part: &Part<'_>) -> Option<At<(u16, u16)>> {
     let (first, last) = (number(r, &first), number(r, &last));
     let (first, last) = (first?, last?);
     if first > last {
-        return r.bad_hint(part, "a range of ports", format!("{last}-{first}"));
+        return r.bad_hint(part, "a range of ports", format!("write `{last}-{first}`"));
     }
     Some(part.at((first, last)))
 }

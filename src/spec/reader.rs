@@ -103,7 +103,7 @@ impl Reader {
         let part = self.scalar(node, what)?;
         if node.scalar().is_some_and(|s| matches!(s.kind, Kind::Bool | Kind::Number)) {
             let error = Diagnostic::invalid(format!("expected {what}, found {}", node.what())).at(&node.place);
-            self.push(error.hint(format!("write it in quotes: \"{}\"", part.shown())));
+            self.push(error.hint(format!("write it in quotes: `\"{}\"`", part.shown())));
             return None;
         }
         Some(part)
@@ -116,7 +116,7 @@ impl Reader {
             Err(error) => {
                 let reason = T::Err::to_string(&error);
                 // A reason that repeats the text says no more than the message does.
-                let adds = !part.is_secret() && !part.text.is_empty() && reason.len() < 100 && !reason.contains(part.text);
+                let adds = !part.is_secret() && !part.text.is_empty() && reason.len() < 100 && !reason.contains("` is not ");
                 let error = not(part, what);
                 self.push(if adds { error.label(reason) } else { error });
                 None
@@ -133,6 +133,7 @@ impl Reader {
         let value = digits.bytes().all(|b| b.is_ascii_digit()).then(|| part.text.parse::<i64>().ok()).flatten();
         match value.filter(|v| (bounds.0..=bounds.1).contains(v)).and_then(|v| T::try_from(v).ok()) {
             Some(value) => Some(part.at(value)),
+            None if bounds.1 >= i64::from(i32::MAX) => self.bad(part, &format!("{what} of at least {}", bounds.0)),
             None => self.bad(part, &format!("{what} from {} to {}", bounds.0, bounds.1)),
         }
     }
@@ -204,15 +205,22 @@ impl Reader {
     }
 
     fn unknown_key<T>(&mut self, name: &At<String>, whose: &str, keys: &[&[Key<T>]]) {
+        if self.errors.len() >= MAX_ERRORS {
+            // To look for what was meant takes time: not ten thousand times.
+            self.more += 1;
+            return;
+        }
         let shown = Part::key(name).shown();
         let error = Diagnostic::invalid(format!("`{shown}` is not a key of {whose}")).at(&name.place);
         let known = || keys.iter().flat_map(|table| table.iter()).map(|key| key.name);
         self.push(match foreign::hint(whose, &name.value) {
             Some(foreign::Hint::NotYet) => error.label("not in this release"),
+            Some(foreign::Hint::Instead(hint)) if hint.starts_with('`') => error.label("unknown key").hint(format!("use {hint}")),
             Some(foreign::Hint::Instead(hint)) => error.label("unknown key").hint(hint),
             None if name.value.len() > 64 => error.label("unknown key"),
             None => match similar(&name.value, known()) {
                 Some(meant) => error.label("unknown key").hint(format!("did you mean `{meant}`?")),
+                None if known().count() > 12 => error.label("unknown key").hint("`fly schema` knows all keys"),
                 None => error.label("unknown key").hint(format!("known are {}", quoted(known()))),
             },
         });
@@ -229,12 +237,9 @@ fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {
 }
 
 fn not(part: &Part<'_>, what: &str) -> Diagnostic {
-    let subject = if part.text.is_empty() && !part.is_secret() {
-        "an empty text".to_owned()
-    } else if part.is_secret() {
-        format!("the value of `{}`", part.shown())
-    } else {
-        format!("`{}`", part.shown())
-    };
+    if part.text.is_empty() && !part.is_secret() {
+        return Diagnostic::invalid(format!("expected {what}, found an empty text")).at(&part.place());
+    }
+    let subject = if part.is_secret() { format!("the value of `{}`", part.shown()) } else { format!("`{}`", part.shown()) };
     Diagnostic::invalid(format!("{subject} is not {what}")).at(&part.place())
 }

@@ -23,6 +23,15 @@ pub(super) const LOOSE_TEXT: Form<At<String>> = Form {
     },
 };
 
+pub(super) const IMAGE: Form<At<String>> = Form {
+    schema: || schema::matching(r"\S+"),
+    read: |r, node| {
+        let what = "the name of an image, as `debian:12`";
+        let part = r.words(node, what)?;
+        if part.text.contains(char::is_whitespace) { r.bad(&part, what) } else { filled(r, &part, what) }
+    },
+};
+
 pub(super) const BOOL: Form<At<bool>> = Form { schema: schema::boolean, read: boolean };
 
 pub(super) const MTU: Form<At<u32>> = Form {
@@ -141,14 +150,14 @@ pub(super) fn net(r: &mut Reader, part: &Part<'_>) -> Option<At<IpNet>> {
     const WHAT: &str = "a subnet, as `192.168.1.0/24` or `fd00:10::/64`";
     let Ok(net) = part.text.parse::<IpNet>() else {
         return match part.text.parse::<IpAddr>() {
-            Ok(IpAddr::V4(ip)) => r.bad_hint(part, WHAT, format!("its size is missing: {ip}/24, perhaps")),
-            Ok(IpAddr::V6(ip)) => r.bad_hint(part, WHAT, format!("its size is missing: {ip}/64, perhaps")),
+            Ok(IpAddr::V4(ip)) => r.bad_hint(part, WHAT, format!("its size is missing: `{ip}/24`, perhaps")),
+            Ok(IpAddr::V6(ip)) => r.bad_hint(part, WHAT, format!("its size is missing: `{ip}/64`, perhaps")),
             Err(_) => r.bad(part, WHAT),
         };
     };
     if net.addr() != net.network() {
-        let error = Diagnostic::invalid(format!("`{}` is an address inside a subnet, not the subnet", part.shown())).at(&part.place());
-        r.push(if part.is_secret() { error } else { error.hint(format!("{}", net.trunc())) });
+        let error = Diagnostic::invalid("this is an address inside a subnet, not the subnet").at(&part.place());
+        r.push(if part.is_secret() { error } else { error.hint(format!("write `{}`", net.trunc())) });
         return None;
     }
     Some(part.at(net))

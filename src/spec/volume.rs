@@ -57,7 +57,7 @@ pub(super) fn read(r: &mut Reader, key: &At<String>, node: &Node) -> Option<Volu
         }
         (None | Some(At { value: External::No, .. }), Some(name)) => {
             let error = Diagnostic::invalid("only an external volume can be given a name").at(&name.place);
-            r.push(error.hint("external: true"));
+            r.push(error.hint("`external: true`"));
             None
         }
         (None | Some(At { value: External::No, .. }), None) => None,

@@ -10,7 +10,7 @@ use serde_saphyr::{Location, Spanned};
 /// The largest file that is read.
 pub(super) const MAX_BYTES: usize = 1 << 20;
 /// Values of all kinds, aliases expanded: a thousand machines need some 30 000.
-const MAX_NODES: usize = 60_000;
+const MAX_NODES: usize = 50_000;
 const MAX_DEPTH: usize = 32;
 
 pub(super) type Raw = Spanned<Body>;
@@ -37,21 +37,21 @@ pub(super) struct Refusal {
 pub(super) fn load(text: &str) -> Result<Raw, Refusal> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
-            max_events: 4 * MAX_NODES,
+            max_events: 2 * MAX_NODES,
             max_aliases: 5_000,
             max_anchors: 5_000,
-            max_recorded_anchor_events: 4 * MAX_NODES,
+            max_recorded_anchor_events: MAX_NODES,
             max_recorded_anchor_bytes: 8 * MAX_BYTES,
             max_nodes: MAX_NODES,
             max_depth: MAX_DEPTH,
             flow_nesting_limit: MAX_DEPTH,
             max_documents: 2,
             max_total_scalar_bytes: 8 * MAX_BYTES,
-            max_merge_keys: 5_000,
+            max_merge_keys: 2_000,
             // One anchor for hundreds of machines is what anchors are for; the other limits hold.
             enforce_alias_anchor_ratio: false,
         },
-        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_NODES, max_replay_stack_depth: MAX_DEPTH },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_NODES, max_replay_stack_depth: 8 },
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         strict_booleans: true,
         non_finite_float_policy: NonFiniteFloatPolicy::AsString,
@@ -60,10 +60,19 @@ pub(super) fn load(text: &str) -> Result<Raw, Refusal> {
     serde_saphyr::from_str_with_options(text, options).map_err(|error| refusal(&error))
 }
 
+/// The error itself, out of what says by which alias it came.
+fn innermost(error: &serde_saphyr::Error) -> &serde_saphyr::Error {
+    let mut error = error.without_snippet();
+    while let serde_saphyr::Error::AliasError { error: inner, .. } = error {
+        error = inner.without_snippet();
+    }
+    error
+}
+
 fn refusal(error: &serde_saphyr::Error) -> Refusal {
     let at = error.location().unwrap_or(Location::UNKNOWN);
     let (line, column) = (u32::try_from(at.line()).unwrap_or(0), u32::try_from(at.column()).unwrap_or(0));
-    let (message, hint) = match error.without_snippet() {
+    let (message, hint) = match innermost(error) {
         serde_saphyr::Error::MultipleDocuments { .. } => {
             ("a second document begins here, and the file may have one only".to_owned(), Some("remove the line `---`"))
         }

@@ -9,3 +9,4 @@ mod lock;
 mod plan_text;
 mod properties;
 mod sketch;
+mod spec;
