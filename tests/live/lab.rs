@@ -148,7 +148,10 @@ fn changes_are_counted() {
 fn fly_runs_in_the_lab() {
     let lab = Lab::start();
     let shop = lab.project("shop", "machines: {}\n");
-    shop.fly(&["--version"]).success();
+    let version = shop.fly(&["--version"]);
+    assert_eq!(version.success().stdout, concat!("fly ", env!("CARGO_PKG_VERSION"), "\n"));
+    let terminal = lab.fly(shop.dir()).args(&["--version"]).on_terminal("yes\n").run();
+    assert!(terminal.success().stdout.ends_with(&version.stdout.replace('\n', "\r\n")), "{terminal}");
     // Through a proxy, and with more in its environment; nothing of the tester's own settings gets in.
     let proxy = lab.proxy();
     lab.fly(shop.dir()).args(&["--version"]).env("MODE", "test").via(&proxy).run().success();

@@ -13,6 +13,7 @@ pub(crate) struct FlyCommand {
     dir: PathBuf,
     args: Vec<String>,
     env: Vec<(String, String)>,
+    typed: Option<String>,
     limit: Duration,
 }
 
@@ -31,7 +32,7 @@ impl FlyCommand {
             fs::create_dir_all(&folder).expect("a folder in our own folder");
             env.push((name.to_owned(), folder.display().to_string()));
         }
-        Self { place: lab.machine(), dir: dir.to_owned(), args: Vec::new(), env, limit: Duration::from_secs(120) }
+        Self { place: lab.machine(), dir: dir.to_owned(), args: Vec::new(), env, typed: None, limit: Duration::from_secs(120) }
     }
 
     pub(crate) fn args(mut self, args: &[&str]) -> Self {
@@ -51,14 +52,30 @@ impl FlyCommand {
         self.env("DOCKER_HOST", &host)
     }
 
+    /// On a terminal, where somebody types this: fly asks its questions, and draws its progress. Both streams come as
+    /// one, with the ends of lines that a terminal has.
+    pub(crate) fn on_terminal(mut self, typed: &str) -> Self {
+        self.typed = Some(typed.to_owned());
+        self
+    }
+
     pub(crate) fn run(self) -> Output {
         self.start().wait()
     }
 
     /// Without waiting: for signals at a given moment.
     pub(crate) fn start(self) -> Running {
-        let mut command = command(&[env!("CARGO_BIN_EXE_fly")]);
-        command.args(self.args).envs(self.env).current_dir(&self.dir);
+        let words = [vec![env!("CARGO_BIN_EXE_fly").to_owned()], self.args].concat();
+        let mut command = match self.typed {
+            None => command(&words.iter().map(String::as_str).collect::<Vec<_>>()),
+            Some(typed) => {
+                let quoted: Vec<String> = words.iter().map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect();
+                let mut command = command(&["sh", "-c", r#"printf '%s' "$TYPED" | script -qec "$LINE" /dev/null"#]);
+                command.env("TYPED", typed).env("LINE", quoted.join(" ")).env("TERM", "xterm").env("SHELL", "/bin/sh");
+                command
+            }
+        };
+        command.envs(self.env).current_dir(&self.dir);
         self.place.running(command, self.limit)
     }
 }

@@ -9,6 +9,8 @@ use std::sync::OnceLock;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::janitor::PREFIX;
+
 /// Stays up, and ends at once when asked to, which the shell or `sleep` as process 1 would not.
 const STAY: &str = "#!/bin/sh\ntrap 'exit 0' TERM INT\nsleep 2147483647 &\nwait\n";
 
@@ -108,7 +110,8 @@ fn sha256(bytes: &[u8]) -> String {
 
 /// The tar of what `fill` puts into an empty folder.
 fn in_scratch(name: &str, fill: impl FnOnce(&Path) -> std::io::Result<()>) -> Vec<u8> {
-    let root = std::env::temp_dir().join(format!("fly-images-{}-{name}", std::process::id()));
+    // Named so that the janitor sweeps it if this process is killed.
+    let root = std::env::temp_dir().join(format!("{PREFIX}images-{}-{name}", std::process::id()));
     let _ = fs::remove_dir_all(&root);
     fs::create_dir_all(&root).and_then(|()| fill(&root)).unwrap_or_else(|error| panic!("{}: {error}", root.display()));
     let tar = Command::new("tar")

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
+use rustix::process::{chroot, fchdir};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
 
 use super::output::Output;
@@ -26,12 +27,14 @@ pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
 pub(crate) struct Place {
     name: String,
     enter: Vec<(Arc<File>, LinkNameSpaceType)>,
+    /// What `/` is there: entering a mount namespace leads to its topmost root, which a tester in a chroot does not see.
+    root: Option<Arc<File>>,
 }
 
 impl Place {
     /// The machine on which the tests run. For looking only.
     pub(crate) fn outside() -> Self {
-        Self { name: "outside".into(), enter: Vec::new() }
+        Self { name: "outside".into(), enter: Vec::new(), root: None }
     }
 
     /// The namespaces of the process `init`, which is the first of its pid namespace.
@@ -43,7 +46,8 @@ impl Place {
             open("pid", LinkNameSpaceType::ProcessID)?,
             open("mnt", LinkNameSpaceType::Mount)?,
         ];
-        Ok(Self { name: name.to_owned(), enter })
+        let root = Some(Arc::new(File::open(format!("/proc/{init}/root"))?));
+        Ok(Self { name: name.to_owned(), enter, root })
     }
 
     /// The same files and processes, but the network namespace that `file` names.
@@ -90,6 +94,10 @@ impl Place {
                 unsafe { unshare_unsafe(UnshareFlags::FS) }?;
                 for (file, kind) in &self.enter {
                     move_into_link_name_space(file.as_fd(), Some(*kind))?;
+                }
+                if let Some(root) = &self.root {
+                    fchdir(root)?;
+                    chroot(".")?;
                 }
                 command.spawn()
             });
