@@ -272,9 +272,6 @@ impl Sketch {
             };
             nics.push((name(CARDS[*card]), nic));
         }
-        if self.backwards {
-            nics.reverse();
-        }
         nics
     }
 
