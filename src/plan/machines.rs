@@ -70,7 +70,7 @@ fn replace(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> BTreeSet<Step
     let Some(old) = b.actual.machine(name) else { return create(b, name, machine) };
     let new_name = format!("{}.new", machine.name);
     let free = b.freed.get(name).cloned().unwrap_or_default();
-    let container = inheriting(&machine.container, old);
+    let container = inheriting(b, &machine.container, old);
     let (created, rest) = create_container(b, name, machine, &new_name, &free, &container);
     let mut last = created;
     if old.is_up() {
@@ -85,13 +85,19 @@ fn replace(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> BTreeSet<Step
     start(b, name, machine, connected)
 }
 
-/// The data of a machine's anonymous volumes outlives its replacement, as Compose's users expect.
-fn inheriting(container: &Container, old: &MachineState) -> Container {
+/// The data of a machine's anonymous volumes outlives its replacement, as Compose's users expect: as far as the new one, by the file
+/// or by its image, has an anonymous volume in the same place.
+fn inheriting(b: &Builder<'_>, container: &Container, old: &MachineState) -> Container {
     let mut container = container.clone();
+    // An image that is yet to be pulled is taken to say what the old one did.
+    let image = b.actual.engine.images.get(&container.image).map(|image| &image.defaults).or(old.image.as_ref());
     for (place, mount) in &old.container.mounts {
         let MountSource::Volume(_) = &mount.source else { continue };
-        let wanted = container.mounts.get(place).is_none_or(|mount| mount.source == MountSource::Anonymous);
-        if diff::is_anonymous(&mount.source) && wanted && !container.tmpfs.contains_key(place) {
+        let wanted = match container.mounts.get(place) {
+            Some(wanted) => wanted.source == MountSource::Anonymous,
+            None => !container.tmpfs.contains_key(place) && image.is_some_and(|image| image.volumes.contains(place)),
+        };
+        if diff::is_anonymous(&mount.source) && wanted {
             container.mounts.insert(place.clone(), mount.clone());
         }
     }
