@@ -50,6 +50,13 @@ impl Diff {
         let stays = matches!(self.action(&Addr::Machine(machine.clone())), Action::Keep | Action::Update);
         stays && actual.machine(machine).is_some_and(crate::engine::MachineState::is_up)
     }
+
+    /// Whether a machine has come to the end that it was to come to, and stays there: it has no cards, and needs none.
+    pub fn rests(&self, desired: &Desired, actual: &Actual, machine: &Name) -> bool {
+        let stays = matches!(self.action(&Addr::Machine(machine.clone())), Action::Keep | Action::Update);
+        let (wanted, state) = (desired.machines.get(machine), actual.machine(machine));
+        stays && wanted.zip(state).is_some_and(|(wanted, state)| machine::has_ended_well(wanted, state))
+    }
 }
 
 pub fn diff(desired: &Desired, actual: &Actual) -> Diff {

@@ -166,7 +166,11 @@ fn nat_is_remade(desired: &Desired, actual: &Actual, network: &Name) -> bool {
 
 pub(super) fn changes(desired: &Desired, actual: &Actual, diff: &mut Diff) {
     for (machine, wanted) in &desired.machines {
-        for name in wanted.nics.keys() {
+        for (name, nic) in &wanted.nics {
+            if diff.rests(desired, actual, machine) {
+                diff.add(Change::keep(Addr::nic(machine, name), nic.places.own.clone()));
+                continue;
+            }
             if let Some(change) = nic_change(desired, actual, machine, wanted, name, &|m| diff.keeps_namespace(actual, m)) {
                 diff.add(change);
             }
@@ -289,7 +293,8 @@ pub(super) fn cable_changes(desired: &Desired, actual: &Actual, diff: &mut Diff)
         let stays = |machine: &Name| diff.keeps_namespace(actual, machine);
         let addr = Addr::Link(id.clone());
         let place = cable.places.own.clone();
-        let change = match cable_state(actual, id, &stays) {
+        let rests = id.ends().iter().any(|(machine, _)| diff.rests(desired, actual, machine));
+        let change = match cable_state(actual, id, &stays).filter(|_| !rests) {
             None => Change::keep(addr, place),
             Some((action, reason)) => {
                 let alive = id.ends().iter().any(|(machine, _)| stays(machine));

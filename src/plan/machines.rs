@@ -46,7 +46,7 @@ pub(super) fn machines(b: &mut Builder<'_>) {
             Action::Update => update(b, &name, machine),
             Action::Keep | Action::Delete => BTreeSet::new(),
         };
-        let ready = if b.diff.keeps_namespace(b.actual, &name) {
+        let ready = if b.diff.keeps_namespace(b.actual, &name) || b.diff.rests(b.desired, b.actual, &name) {
             started
         } else {
             b.started.insert(name.clone(), started.clone());
@@ -217,6 +217,9 @@ fn update(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> BTreeSet<StepI
     let Some(state) = b.actual.machine(name) else { return BTreeSet::new() };
     let mut last = limits(b, name, machine);
     if diff::runs_as_wanted(machine, state) {
+        if !state.is_up() {
+            return last;
+        }
         last.extend(names(b, name, machine, &BTreeSet::new()));
         return last;
     }

@@ -14,7 +14,9 @@ use fly::types::{Link, LinkKind, Ns, Owner};
 fn examples() -> BTreeMap<String, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let folders = std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
-    folders.map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read_to_string(path.join("fly.yml")).unwrap())).collect()
+    folders
+        .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read_to_string(path.join("fly.yml")).unwrap()))
+        .collect()
 }
 
 fn resolved(name: &str, text: &str) -> Desired {

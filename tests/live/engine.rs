@@ -152,12 +152,7 @@ fn full(machine: &str, folder: &str) -> Container {
         }),
         stop_signal: Some("SIGINT".into()),
         stop_grace_period: Some("3s".parse().unwrap()),
-        limits: Limits {
-            cpus: Some(Cpus(500_000_000)),
-            cpuset: Some("0".into()),
-            memory: Some(Bytes(64 << 20)),
-            pids: Some(50),
-        },
+        limits: Limits { cpus: Some(Cpus(500_000_000)), cpuset: Some("0".into()), memory: Some(Bytes(64 << 20)), pids: Some(50) },
         ulimits: [("nofile".to_owned(), Ulimit { soft: 100, hard: 200 }), ("core".to_owned(), Ulimit { soft: -1, hard: -1 })].into(),
         sysctls: [("net.ipv4.ip_forward".to_owned(), "1".to_owned())].into(),
         cap_add: set(&["NET_ADMIN", "SYS_TIME"]),
@@ -200,11 +195,14 @@ fn a_container_reads_back_as_it_was_told() {
         ("strong", Container { privileged: true, restart: Restart::UnlessStopped, ..plain("strong") }),
         ("hosted", Container { network_mode: NetworkMode::Host, restart: Restart::Always, ..plain("hosted") }),
         ("joined", Container { network_mode: NetworkMode::Machine(name("plain")), ..plain("joined") }),
-        ("unchecked", Container {
-            healthcheck: Some(Healthcheck { test: words(&["NONE"]), interval: None, timeout: None, start_period: None, retries: None }),
-            entrypoint: Some(vec![]),
-            ..plain("unchecked")
-        }),
+        (
+            "unchecked",
+            Container {
+                healthcheck: Some(Healthcheck { test: words(&["NONE"]), interval: None, timeout: None, start_period: None, retries: None }),
+                entrypoint: Some(vec![]),
+                ..plain("unchecked")
+            },
+        ),
     ];
     for (machine, container) in &told {
         let network = (*machine == "full").then(|| ("shop.back".to_owned(), endpoint("10.55.0.7")));
@@ -266,7 +264,11 @@ fn anonymous_volumes_show_by_their_number_and_go_with_the_container() {
         .into();
     // A later container in its place keeps the data of the earlier one; it has none of its own.
     let heir = Container {
-        mounts: numbers.iter().zip(["/anonymous", "/var/data"]).map(|(it, at)| (at.into(), mount(MountSource::Volume(it.clone())))).collect(),
+        mounts: numbers
+            .iter()
+            .zip(["/anonymous", "/var/data"])
+            .map(|(it, at)| (at.into(), mount(MountSource::Volume(it.clone()))))
+            .collect(),
         ..plain("web")
     };
     let heir_op = EngineOp::CreateContainer { name: "shop.web.new".into(), container: Box::new(heir), network: None };
@@ -284,12 +286,7 @@ fn limits_come_and_go_while_the_machine_runs() {
     let world = World::start();
     world.run("web", plain("web"), None);
     let before = world.lab.pid_and_start("shop.web");
-    let some = Limits {
-        cpus: Some(Cpus(1_500_000_000)),
-        cpuset: Some("1".into()),
-        memory: Some(Bytes(100 << 20)),
-        pids: Some(77),
-    };
+    let some = Limits { cpus: Some(Cpus(1_500_000_000)), cpuset: Some("1".into()), memory: Some(Bytes(100 << 20)), pids: Some(77) };
     for (limits, restart) in [
         (some.clone(), Restart::Always),
         (Limits::default(), Restart::No),
@@ -405,7 +402,13 @@ fn waiting_ends_as_soon_as_the_end_is_known() {
     let world = World::start();
     let check = |test: &str, retries| {
         let second: Option<Seconds> = Some("1s".parse().unwrap());
-        Some(Healthcheck { test: words(&["CMD-SHELL", test]), interval: second, timeout: second, start_period: None, retries: Some(retries) })
+        Some(Healthcheck {
+            test: words(&["CMD-SHELL", test]),
+            interval: second,
+            timeout: second,
+            start_period: None,
+            retries: Some(retries),
+        })
     };
     let shell = |text: &str| Some(words(&["sh", "-c", text]));
     world.run("well", Container { healthcheck: check("true", 1), ..plain("well") }, None);

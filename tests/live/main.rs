@@ -4,9 +4,9 @@
 mod support;
 
 mod drift;
+mod engine;
 mod inplace;
 mod lab;
 mod lifecycle;
-mod sample;
-mod engine;
 mod net;
+mod sample;
