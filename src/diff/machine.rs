@@ -60,7 +60,9 @@ fn compared(actual: &Actual, name: &Name, machine: &Machine, state: &MachineStat
         if let Some(field) = state_field(machine, state) {
             fields.insert(0, field);
         }
-        fields.extend(hosts_field(actual, name, machine));
+        if !has_ended_well(machine, state) {
+            fields.extend(hosts_field(actual, name, machine));
+        }
         fields.extend(stray_endpoints(actual, name, machine, state));
     }
     let addr = Addr::Machine(name.clone());
@@ -102,6 +104,11 @@ pub fn runs_as_wanted(machine: &Machine, state: &MachineState) -> bool {
         RunState::Exited { code: 0 } => machine.state == DesiredState::RunningOrCompleted,
         _ => false,
     }
+}
+
+/// It has done what it was there for.
+pub(super) fn has_ended_well(machine: &Machine, state: &MachineState) -> bool {
+    !state.is_up() && runs_as_wanted(machine, state)
 }
 
 fn state_field(machine: &Machine, state: &MachineState) -> Option<FieldChange> {

@@ -45,24 +45,18 @@ impl Diff {
         self.changes.get(addr).map_or(Action::Keep, |change| change.action)
     }
 
-    /// Whether a machine is started (again), so that it gets a namespace without any of its cards.
-    pub fn starts(&self, desired: &Desired, actual: &Actual, machine: &Name) -> bool {
-        let runs_as_wanted = || match (desired.machines.get(machine), actual.machine(machine)) {
-            (Some(wanted), Some(state)) => runs_as_wanted(wanted, state) || state.state == crate::engine::RunState::Paused,
-            _ => true,
-        };
-        match self.action(&Addr::Machine(machine.clone())) {
-            Action::Create | Action::Replace | Action::Restart => true,
-            Action::Update => !runs_as_wanted(),
-            Action::Keep | Action::Delete => false,
-        }
-    }
-
     /// Whether a machine that runs now keeps its network namespace, so that its cards can be compared and changed in place.
     pub fn keeps_namespace(&self, actual: &Actual, machine: &Name) -> bool {
         let stays = matches!(self.action(&Addr::Machine(machine.clone())), Action::Keep | Action::Update);
         // A container that the engine is about to start again may have a process for a moment, but no namespace to build on.
         stays && actual.machine(machine).is_some_and(crate::engine::MachineState::is_up)
+    }
+
+    /// Whether a machine has come to the end that it was to come to, and stays there: it has no cards, and needs none.
+    pub fn rests(&self, desired: &Desired, actual: &Actual, machine: &Name) -> bool {
+        let stays = matches!(self.action(&Addr::Machine(machine.clone())), Action::Keep | Action::Update);
+        let (wanted, state) = (desired.machines.get(machine), actual.machine(machine));
+        stays && wanted.zip(state).is_some_and(|(wanted, state)| machine::has_ended_well(wanted, state))
     }
 }
 

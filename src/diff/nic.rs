@@ -166,16 +166,12 @@ fn nat_is_remade(desired: &Desired, actual: &Actual, network: &Name) -> bool {
 
 pub(super) fn changes(desired: &Desired, actual: &Actual, diff: &mut Diff) {
     for (machine, wanted) in &desired.machines {
-        for name in wanted.nics.keys() {
-            if let Some(change) = nic_change(
-                desired,
-                actual,
-                machine,
-                wanted,
-                name,
-                &|m| diff.keeps_namespace(actual, m),
-                diff.starts(desired, actual, machine),
-            ) {
+        for (name, nic) in &wanted.nics {
+            if diff.rests(desired, actual, machine) {
+                diff.add(Change::keep(Addr::nic(machine, name), nic.places.own.clone()));
+                continue;
+            }
+            if let Some(change) = nic_change(desired, actual, machine, wanted, name, &|m| diff.keeps_namespace(actual, m)) {
                 diff.add(change);
             }
         }
@@ -192,7 +188,6 @@ fn nic_change(
     wanted: &Machine,
     name: &IfName,
     stays: &dyn Fn(&Name) -> bool,
-    starts: bool,
 ) -> Option<Change> {
     let nic_desired = &wanted.nics[name];
     let addr = Addr::nic(machine, name);
@@ -205,9 +200,6 @@ fn nic_change(
         if cable_state(actual, id, stays).is_some() {
             return None;
         }
-    }
-    if !stays(machine) && !starts {
-        return Some(Change::keep(addr.clone(), place.clone()));
     }
     if !stays(machine) {
         return change(Action::Create, created(actual, nic_desired), "its machine starts", Impact::None);
@@ -301,11 +293,9 @@ pub(super) fn cable_changes(desired: &Desired, actual: &Actual, diff: &mut Diff)
         let stays = |machine: &Name| diff.keeps_namespace(actual, machine);
         let addr = Addr::Link(id.clone());
         let place = cable.places.own.clone();
-        // A cable cannot be plugged into a machine that has come to its good end.
-        let lives = |machine: &Name| stays(machine) || diff.starts(desired, actual, machine);
-        let change = match cable_state(actual, id, &stays) {
+        let rests = id.ends().iter().any(|(machine, _)| diff.rests(desired, actual, machine));
+        let change = match cable_state(actual, id, &stays).filter(|_| !rests) {
             None => Change::keep(addr, place),
-            Some(_) if !id.ends().iter().all(|(machine, _)| lives(machine)) => Change::keep(addr, place),
             Some((action, reason)) => {
                 let alive = id.ends().iter().any(|(machine, _)| stays(machine));
                 let impact = if alive { Impact::Live } else { Impact::None };

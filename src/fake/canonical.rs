@@ -46,11 +46,12 @@ impl State {
                 say(format!("rule {bridge} {comment}"));
             }
         }
-        for (name, link) in self.namespaces.get(&HOST).into_iter().flatten() {
-            if wanted(&|project| self.host_owner(name, link, project)) {
-                say(format!("host {}", self.link_text(name, link)));
-            }
-        }
+        let host = self.namespaces.get(&HOST).into_iter().flatten();
+        let host = host.filter(|(name, link)| wanted(&|project| self.host_owner(name, link, project)));
+        let mut lines: Vec<_> = host.map(|(name, link)| format!("host {}", self.link_text(name, link))).collect();
+        // Some of their names are made up, and so would be their order.
+        lines.sort();
+        lines.into_iter().for_each(&mut say);
         for (name, instance) in &self.containers {
             if wanted(&|project| self.mark_of(name, instance, project).0) {
                 self.container_text(name, instance, &mut say);

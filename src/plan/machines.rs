@@ -6,7 +6,7 @@ use super::builder::{Builder, after, union};
 use super::{StepId, nics};
 use crate::desired::{Attach, Desired, Machine};
 use crate::diff::{self, Action, Effect, Impact};
-use crate::engine::{EngineOp, Health, ImageState, MachineState, RunState, WaitFor};
+use crate::engine::{EngineOp, Health, MachineState, RunState, WaitFor};
 use crate::net::NetOp;
 use crate::spec::Condition;
 use crate::types::{Addr, Container, Endpoint, MountSource, Name, NetworkMode, Seconds};
@@ -46,7 +46,7 @@ pub(super) fn machines(b: &mut Builder<'_>) {
             Action::Update => update(b, &name, machine),
             Action::Keep | Action::Delete => BTreeSet::new(),
         };
-        let ready = if !b.diff.starts(b.desired, b.actual, &name) {
+        let ready = if b.diff.keeps_namespace(b.actual, &name) || b.diff.rests(b.desired, b.actual, &name) {
             started
         } else {
             b.started.insert(name.clone(), started.clone());
@@ -70,7 +70,7 @@ fn replace(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> BTreeSet<Step
     let Some(old) = b.actual.machine(name) else { return create(b, name, machine) };
     let new_name = format!("{}.new", machine.name);
     let free = b.freed.get(name).cloned().unwrap_or_default();
-    let container = inheriting(&machine.container, old, b.actual.engine.images.get(&machine.container.image));
+    let container = inheriting(b, &machine.container, old);
     let (created, rest) = create_container(b, name, machine, &new_name, &free, &container);
     let mut last = created;
     if old.is_up() {
@@ -85,14 +85,19 @@ fn replace(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> BTreeSet<Step
     start(b, name, machine, connected)
 }
 
-/// The data of a machine's anonymous volumes outlives its replacement, as Compose's users expect: where the new container gets one
-/// as well, by the file or by its image, it is the old one's.
-fn inheriting(container: &Container, old: &MachineState, image: Option<&ImageState>) -> Container {
+/// The data of a machine's anonymous volumes outlives its replacement, as Compose's users expect: as far as the new one, by the file
+/// or by its image, has an anonymous volume in the same place.
+fn inheriting(b: &Builder<'_>, container: &Container, old: &MachineState) -> Container {
     let mut container = container.clone();
+    // An image that is yet to be pulled is taken to say what the old one did.
+    let image = b.actual.engine.images.get(&container.image).map(|image| &image.defaults).or(old.image.as_ref());
     for (place, mount) in &old.container.mounts {
-        let of_image = || image.is_some_and(|image| image.defaults.volumes.contains(place)) && !container.tmpfs.contains_key(place);
-        let wanted = container.mounts.get(place).map_or_else(of_image, |mount| mount.source == MountSource::Anonymous);
-        if wanted && matches!(mount.source, MountSource::Volume(_)) && diff::is_anonymous(&mount.source) {
+        let MountSource::Volume(_) = &mount.source else { continue };
+        let wanted = match container.mounts.get(place) {
+            Some(wanted) => wanted.source == MountSource::Anonymous,
+            None => !container.tmpfs.contains_key(place) && image.is_some_and(|image| image.volumes.contains(place)),
+        };
+        if diff::is_anonymous(&mount.source) && wanted {
             container.mounts.insert(place.clone(), mount.clone());
         }
     }
@@ -212,6 +217,9 @@ fn update(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> BTreeSet<StepI
     let Some(state) = b.actual.machine(name) else { return BTreeSet::new() };
     let mut last = limits(b, name, machine);
     if diff::runs_as_wanted(machine, state) {
+        if !state.is_up() {
+            return last;
+        }
         last.extend(names(b, name, machine, &BTreeSet::new()));
         return last;
     }

@@ -73,6 +73,12 @@ pub(super) fn changed(b: &mut Builder<'_>) {
             }
             match diff::nic(b.desired, b.actual, machine, name) {
                 NicDiff::Same => {}
+                // Adopting sets everything, and keeps the name by which the engine remembers the card.
+                NicDiff::Set { .. } if matches!(nic.attach, Attach::Nat { .. }) => {
+                    if let Attach::Nat { bridge, .. } = &nic.attach {
+                        adopt(b, machine, name, nic, bridge, freed.clone());
+                    }
+                }
                 NicDiff::Set { name: found, set, peer, .. } => {
                     let mut before = freed.clone();
                     if let Some(network) = nic.attach.network() {

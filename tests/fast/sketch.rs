@@ -272,15 +272,16 @@ impl Sketch {
             };
             nics.push((name(CARDS[*card]), nic));
         }
-        if self.backwards {
-            nics.reverse();
-        }
         nics
     }
 
     fn cables(&self) -> Vec<Cable> {
         let first = self.machines.keys().next();
         let own = |at: &usize| {
+            // Who has ended has no cards: a cable to it is there for some of the time only.
+            if self.machines.get(at).is_some_and(|machine| IMAGES[machine.image] == "job") {
+                return false;
+            }
             let mode = self.machines.get(at).map(|machine| machine.mode);
             mode == Some(ModeSketch::Own) || (mode == Some(ModeSketch::Member) && first == Some(at))
         };
