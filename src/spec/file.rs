@@ -30,7 +30,7 @@ pub(super) const KEYS: &[Key<Spec>] = &[
         schema: || schema::named(&format!("^(?:{NAME_PATTERN})$"), schema::reference("machine")),
         read: |r, node, spec| {
             let read = r.entries(node, "machines by name", |r, key, node| {
-                named(r, key, "the name of a machine", node, |r, key, node| Some(machine::read(r, &key.place, node)))
+                named(r, key, "the name of a machine", node, |r, key, node| machine::read(r, &key.place, node))
             });
             spec.machines = read.unwrap_or_default();
         },
@@ -55,15 +55,10 @@ pub(super) const KEYS: &[Key<Spec>] = &[
 ];
 
 /// Reads the value even where its name is wrong, so that its own mistakes are said too.
-fn named<T>(
-    r: &mut Reader,
-    key: &At<String>,
-    what: &str,
-    node: &Node,
-    read: impl Fn(&mut Reader, &At<String>, &Node) -> Option<T>,
-) -> Option<T> {
+fn named<T>(r: &mut Reader, key: &At<String>, what: &str, node: &Node, read: impl Fn(&mut Reader, &At<String>, &Node) -> T) -> Option<T> {
     let name = scalars::name(r, &Part::key(key), what);
-    read(r, key, node).filter(|_| name.is_some())
+    let value = read(r, key, node);
+    name.map(|_| value)
 }
 
 pub(super) fn read(r: &mut Reader, root: &Node) -> Spec {

@@ -104,7 +104,7 @@ fn range(r: &mut Reader, part: &Part<'_>) -> Option<At<(IpAddr, IpAddr)>> {
     Some(part.at((first, last)))
 }
 
-pub(super) fn read(r: &mut Reader, name: &At<String>, node: &Node) -> Option<Network> {
+pub(super) fn read(r: &mut Reader, name: &At<String>, node: &Node) -> Network {
     let mut network = Network {
         place: name.place.clone(),
         kind: None,
@@ -119,5 +119,5 @@ pub(super) fn read(r: &mut Reader, name: &At<String>, node: &Node) -> Option<Net
         internal: None,
     };
     r.keys(node, "a network", &[KEYS], &mut network);
-    Some(network)
+    network
 }

@@ -53,7 +53,9 @@ pub(super) struct Reader {
 impl Reader {
     pub(super) fn with(errors: Vec<Diagnostic>) -> Self {
         let mut reader = Self::default();
-        errors.into_iter().for_each(|error| reader.push(error));
+        for error in errors {
+            reader.push(error);
+        }
         reader
     }
 

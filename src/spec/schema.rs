@@ -3,6 +3,8 @@
 //! An editor sees the file before variables are replaced, so wherever a text is read as something else, a text with a `$` in it
 //! is let through.
 
+#![expect(clippy::needless_pass_by_value, reason = "schemas are made in place, and go into another one")]
+
 use serde_json::{Map, Value, json};
 
 use super::reader::Key;

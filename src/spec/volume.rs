@@ -44,7 +44,7 @@ const EXTERNAL: Form<At<External>> = Form {
     },
 };
 
-pub(super) fn read(r: &mut Reader, key: &At<String>, node: &Node) -> Option<Volume> {
+pub(super) fn read(r: &mut Reader, key: &At<String>, node: &Node) -> Volume {
     let mut draft = Draft::default();
     r.keys(node, "a volume", &[KEYS], &mut draft);
     let external = match (draft.external, draft.name) {
@@ -62,5 +62,5 @@ pub(super) fn read(r: &mut Reader, key: &At<String>, node: &Node) -> Option<Volu
         }
         (None | Some(At { value: External::No, .. }), None) => None,
     };
-    Some(Volume { place: key.place.clone(), external, labels: draft.labels })
+    Volume { place: key.place.clone(), external, labels: draft.labels }
 }

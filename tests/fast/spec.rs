@@ -3,6 +3,8 @@
 //! The first line of a wrong file says where its mistakes are, `# wrong at 4:7 5:12`, and whether only the parser can tell:
 //! `, unseen by the schema`. What its user would see is a snapshot beside it.
 
+#![expect(clippy::unwrap_used, clippy::format_push_string, clippy::unchecked_time_subtraction, reason = "a test that panics has failed")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
