@@ -414,7 +414,6 @@ volumes: {data: {}}
 name: shop
 machines:
   a: {image: x, env_file: [gone.env, {path: gone.env, required: false}], working_dir: srv, stop_signal: SIGTREM}
-  b: {image: 'a b'}
 ",
         ),
     ];
