@@ -41,8 +41,9 @@ pub enum LockError {
 
 /// The file for a project on an engine, in a directory that every user of that engine's projects shares.
 pub fn path(directory: &Path, project: &Name, engine: &str) -> PathBuf {
-    let hash: String = stable_hash(&["lock", engine]).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    directory.join(format!("{project}-{hash}.lock"))
+    let hash = stable_hash(&["lock", engine]);
+    let hash = hash.iter().take(6).fold(0_u64, |hash, byte| hash << 8 | u64::from(*byte));
+    directory.join(format!("{project}-{hash:012x}.lock"))
 }
 
 impl Lock {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::diagnostic;
 use super::exit::Exit;
 use crate::diag::{self, Diagnostic};
 
@@ -27,7 +28,7 @@ impl Failure {
 
     /// Ends with a line feed.
     pub(super) fn render(&self, color: bool) -> String {
-        render(&self.diagnostics, &self.sources, color)
+        diagnostic::render(&self.diagnostics, &self.sources, color)
     }
 }
 
@@ -35,16 +36,4 @@ impl From<Diagnostic> for Failure {
     fn from(diagnostic: Diagnostic) -> Self {
         Self { diagnostics: vec![diagnostic], sources: Sources::new() }
     }
-}
-
-/// Ends with a line feed.
-fn render(diagnostics: &[Diagnostic], _sources: &Sources, _color: bool) -> String {
-    let mut out = String::new();
-    for diagnostic in diagnostics {
-        out += &format!("error: {}\n", diagnostic.message);
-        out.extend(diagnostic.place.iter().map(|place| format!("  --> {place}\n")));
-        out.extend(diagnostic.causes.iter().map(|cause| format!("  cause: {cause}\n")));
-        out.extend(diagnostic.hints.iter().map(|hint| format!("\nhint: {hint}\n")));
-    }
-    out
 }

@@ -146,7 +146,13 @@ fn text(rows: &[Row]) -> String {
         ]);
     }
     // Columns are padded to their width: nobody wants that at the end of a line.
-    table.to_string().lines().map(|line| format!("{}\n", line.trim_end().strip_prefix(' ').unwrap_or(line.trim_end()))).collect()
+    let mut out = String::new();
+    for line in table.to_string().lines() {
+        let line = line.trim_end();
+        out.push_str(line.strip_prefix(' ').unwrap_or(line));
+        out.push('\n');
+    }
+    out
 }
 
 fn addresses(name: &str, nic: &NicRow) -> String {

@@ -36,7 +36,7 @@ impl Stop {
     /// Returns once for every wish; never, where there are none.
     pub(super) async fn asked(&mut self) {
         if self.0.recv().await.is_none() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -11,6 +11,7 @@ use super::environment::Environment;
 use super::failure::Failure;
 use crate::diag::{Diagnostic, Kind};
 
+#[expect(clippy::struct_excessive_bools, reason = "four answers about the terminal, none of which follows from another")]
 pub(super) struct Ui {
     /// Colours on stdout.
     pub(super) out_color: bool,

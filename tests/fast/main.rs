@@ -1,5 +1,7 @@
 //! The fast tests: no privileges, no engine, under a minute.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod apply;
 mod cli;
 mod desired;

@@ -11,16 +11,16 @@ fn addr(text: &str) -> Addr {
     text.parse().unwrap()
 }
 
-fn at(line: u32) -> Option<Place> {
-    Some(Place { file: "fly.yml".into(), line, column: 5, offset: 0, len: 1 })
+fn at(line: u32) -> Place {
+    Place { file: "fly.yml".into(), line, column: 5, offset: 0, len: 1 }
 }
 
 fn field(name: &str, old: Option<&str>, new: Option<&str>, line: u32, effect: Effect) -> FieldChange {
-    FieldChange { field: name.into(), old: old.map(Into::into), new: new.map(Into::into), place: at(line), effect }
+    FieldChange { field: name.into(), old: old.map(Into::into), new: new.map(Into::into), place: Some(at(line)), effect }
 }
 
 fn change(of: &str, action: Action, impact: Impact, reason: &str, fields: Vec<FieldChange>, losses: Vec<Loss>) -> Change {
-    Change { addr: addr(of), action, fields, reason: reason.into(), impact, losses, place: at(3) }
+    Change { addr: addr(of), action, fields, reason: reason.into(), impact, losses, place: Some(at(3)) }
 }
 
 fn step(id: u32, of: &str, op: impl Into<Op>, after: &[u32], reason: &str, impact: Impact) -> Step {
@@ -64,7 +64,7 @@ fn create() -> Plan {
         machine("machine/web", "debian:12", 12),
         nic("nic/db:eth0", "10.10.0.3/24, fd00:10::3/64", 22),
         nic("nic/web:eth0", "10.10.0.2/24", 14),
-        Change::keep(addr("volume/pg"), at(30)),
+        Change::keep(addr("volume/pg"), Some(at(30))),
     ];
     let link = LinkRef { ns: fly::types::Ns::Host, name: "flyabcdefghijkl".into() };
     let steps = vec![
@@ -101,8 +101,8 @@ fn changes_in_place() {
             vec![field("routes", Some(&many(1..5)), Some(&many(2..6)), 24, live)],
             vec![],
         ),
-        Change::keep(addr("machine/db"), at(20)),
-        Change::keep(addr("machine/web"), at(12)),
+        Change::keep(addr("machine/db"), Some(at(20))),
+        Change::keep(addr("machine/web"), Some(at(12))),
     ];
     let set = |machine: &str| Op::Net(NetOp::SetLink { at: LinkRef::machine(&machine.parse().unwrap(), "eth0"), set: LinkSet::default() });
     let steps = vec![
@@ -168,7 +168,7 @@ fn a_volume_goes_with_its_data() {
 
 #[test]
 fn nothing_to_do() {
-    let changes = vec![Change::keep(addr("machine/db"), at(20)), Change::keep(addr("machine/web"), at(12))];
+    let changes = vec![Change::keep(addr("machine/db"), Some(at(20))), Change::keep(addr("machine/web"), Some(at(12)))];
     let mut plan = plan(changes, vec![]);
     insta::assert_snapshot!(text(&plan), @"nothing to do: 2 machines are as fly.yml says");
     plan.notes.push("web:eth0 also has 10.9.9.9/24, which is not fly's and stays".into());
