@@ -91,7 +91,8 @@ impl State {
         }
         let links: Option<&BTreeMap<_, _>> = instance.ns.filter(|ns| *ns != HOST).and_then(|ns| self.namespaces.get(&ns));
         for (name, link) in links.into_iter().flatten() {
-            say(format!("  {}", self.link_text(name, link)));
+            // In a machine the alias is for people: everything there is ours.
+            say(format!("  {}", self.link_text(name, &FakeLink { alias: None, ..link.clone() })));
         }
     }
 

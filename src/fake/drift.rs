@@ -20,7 +20,8 @@ impl State {
     }
 
     fn ns_of(&self, container: &str) -> Option<NsId> {
-        self.containers.get(container)?.ns
+        // The host's is not the container's.
+        self.containers.get(container)?.ns.filter(|ns| *ns != HOST)
     }
 }
 

@@ -19,6 +19,9 @@ pub struct Fault {
 pub enum When {
     /// It does not happen at all.
     Before,
+    /// As far as one message to the kernel goes: a link is born in its place, but bare, without alias or address, and down.
+    /// What is one call to the engine does not happen at all.
+    Halfway,
     /// It happens, but nobody hears of it: what arrives late, or the answer that is lost.
     After,
 }
@@ -42,6 +45,8 @@ pub enum FaultKind {
 pub(super) struct Faults {
     planned: BTreeMap<usize, (When, FaultKind)>,
     crashed: bool,
+    /// The call that is being done ends after its first message.
+    pub(super) halfway: bool,
 }
 
 /// What a boundary's error is made of.
@@ -111,8 +116,13 @@ fn faulted<T>(state: &mut State, call: Call, act: impl FnOnce(&mut State) -> Don
     }
     state.mutations += usize::from(call.is_mutating());
     state.calls.push(call);
+    if let (Some((When::Halfway, kind)), Call::Engine(_)) = (&fault, &state.calls[state.calls.len() - 1]) {
+        strike(state, kind)?;
+    }
+    state.faults.halfway = matches!(fault, Some((When::Halfway, _)));
     let result = act(state);
-    if let Some((When::After, kind)) = &fault {
+    state.faults.halfway = false;
+    if let Some((When::After | When::Halfway, kind)) = &fault {
         strike(state, kind)?;
     }
     result

@@ -92,6 +92,9 @@ impl State {
         } else {
             self.bear(ns, placed, kind);
         }
+        if self.faults.halfway {
+            return Ok(());
+        }
         self.shape(ns, placed)
     }
 
@@ -128,6 +131,9 @@ impl State {
             (Some(_), _) => return refuse(FaultKind::Conflict, format!("{} exists already", a.at)),
             (None, Some(_)) => return refuse(FaultKind::Conflict, format!("{} exists already", b.at)),
         }
+        if self.faults.halfway {
+            return Ok(());
+        }
         self.shape(ns_b, b)?;
         self.shape(ns_a, a)
     }
@@ -140,6 +146,7 @@ impl State {
         };
         let mut link = FakeLink { group: LINK_GROUP, ..FakeLink::new(index, kind) };
         link.mtu = placed.link.mtu.or(parent).unwrap_or(1500);
+        link.mac = placed.link.mac.unwrap_or(link.mac);
         self.links(ns).insert(placed.at.name.clone(), link);
         index
     }

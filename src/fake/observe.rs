@@ -176,11 +176,11 @@ pub(super) fn mark(name: &str, labels: &BTreeMap<String, String>, label: &str, p
     (if owner == *project { Owner::Ours } else { Owner::Project(owner) }, which)
 }
 
-/// Whose a link of the host is: name, group, MAC and alias have to agree.
+/// Whose a link of the host is: name, group, MAC and alias have to agree. One without an alias was left behind half made.
 pub(super) fn owner_of(name: &str, link: &FakeLink, project: &Name) -> Owner {
     let is_marked = name.len() == 15 && name.starts_with("fly") && link.group == LINK_GROUP && link.mac.is_automatic();
-    let said = link.alias.as_deref().and_then(|alias| alias.strip_prefix("fly:")?.split('/').next());
-    match said.filter(|_| is_marked).and_then(super::name) {
+    let Some(alias) = link.alias.as_deref().filter(|_| is_marked) else { return if is_marked { Owner::Ours } else { Owner::Stranger } };
+    match alias.strip_prefix("fly:").and_then(|rest| super::name(rest.split('/').next()?)) {
         Some(owner) if owner == *project => Owner::Ours,
         Some(owner) => Owner::Project(owner),
         None => Owner::Stranger,

@@ -24,6 +24,8 @@ pub(super) struct Builder<'a> {
     pub(super) left: BTreeMap<Name, BTreeSet<StepId>>,
     /// The steps by which a card leaves a machine: its name is free only then.
     pub(super) freed: BTreeMap<Name, BTreeSet<StepId>>,
+    /// The step that stops a machine, where it has to stop before its own turn comes.
+    pub(super) stopped: BTreeMap<Name, StepId>,
 }
 
 impl<'a> Builder<'a> {
@@ -37,6 +39,7 @@ impl<'a> Builder<'a> {
             started: BTreeMap::new(),
             left: BTreeMap::new(),
             freed: BTreeMap::new(),
+            stopped: BTreeMap::new(),
         }
     }
 

@@ -72,13 +72,15 @@ fn replace(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> BTreeSet<Step
     let free = b.freed.get(name).cloned().unwrap_or_default();
     let container = inheriting(b, &machine.container, old);
     let (created, rest) = create_container(b, name, machine, &new_name, &free, &container);
-    let mut last = created;
-    if old.is_up() {
-        last = b.add(&addr, EngineOp::StopContainer { name: old.name.clone() }, after([last]));
+    let mut before = after([created]);
+    match b.stopped.get(name) {
+        Some(stopped) => drop(before.insert(*stopped)),
+        None if old.is_up() => before = after([b.add(&addr, EngineOp::StopContainer { name: old.name.clone() }, before)]),
+        None => {}
     }
     // No volumes: the anonymous ones live on in the new container.
     let op = EngineOp::RemoveContainer { name: old.name.clone(), volumes: unused_volumes(&container, old) };
-    last = b.add(&addr, op, after([last]));
+    let mut last = b.add(&addr, op, before);
     last = b.add(&addr, EngineOp::RenameContainer { name: new_name, to: machine.name.clone() }, after([last]));
     b.leaves(name, last);
     let connected = connect_rest(b, name, machine, &rest, after([last]));
@@ -166,6 +168,7 @@ fn connect_rest(b: &mut Builder<'_>, name: &Name, machine: &Machine, rest: &Endp
 
 fn start(b: &mut Builder<'_>, name: &Name, machine: &Machine, mut before: BTreeSet<StepId>) -> BTreeSet<StepId> {
     before.extend(dependencies(b, name, machine));
+    before.extend(b.freed.get(name).into_iter().flatten());
     if let NetworkMode::Machine(owner) = &machine.container.network_mode {
         before.extend(b.ready_of(&Addr::Machine(owner.clone())));
     }
@@ -205,8 +208,10 @@ fn restart(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> BTreeSet<Step
     let addr = Addr::Machine(name.clone());
     let mut last = limits(b, name, machine);
     let Some(state) = b.actual.machine(name) else { return last };
-    if state.is_up() {
-        last = after([b.add(&addr, EngineOp::StopContainer { name: machine.name.clone() }, last)]);
+    match b.stopped.get(name) {
+        Some(stopped) => drop(last.insert(*stopped)),
+        None if state.is_up() => last = after([b.add(&addr, EngineOp::StopContainer { name: machine.name.clone() }, last)]),
+        None => {}
     }
     last.extend(endpoints_while_stopped(b, name, machine, state, &last.clone()));
     start(b, name, machine, last)

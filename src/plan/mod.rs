@@ -27,6 +27,7 @@ pub fn plan(desired: &Desired, actual: &Actual) -> Result<Plan, Vec<Diagnostic>>
     networks::images(&mut b);
     networks::volumes(&mut b);
     removals::machines(&mut b);
+    removals::members(&mut b);
     removals::nics(&mut b);
     removals::networks(&mut b);
     networks::networks(&mut b);

@@ -47,6 +47,10 @@ pub(super) fn networks(b: &mut Builder<'_>) {
                     last = after([b.add(&addr, NetOp::CreateLink { link: Box::new(placed.clone()) }, last)]);
                 }
                 HostLinkDiff::Set(link) => {
+                    // Without an alias it was left behind half made, and does not say whose it is: making it again finishes it.
+                    if b.actual.host_link(&placed.at.name).is_some_and(|state| state.alias.is_none()) {
+                        last = after([b.add(&addr, NetOp::CreateLink { link: Box::new(placed.clone()) }, last)]);
+                    }
                     let op = NetOp::SetLink { at: LinkRef::host(placed.at.name.clone()), set: link.set };
                     last = after([b.add(&addr, op, last)]);
                 }

@@ -84,6 +84,10 @@ pub(super) fn changed(b: &mut Builder<'_>) {
                     if let Some(network) = nic.attach.network() {
                         before.extend(b.ready_of(&Addr::Network(network.clone())));
                     }
+                    // Half made, without the alias that says whose it is: making it again finishes it.
+                    if found == name.as_str() && b.actual.nic(machine, name).is_some_and(|link| link.alias.is_none()) {
+                        before.extend(plug_in(b, machine, name, nic, &before.clone()));
+                    }
                     // The host's end first: a port is enlarged before what is to go through it.
                     if let (Attach::Bridge { host_end, .. }, false) = (&nic.attach, peer.is_empty()) {
                         let op = NetOp::SetLink { at: LinkRef::host(host_end.clone()), set: *peer };

@@ -2,27 +2,26 @@
 
 use std::collections::BTreeSet;
 
-use super::StepId;
 use super::builder::{Builder, after};
+use super::{Op, StepId};
 use crate::desired::{Attach, NetworkKind};
 use crate::diff::{self, Action, HostLinkDiff, NicDiff};
 use crate::engine::EngineOp;
 use crate::net::{LinkSet, LinkState, NetOp};
-use crate::types::{Addr, IfName, LinkRef, Name, Ns, host_link_name};
+use crate::types::{Addr, IfName, LinkRef, Name, NetworkMode, Ns, host_link_name};
 
 /// Machines that the file does not have, and what interrupted replacements left. Who needs another stops before it.
 pub(super) fn machines(b: &mut Builder<'_>) {
-    let mut stopped = std::collections::BTreeMap::new();
     let gone: BTreeSet<Name> =
         b.actual.engine.machines.keys().filter(|name| b.action(&Addr::Machine((*name).clone())) == Action::Delete).cloned().collect();
     for name in super::machines::ordered(b.desired, &gone).into_iter().rev() {
         let addr = Addr::Machine(name.clone());
         let Some(state) = b.actual.machine(&name) else { continue };
-        let needed_by = b.desired.order.iter().filter(|(_, needs)| needs.contains(&name)).filter_map(|(who, _)| stopped.get(who));
+        let needed_by = b.desired.order.iter().filter(|(_, needs)| needs.contains(&name)).filter_map(|(who, _)| b.stopped.get(who));
         let mut before: BTreeSet<StepId> = needed_by.copied().collect();
         if state.is_up() {
             let stop = b.add(&addr, EngineOp::StopContainer { name: state.name.clone() }, before);
-            stopped.insert(name.clone(), stop);
+            b.stopped.insert(name.clone(), stop);
             before = after([stop]);
         }
         // The volumes that came from an earlier container in its place are not its own, so the engine would leave them.
@@ -37,6 +36,23 @@ pub(super) fn machines(b: &mut Builder<'_>) {
         let remove = b.add(&Addr::Machine(name.clone()), op, BTreeSet::new());
         b.leaves(&name, remove);
         b.freed.entry(name).or_default().insert(remove);
+    }
+}
+
+/// Machines in a namespace that its owner gives up stop first: it lives as long as they do, and in it the cards, their addresses and
+/// the names of their other ends.
+pub(super) fn members(b: &mut Builder<'_>) {
+    for (name, state) in &b.actual.engine.machines {
+        let NetworkMode::Machine(owner) = &state.container.network_mode else { continue };
+        if !state.is_up() || b.diff.keeps_namespace(b.actual, owner) {
+            continue;
+        }
+        let addr = Addr::Machine(name.clone());
+        if !b.stopped.contains_key(name) && matches!(b.action(&addr), Action::Restart | Action::Replace) {
+            let stop = b.add(&addr, EngineOp::StopContainer { name: state.name.clone() }, BTreeSet::new());
+            b.stopped.insert(name.clone(), stop);
+        }
+        b.freed.entry(owner.clone()).or_default().extend(b.stopped.get(name));
     }
 }
 
@@ -89,8 +105,8 @@ fn detach(b: &mut Builder<'_>, machine: &Name, addr: &Addr, name: &str, link: &L
         disconnect(b, machine, addr, &network.name.clone(), Some((name, link)));
         return;
     }
-    let op = NetOp::DeleteLink { at: LinkRef::machine(machine, name) };
-    let step = b.add(addr, op, BTreeSet::new());
+    let before = b.freed.get(machine).cloned().unwrap_or_default();
+    let step = b.add(addr, NetOp::DeleteLink { at: LinkRef::machine(machine, name) }, before);
     b.leaves(machine, step);
     b.freed.entry(machine.clone()).or_default().insert(step);
 }
@@ -99,26 +115,55 @@ fn detach(b: &mut Builder<'_>, machine: &Name, addr: &Addr, name: &str, link: &L
 /// if a card of ours has got the remembered name meanwhile, it steps aside for the moment.
 fn disconnect(b: &mut Builder<'_>, machine: &Name, addr: &Addr, network: &str, link: Option<(&str, &LinkState)>) {
     let Some(state) = b.actual.machine(machine) else { return };
-    let mut before = BTreeSet::new();
-    let mut aside = None;
-    if let Some((name, link)) = link {
-        before = after([b.add(addr, NetOp::DeleteLink { at: LinkRef::machine(machine, name) }, BTreeSet::new())]);
-        let remembered = link.alias.as_deref().and_then(|alias| alias.split(' ').find_map(|word| word.strip_prefix("engine=")));
-        let bearer = |remembered: &&str| *remembered != name && b.actual.link(&LinkRef::machine(machine, *remembered)).is_some();
-        if let Some(remembered) = remembered.filter(bearer) {
-            let other = host_link_name(&b.desired.project, &format!("aside/{machine}:{remembered}"));
-            let set = LinkSet { name: Some(other.clone()), ..LinkSet::default() };
-            before = after([b.add(addr, NetOp::SetLink { at: LinkRef::machine(machine, remembered), set }, before)]);
-            aside = Some((other, remembered.to_owned()));
-        }
+    // One card of a machine after the other: a name may belong to one card at first and to another later.
+    let mut before = b.freed.get(machine).cloned().unwrap_or_default();
+    let bearers = bearers(b, machine, link);
+    if let Some((name, _)) = link {
+        before = after([b.add(addr, NetOp::DeleteLink { at: LinkRef::machine(machine, name) }, before)]);
+    }
+    let aside = |name: &str| host_link_name(&b.desired.project, &format!("aside/{machine}:{name}"));
+    let bearers: Vec<(String, String, &LinkState)> = bearers.into_iter().map(|(name, link)| (name.to_owned(), aside(name), link)).collect();
+    for (name, other, link) in &bearers {
+        let set = LinkSet { name: Some(other.clone()), keep_routes: link.link.routes.clone(), ..LinkSet::default() };
+        before = after([b.add(addr, NetOp::SetLink { at: LinkRef::machine(machine, name), set }, before)]);
     }
     let mut last = b.add(addr, EngineOp::Disconnect { container: state.name.clone(), network: network.to_owned() }, before);
     b.leaves(machine, last);
-    if let Some((other, remembered)) = aside {
-        let set = LinkSet { name: Some(remembered), ..LinkSet::default() };
+    for (name, other, link) in bearers {
+        let set = LinkSet { name: Some(name), keep_routes: link.link.routes.clone(), ..LinkSet::default() };
         last = b.add(addr, NetOp::SetLink { at: LinkRef::machine(machine, other), set }, after([last]));
     }
+    if let Some(hosts) = lost_names(b, machine) {
+        last = b.add(addr, hosts, after([last]));
+    }
     b.freed.entry(machine.clone()).or_default().insert(last);
+}
+
+/// Who may bear the name that the engine will remove: as the card's alias says; where the card is gone and its alias with it, every
+/// link whose name is one that the engine gives.
+fn bearers<'a>(b: &Builder<'a>, machine: &Name, card: Option<(&str, &LinkState)>) -> Vec<(&'a str, &'a LinkState)> {
+    let links = b.actual.namespace(&Ns::Machine(machine.clone())).into_iter().flat_map(|ns| &ns.links);
+    let is_deleted = |name: &str| {
+        let at = LinkRef::machine(machine, name);
+        b.steps.iter().any(|step| matches!(&step.op, Op::Net(NetOp::DeleteLink { at: gone }) if *gone == at))
+    };
+    let may_be = |name: &str| match card {
+        Some((own, link)) => {
+            let noted = link.alias.as_deref().and_then(|alias| alias.split(' ').find_map(|word| word.strip_prefix("engine=")));
+            name != own && noted == Some(name)
+        }
+        None => name.strip_prefix("eth").is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit())),
+    };
+    links.map(|(name, link)| (name.as_str(), link)).filter(|(name, _)| may_be(name) && !is_deleted(name)).collect()
+}
+
+/// With any of its networks, a container loses the lines of `/etc/hosts` for its own name (the engine's fault), but for marked ones.
+fn lost_names(b: &Builder<'_>, machine: &Name) -> Option<NetOp> {
+    let wanted = b.desired.machines.get(machine)?;
+    let own = wanted.container.hostname.as_ref()?;
+    let lines = &b.actual.namespace(&Ns::Machine(machine.clone()))?.hosts;
+    let is_lost = lines.iter().any(|line| !line.marked && line.entry.name == *own && wanted.hosts.contains(&line.entry));
+    is_lost.then(|| NetOp::SetHosts { machine: machine.clone(), set: wanted.hosts.clone(), remove: BTreeSet::new() })
 }
 
 /// Docker networks, links on the host and firewall rules that are not wanted, or of another kind than they are to be.
