@@ -66,14 +66,22 @@ pub fn host_end(actual: &Actual, desired: &Desired, machine: &Name, name: &IfNam
     })
 }
 
-/// A card is known by its name; one that somebody renamed, by its alias.
+/// A card is known by its alias, under whatever name, and otherwise by its name; but a port of the engine's that happens to bear
+/// that name is another card's.
 fn find<'a>(actual: &'a Actual, desired: &Desired, machine: &Name, name: &IfName) -> Option<(&'a str, &'a LinkState)> {
     let links = &actual.namespace(&Ns::Machine(machine.clone()))?.links;
-    if let Some((name, link)) = links.get_key_value(name.as_str()) {
-        return Some((name, link));
-    }
     let alias = alias(&desired.project, machine, name);
-    links.iter().find(|(_, link)| link.alias.as_deref().and_then(|a| a.split(' ').next()) == Some(&alias)).map(|(n, l)| (n.as_str(), l))
+    let first_word = |link: &'a LinkState| link.alias.as_deref().and_then(|alias| alias.split(' ').next());
+    let by_alias = links.iter().find(|(_, link)| first_word(link) == Some(&alias));
+    let prefix = format!("fly:{}/", desired.project);
+    let is_anothers = |link: &'a LinkState| first_word(link).is_some_and(|alias| alias.starts_with(&prefix)) || is_port(actual, link);
+    let by_name = || links.get_key_value(name.as_str()).filter(|(_, link)| !is_anothers(link));
+    by_alias.or_else(by_name).map(|(name, link)| (name.as_str(), link))
+}
+
+/// Whether a link is one that the engine made for a network of this project.
+fn is_port(actual: &Actual, link: &LinkState) -> bool {
+    actual.plugged_into(link).is_some_and(|bridge| actual.engine.networks.values().any(|n| n.network.bridge.as_deref() == Some(bridge)))
 }
 
 /// The alias of a card: whose it is, for people and for finding it under another name.
@@ -83,19 +91,26 @@ pub fn alias(project: &Name, machine: &Name, name: &IfName) -> String {
 
 fn own_nic(desired: &Desired, actual: &Actual, machine: &Name, name: &IfName, nic: &Nic) -> NicDiff {
     let Some((found, state)) = find(actual, desired, machine, name) else { return NicDiff::Missing };
-    let mut diff = link::diff(&wanted(actual, nic), state, &nic.places);
-    // Under the name of an engine's port: another card took its place.
+    let mut wanted_link = wanted(actual, nic);
+    if let Attach::Cable { peer: (other, other_nic), .. } = &nic.attach {
+        // The other end may bear another name for now; that is the other card's affair.
+        let other_name = find(actual, desired, other, other_nic).map_or(other_nic.as_str(), |(name, _)| name);
+        wanted_link.kind = LinkKind::Veth { peer: Some(LinkRef::machine(other, other_name)) };
+    }
+    let mut diff = link::diff(&wanted_link, state, &nic.places);
     if diff.recreate {
         return NicDiff::Recreate { name: found.to_owned(), fields: diff.fields };
     }
     rename(&mut diff, found, name, nic);
     let mut peer = LinkSet::default();
-    if let (Attach::Bridge { host_end: end, .. }, Some(wanted)) = (&nic.attach, host_end(actual, desired, machine, name)) {
+    if let (Attach::Bridge { host_end: end, .. }, Some(mut wanted)) = (&nic.attach, host_end(actual, desired, machine, name)) {
+        wanted.kind = LinkKind::Veth { peer: Some(LinkRef::machine(machine, found)) };
         match actual.host_link(end) {
             Some(state) => {
                 let other = link::diff(&wanted, state, &nic.places);
                 peer = other.set;
                 peer.keep_routes.clear();
+                peer.mac = None;
                 // A MAC at the host's end concerns nobody; the rest does, and is one field with this end's.
                 for field in other.fields {
                     if field.field != "mac" && !diff.fields.iter().any(|f| f.field == field.field) {
@@ -197,7 +212,7 @@ fn nic_change(
     };
     if let Attach::Cable { id, .. } = &nic_desired.attach {
         // The cable's own change makes both ends.
-        if cable_state(actual, id, stays).is_some() {
+        if cable_state(desired, actual, id, stays).is_some() {
             return None;
         }
     }
@@ -271,12 +286,9 @@ pub fn extra_links<'a>(desired: &Desired, actual: &'a Actual, machine: &Name, wa
             _ => find(actual, desired, machine, name).map(|(found, _)| found),
         })
         .collect();
-    let of_engine = |link: &LinkState| {
-        actual.plugged_into(link).is_some_and(|bridge| actual.engine.networks.values().any(|n| n.network.bridge.as_deref() == Some(bridge)))
-    };
     let is_ours = |link: &LinkState| {
         let made = matches!(link.link.kind, LinkKind::Macvlan { .. } | LinkKind::Veth { .. });
-        let unmarked = || of_engine(link) || (made && link.link.mac.is_some_and(crate::types::Mac::is_automatic));
+        let unmarked = || is_port(actual, link) || (made && link.link.mac.is_some_and(crate::types::Mac::is_automatic));
         link.alias.as_ref().map_or_else(unmarked, |alias| alias.starts_with(&prefix))
     };
     let mut extra: Vec<(&str, &LinkState)> =
@@ -294,7 +306,7 @@ pub(super) fn cable_changes(desired: &Desired, actual: &Actual, diff: &mut Diff)
         let addr = Addr::Link(id.clone());
         let place = cable.places.own.clone();
         let rests = id.ends().iter().any(|(machine, _)| diff.rests(desired, actual, machine));
-        let change = match cable_state(actual, id, &stays).filter(|_| !rests) {
+        let change = match cable_state(desired, actual, id, &stays).filter(|_| !rests) {
             None => Change::keep(addr, place),
             Some((action, reason)) => {
                 let alive = id.ends().iter().any(|(machine, _)| stays(machine));
@@ -307,20 +319,22 @@ pub(super) fn cable_changes(desired: &Desired, actual: &Actual, diff: &mut Diff)
 }
 
 /// Nothing when the cable is plugged in at both ends; otherwise what has to be done about it.
-pub(super) fn cable_state(actual: &Actual, id: &CableId, stays: &dyn Fn(&Name) -> bool) -> Option<(Action, &'static str)> {
+pub(super) fn cable_state(
+    desired: &Desired,
+    actual: &Actual,
+    id: &CableId,
+    stays: &dyn Fn(&Name) -> bool,
+) -> Option<(Action, &'static str)> {
     let [(a, a_nic), (b, b_nic)] = id.ends();
-    let end = |machine: &Name, nic: &IfName| stays(machine).then(|| actual.nic(machine, nic)).flatten();
-    let peer = |link: &LinkState| match &link.link.kind {
-        LinkKind::Veth { peer } => peer.clone(),
-        _ => None,
+    let leads_to = |(_, link): (&str, &LinkState), machine: &Name, (name, _): (&str, &LinkState)| match &link.link.kind {
+        LinkKind::Veth { peer } => peer.as_ref() == Some(&LinkRef::machine(machine, name)),
+        _ => false,
     };
-    let there = LinkRef::machine(b, b_nic.as_str());
-    let here = LinkRef::machine(a, a_nic.as_str());
     if !stays(a) || !stays(b) {
         return Some((Action::Create, "its machines start"));
     }
-    match (end(a, a_nic), end(b, b_nic)) {
-        (Some(one), Some(other)) if peer(one) == Some(there) && peer(other) == Some(here) => None,
+    match (find(actual, desired, a, a_nic), find(actual, desired, b, b_nic)) {
+        (Some(one), Some(other)) if leads_to(one, b, other) && leads_to(other, a, one) => None,
         (None, None) => Some((Action::Create, "not there")),
         (Some(_), None) | (None, Some(_)) => Some((Action::Replace, "one end is gone")),
         (Some(_), Some(_)) => Some((Action::Replace, "its ends do not belong together")),

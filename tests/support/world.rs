@@ -66,7 +66,17 @@ fn links(place: &Place) -> Vec<String> {
                 remove(data, key);
             }
             let data = &mut link["linkinfo"]["info_slave_data"];
-            for key in ["root_id", "bridge_id", "designated_bridge", "message_age_timer", "forward_delay_timer", "hold_timer"] {
+            for key in [
+                "root_id",
+                "bridge_id",
+                "designated_bridge",
+                "message_age_timer",
+                "forward_delay_timer",
+                "hold_timer",
+                "id",
+                "no",
+                "designated_port",
+            ] {
                 remove(data, key);
             }
             format!("{name} {link}")

@@ -186,9 +186,9 @@ impl<'a> Card<'a> {
             if let Some(mac) = link.mac.filter(|mac| raw.mac != Some(*mac)) {
                 self.change_even_down(&LinkAttribute::Address(mac.bytes().to_vec())).doing(|| doing("set the MAC of"))?;
             }
-            if let Some(mtu) = link.mtu.filter(|mtu| raw.mtu != *mtu) {
-                self.change(vec![LinkAttribute::Mtu(mtu)]).doing(|| doing("set the MTU of"))?;
-            }
+        }
+        if let Some(mtu) = link.mtu.filter(|mtu| raw.mtu != *mtu) {
+            self.change(vec![LinkAttribute::Mtu(mtu)]).doing(|| doing("set the MTU of"))?;
         }
         let there = if fresh { BTreeSet::new() } else { self.addresses()? };
         self.add_addresses(link.addresses.difference(&there))

@@ -13,7 +13,7 @@ use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage,
 
 use super::read::broadcast;
 use super::space::Space;
-use crate::types::{LINK_GROUP, MacvlanMode, Ns, PlacedLink, Route};
+use crate::types::{LINK_GROUP, Link, MacvlanMode, Ns, PlacedLink, Route};
 
 /// Everything that the kernel honours in the message that creates a link: name, MAC, MTU, group, namespace. An alias is not.
 /// Without `into` it is born where the socket is.
@@ -35,11 +35,21 @@ fn of_kind(message: &mut LinkMessage, kind: InfoKind, data: InfoData) {
 }
 
 pub(super) fn bridge(link: &PlacedLink) -> LinkMessage {
-    let mut message = born(link, &link.at.name, None);
+    // A bridge follows its smallest port's MTU until somebody has *changed* its own, and being born with one is no change: so it is
+    // born one off, and the wanted one is set afterwards.
+    let off = PlacedLink { link: Link { mtu: link.link.mtu.map(one_off), ..link.link.clone() }, ..link.clone() };
+    let mut message = born(&off, &link.at.name, None);
     // Ports forward at once: there is no loop that anybody else could close.
     let data = vec![InfoBridge::ForwardDelay(0), InfoBridge::StpState(BridgeStpState::Disabled)];
     of_kind(&mut message, InfoKind::Bridge, InfoData::Bridge(data));
     message
+}
+
+/// The smallest that the kernel gives a bridge.
+const SMALLEST_MTU: u32 = 68;
+
+fn one_off(mtu: u32) -> u32 {
+    if mtu > SMALLEST_MTU { mtu - 1 } else { mtu + 1 }
 }
 
 pub(super) fn macvlan(link: &PlacedLink, name: &str, parent: u32, mode: MacvlanMode, into: Option<&Space>) -> LinkMessage {
