@@ -555,7 +555,7 @@ fn whatever_somebody_changes_shows_as_exactly_that() {
     assert_eq!(seen(set("eth0", LinkSet { mac: Some("02:aa:00:00:00:01".parse().unwrap()), ..nothing() })), ["nic/a:eth0 update mac"]);
     assert_eq!(seen(|world| world.drift_rename_link("shop.a", "eth0", "moved")), ["nic/a:eth0 update name"]);
     assert_eq!(seen(|world| world.drift_clear_hosts("shop.b")), ["machine/b update names"]);
-    assert_eq!(seen(|world| world.drift_clear_rules()), ["network/back update firewall"]);
+    assert_eq!(seen(World::drift_clear_rules), ["network/back update firewall"]);
     let limits = Limits { memory: Some(Bytes(99 << 20)), ..Limits::default() };
     assert_eq!(seen(|world| world.drift_limits("shop.a", &limits, Restart::No)), ["machine/a update memory"]);
     assert_eq!(seen(|world| world.drift_limits("shop.a", &Limits::default(), Restart::Always)), ["machine/a update restart"]);

@@ -71,7 +71,7 @@ fn a_card_is_set_down() {
 #[test]
 fn a_card_is_renamed() {
     let by_hand = |lab: &Lab| {
-        drop(lab.in_machine("shop.db", &["sh", "-c", "ip link set eth0 down && ip link set eth0 name lost && ip link set lost up"]))
+        drop(lab.in_machine("shop.db", &["sh", "-c", "ip link set eth0 down && ip link set eth0 name lost && ip link set lost up"]));
     };
     drifts(by_hand, &[("nic/db:eth0", "update", &["name"])], &MACHINES);
 }

@@ -182,10 +182,8 @@ impl<'a> Card<'a> {
             // A kernel without IPv6, or a link with IPv6 disabled, has nothing to switch off.
             let _ = self.change(vec![message::no_link_local()]);
         }
-        if !fresh {
-            if let Some(mac) = link.mac.filter(|mac| raw.mac != Some(*mac)) {
-                self.change_even_down(&LinkAttribute::Address(mac.bytes().to_vec())).doing(|| doing("set the MAC of"))?;
-            }
+        if !fresh && let Some(mac) = link.mac.filter(|mac| raw.mac != Some(*mac)) {
+            self.change_even_down(&LinkAttribute::Address(mac.bytes().to_vec())).doing(|| doing("set the MAC of"))?;
         }
         if let Some(mtu) = link.mtu.filter(|mtu| raw.mtu != *mtu) {
             self.change(vec![LinkAttribute::Mtu(mtu)]).doing(|| doing("set the MTU of"))?;
