@@ -7,7 +7,7 @@ use super::builder::{Builder, after, union};
 use crate::desired::{Attach, Machine, Nic};
 use crate::diff::{self, Action, NicDiff};
 use crate::engine::EngineOp;
-use crate::net::NetOp;
+use crate::net::{LinkSet, NetOp};
 use crate::types::{Addr, CableId, IfName, LinkRef, Name, PlacedLink};
 
 /// All cards of a machine that has just started, but for cables. The engine's come first: they may bear names that others are to have.
@@ -59,56 +59,94 @@ fn plug_in(b: &mut Builder<'_>, machine: &Name, name: &IfName, nic: &Nic, before
     Some(b.add(&Addr::nic(machine, name), op, before))
 }
 
-/// Cards of machines that keep their namespace.
+/// Cards of machines that keep their namespace. First whatever changes names, the engine's cards above all: they may bear a name
+/// that another card is to have.
 pub(super) fn changed(b: &mut Builder<'_>) {
     for (machine, wanted) in &b.desired.machines {
         if !b.diff.keeps_namespace(b.actual, machine) {
             continue;
         }
+        let cabled = |nic: &Nic| matches!(&nic.attach, Attach::Cable { id, .. } if b.action(&Addr::Link(id.clone())) != Action::Keep);
+        let differs = |name: &IfName| diff::nic(b.desired, b.actual, machine, name);
+        let all = wanted.nics.iter().filter(|(_, nic)| !cabled(nic)).map(|(name, nic)| (name, nic, differs(name)));
+        let (first, then): (Vec<_>, Vec<_>) = all.partition(|(name, nic, diff)| match diff {
+            NicDiff::Set { name: found, .. } => found != name.as_str(),
+            _ => matches!(nic.attach, Attach::Nat { .. }),
+        });
         let mut freed = b.freed.get(machine).cloned().unwrap_or_default();
-        for (name, nic) in &wanted.nics {
-            let addr = Addr::nic(machine, name);
-            if matches!(&nic.attach, Attach::Cable { id, .. } if b.action(&Addr::Link(id.clone())) != Action::Keep) {
-                continue;
-            }
-            match diff::nic(b.desired, b.actual, machine, name) {
-                NicDiff::Same => {}
-                // Adopting sets everything, and keeps the name by which the engine remembers the card.
-                NicDiff::Set { .. } if matches!(nic.attach, Attach::Nat { .. }) => {
-                    if let Attach::Nat { bridge, .. } = &nic.attach {
-                        adopt(b, machine, name, nic, bridge, freed.clone());
-                    }
-                }
-                NicDiff::Set { name: found, set, peer, .. } => {
-                    let mut before = freed.clone();
-                    if let Some(network) = nic.attach.network() {
-                        before.extend(b.ready_of(&Addr::Network(network.clone())));
-                    }
-                    // Half made, without the alias that says whose it is: making it again finishes it.
-                    if found == name.as_str() && b.actual.nic(machine, name).is_some_and(|link| link.alias.is_none()) {
-                        before.extend(plug_in(b, machine, name, nic, &before.clone()));
-                    }
-                    // The host's end first: a port is enlarged before what is to go through it.
-                    if let (Attach::Bridge { host_end, .. }, false) = (&nic.attach, peer.is_empty()) {
-                        let op = NetOp::SetLink { at: LinkRef::host(host_end.clone()), set: *peer };
-                        before = after([b.add(&addr, op, before)]);
-                    }
-                    if !set.is_empty() {
-                        b.add(&addr, NetOp::SetLink { at: LinkRef::machine(machine, found), set: *set }, before);
-                    }
-                }
-                NicDiff::Missing | NicDiff::Recreate { .. } | NicDiff::Reconnect { .. } => {
-                    if let Attach::Nat { bridge, .. } = &nic.attach {
-                        // One after the other: the engine counts its names up.
-                        let connected = connect(b, machine, wanted, name, nic, &freed);
-                        freed = after([adopt(b, machine, name, nic, bridge, connected)]);
-                    } else {
-                        plug_in(b, machine, name, nic, &freed);
-                    }
-                }
-            }
+        for (name, nic, diff) in first {
+            // One after the other: the engine counts its names up, and a name has to be free before another card gets it.
+            let last = one(b, machine, wanted, name, nic, diff, &freed);
+            freed.extend(last);
+        }
+        for (name, nic, diff) in then {
+            one(b, machine, wanted, name, nic, diff, &freed);
         }
     }
+}
+
+/// The steps for one card; the last of them.
+fn one(
+    b: &mut Builder<'_>,
+    machine: &Name,
+    wanted: &Machine,
+    name: &IfName,
+    nic: &Nic,
+    diff: NicDiff,
+    freed: &BTreeSet<StepId>,
+) -> Option<StepId> {
+    match (diff, &nic.attach) {
+        (NicDiff::Same, _) => None,
+        (NicDiff::Set { name: found, set, peer, .. }, _) => set_one(b, machine, name, nic, &found, *set, *peer, freed),
+        (NicDiff::Missing | NicDiff::Recreate { .. } | NicDiff::Reconnect { .. }, Attach::Nat { bridge, .. }) => {
+            let connected = connect(b, machine, wanted, name, nic, freed);
+            Some(adopt(b, machine, name, nic, bridge, connected))
+        }
+        (NicDiff::Missing | NicDiff::Recreate { .. } | NicDiff::Reconnect { .. }, _) => plug_in(b, machine, name, nic, freed),
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "a card, where it is, and what to set at its two ends")]
+fn set_one(
+    b: &mut Builder<'_>,
+    machine: &Name,
+    name: &IfName,
+    nic: &Nic,
+    found: &str,
+    mut set: LinkSet,
+    peer: LinkSet,
+    freed: &BTreeSet<StepId>,
+) -> Option<StepId> {
+    let addr = Addr::nic(machine, name);
+    let (mut before, mut last) = (freed.clone(), None);
+    let mut found = found;
+    match &nic.attach {
+        // Adopting keeps the name by which the engine remembers the card. It takes nothing away, so that may be left to do.
+        Attach::Nat { bridge, .. } if set.name.is_some() => {
+            let adopted = adopt(b, machine, name, nic, bridge, before);
+            (before, last, found) = (after([adopted]), Some(adopted), name.as_str());
+            let LinkSet { remove_addresses, remove_routes, .. } = set;
+            set = LinkSet { remove_addresses, remove_routes, ..LinkSet::default() };
+        }
+        // Half made, without the alias that says whose it is: making it again finishes it.
+        _ if b.actual.link(&LinkRef::machine(machine, found)).is_some_and(|link| link.alias.is_none()) => {
+            last = plug_in(b, machine, name, nic, &before);
+            before.extend(last);
+        }
+        _ => {}
+    }
+    if let Some(network) = nic.attach.network() {
+        before.extend(b.ready_of(&Addr::Network(network.clone())));
+    }
+    // The host's end first: a port is enlarged before what is to go through it.
+    if let (Attach::Bridge { host_end, .. }, false) = (&nic.attach, peer.is_empty()) {
+        let step = b.add(&addr, NetOp::SetLink { at: LinkRef::host(host_end.clone()), set: peer }, before);
+        (before, last) = (after([step]), Some(step));
+    }
+    if !set.is_empty() {
+        last = Some(b.add(&addr, NetOp::SetLink { at: LinkRef::machine(machine, found), set }, before));
+    }
+    last
 }
 
 fn connect(b: &mut Builder<'_>, machine: &Name, wanted: &Machine, name: &IfName, nic: &Nic, before: &BTreeSet<StepId>) -> BTreeSet<StepId> {
