@@ -142,6 +142,21 @@ fn a_machine_is_removed() {
 }
 
 #[test]
+fn what_somebody_else_adds_stays_and_is_shown() {
+    let lab = Lab::start();
+    let shop = sample::running(&lab);
+    lab.in_machine("shop.db", &["ip", "addr", "add", "10.10.0.250/24", "dev", "eth0"]);
+    lab.in_machine("shop.db", &["ip", "route", "add", "10.88.0.0/16", "via", "10.10.0.1"]);
+    let plan = shop.fly(&["plan", "--check"]);
+    plan.success();
+    assert!(plan.stdout.contains("db:eth0 also has address 10.10.0.250/24"), "{plan}");
+    assert!(plan.stdout.contains("route 10.88.0.0/16 via 10.10.0.1"), "{plan}");
+    shop.fly(&["up"]).success();
+    assert!(lab.in_machine("shop.db", &["ip", "addr"]).contains("10.10.0.250/24"));
+    assert!(lab.in_machine("shop.db", &["ip", "route"]).contains("10.88.0.0/16"));
+}
+
+#[test]
 fn a_bridge_is_deleted() {
     let by_hand = |lab: &Lab| {
         let bridges = lab.ip(&["-o", "link", "show", "type", "bridge"]);

@@ -157,7 +157,7 @@ impl<'a> Card<'a> {
     }
 
     pub(super) fn remove_route(&self, route: &Route) -> Result<(), NetError> {
-        match self.tell(Say::DelRoute(message::route(self.raw.index, route)), 0) {
+        match self.tell(Say::DelRoute(message::unwanted_route(self.raw.index, route)), 0) {
             Err(refused) if refused.is(&[Errno::SRCH, Errno::NODEV]) => Ok(()),
             other => other.doing(|| format!("remove route {route} from {}", self.at())),
         }

@@ -111,6 +111,10 @@ fn family(net: &IpNet) -> AddressFamily {
     }
 }
 
+/// The protocol (`ip -d address`, `ip route`) of the addresses and routes that fly makes, by which they are told from other
+/// people's. Kernels before 5.18 keep no such mark of addresses.
+pub(super) const PROTOCOL: u8 = 0xf1;
+
 pub(super) fn address(index: u32, net: &IpNet) -> AddressMessage {
     let mut message = AddressMessage::default();
     message.header.family = family(net);
@@ -118,6 +122,7 @@ pub(super) fn address(index: u32, net: &IpNet) -> AddressMessage {
     message.header.index = index;
     message.header.scope = AddressScope::Universe;
     message.attributes.extend([AddressAttribute::Local(net.addr()), AddressAttribute::Address(net.addr())]);
+    message.attributes.push(AddressAttribute::Protocol(PROTOCOL.into()));
     match net {
         IpNet::V4(net) => message.attributes.extend(broadcast(*net).map(AddressAttribute::Broadcast)),
         // Addresses are handed out by fly: a second of waiting for an objection would only keep the machine from its network.
@@ -131,7 +136,7 @@ pub(super) fn route(index: u32, route: &Route) -> RouteMessage {
     message.header.address_family = family(&route.to);
     message.header.destination_prefix_length = route.to.prefix_len();
     message.header.table = 254;
-    message.header.protocol = RouteProtocol::Static;
+    message.header.protocol = PROTOCOL.into();
     message.header.kind = RouteType::Unicast;
     message.header.scope = match (&route.to, route.via) {
         (IpNet::V4(_), None) => RouteScope::Link,
@@ -151,5 +156,13 @@ pub(super) fn route(index: u32, route: &Route) -> RouteMessage {
     }));
     said.push(RouteAttribute::Oif(index));
     said.extend(route.metric.map(RouteAttribute::Priority));
+    message
+}
+
+/// A route to be taken away, whoever made it: a protocol or scope that is said has to be the route's own.
+pub(super) fn unwanted_route(index: u32, route: &Route) -> RouteMessage {
+    let mut message = self::route(index, route);
+    message.header.protocol = RouteProtocol::Unspec;
+    message.header.scope = RouteScope::NoWhere;
     message
 }

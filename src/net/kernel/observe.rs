@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::error::{Refused, While};
+use super::message::PROTOCOL;
 use super::read::{self, RawAddress, RawLink, RawRoute};
 use super::resolve::{self, Peers};
 use super::socket::Client;
@@ -162,6 +163,10 @@ fn links(at: usize, seen: &Seen<'_>, view: &Ns, project: &Name, peers: &Peers<'_
     let raw = &seen.raw;
     let name_of = |index: u32| raw.links.iter().find(|link| link.index == index).map(|link| link.name.clone());
     let of_host = seen.views.first() == Some(&Ns::Host);
+    // A kernel that keeps marks has marked the loopback's own addresses.
+    let marks = raw.addresses.iter().any(|address| address.maker != 0);
+    // Where the way out is, is always fly's business: `gateway` says it, or says that there is none.
+    let is_foreign = |route: &RawRoute| !route.kernels && route.maker != PROTOCOL && !route.route.is_default();
     let mut found = BTreeMap::new();
     for link in raw.links.iter().filter(|link| link.name != "lo") {
         let kind = match link.kind.as_str() {
@@ -172,7 +177,7 @@ fn links(at: usize, seen: &Seen<'_>, view: &Ns, project: &Name, peers: &Peers<'_
             other => LinkKind::Other(other.to_owned()),
         };
         let routes = || raw.routes.iter().filter(|route| route.index == link.index);
-        let addresses = raw.addresses.iter().filter(|address| address.index == link.index && !address.kernels);
+        let addresses = || raw.addresses.iter().filter(|address| address.index == link.index && !address.kernels);
         let state = LinkState {
             link: Link {
                 kind,
@@ -180,7 +185,7 @@ fn links(at: usize, seen: &Seen<'_>, view: &Ns, project: &Name, peers: &Peers<'_
                 mtu: Some(link.mtu),
                 up: link.up,
                 master: link.master.and_then(name_of),
-                addresses: addresses.map(|address| address.net).collect(),
+                addresses: addresses().map(|address| address.net).collect(),
                 routes: routes().filter(|route| !route.kernels).map(|route| route.route.clone()).collect(),
             },
             index: link.index,
@@ -192,8 +197,8 @@ fn links(at: usize, seen: &Seen<'_>, view: &Ns, project: &Name, peers: &Peers<'_
                 .filter(|route| route.kernels && !read::is_everywhere(&route.route.to))
                 .map(|route| route.route.to)
                 .collect(),
-            foreign_addresses: BTreeSet::new(),
-            foreign_routes: BTreeSet::new(),
+            foreign_addresses: addresses().filter(|address| marks && address.maker != PROTOCOL).map(|address| address.net).collect(),
+            foreign_routes: routes().filter(|route| is_foreign(route)).map(|route| route.route.clone()).collect(),
         };
         found.insert(link.name.clone(), state);
     }

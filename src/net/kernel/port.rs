@@ -43,7 +43,10 @@ pub(super) fn adopt(places: &Places<'_>, bridge: &str, wanted: &PlacedLink, proj
     }
     card.dress(&dressed, false)?;
     card.bring(wanted.link.up)?;
-    card.route(&dressed, false)
+    card.route(&dressed, false)?;
+    // The engine gives every machine a default route by a card of its own choice; the file may say another, or none.
+    let unwanted = card.routes()?.into_iter().filter(|route| route.is_default() && !wanted.link.routes.contains(route));
+    unwanted.into_iter().try_for_each(|route| card.remove_route(&route))
 }
 
 /// The veth in the machine whose other end is a port of `bridge`.

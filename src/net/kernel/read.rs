@@ -44,6 +44,8 @@ pub(super) struct RawAddress {
     pub(super) net: IpNet,
     /// Made by the kernel, not by anybody's configuration: link-local, or from a router's advertisement.
     pub(super) kernels: bool,
+    /// Its protocol; 0 where nobody said, or the kernel is too old to keep it.
+    pub(super) maker: u8,
 }
 
 #[derive(Clone, Debug)]
@@ -51,6 +53,8 @@ pub(super) struct RawRoute {
     pub(super) index: u32,
     pub(super) route: Route,
     pub(super) kernels: bool,
+    /// Its protocol.
+    pub(super) maker: u8,
 }
 
 fn read_link(payload: &[u8]) -> Option<RawLink> {
@@ -125,7 +129,7 @@ fn read_address(payload: &[u8]) -> Option<RawAddress> {
         }
         _ => false,
     };
-    Some(RawAddress { index: u32_at(payload, 4)?, net, kernels })
+    Some(RawAddress { index: u32_at(payload, 4)?, net, kernels, maker })
 }
 
 /// The middle of an address made from a MAC is `ff:fe`.
@@ -187,7 +191,8 @@ fn read_route(payload: &[u8]) -> Option<Vec<RawRoute>> {
     if hops.is_empty() {
         hops.push(hop);
     }
-    let route = |hop: Hop| Some(RawRoute { index: hop.index?, route: Route { to, via: hop.via, metric }, kernels: maker == BY_KERNEL });
+    let kernels = maker == BY_KERNEL;
+    let route = |hop: Hop| Some(RawRoute { index: hop.index?, route: Route { to, via: hop.via, metric }, kernels, maker });
     Some(hops.into_iter().filter_map(route).collect())
 }
 
