@@ -66,7 +66,9 @@ pub(super) fn changed(b: &mut Builder<'_>) {
             continue;
         }
         let mut freed = b.freed.get(machine).cloned().unwrap_or_default();
-        for (name, nic) in &wanted.nics {
+        // The engine's cards first: until they have their own names, they may bear those that others are to have.
+        let (engines, others): (Vec<_>, Vec<_>) = wanted.nics.iter().partition(|(_, nic)| matches!(nic.attach, Attach::Nat { .. }));
+        for (name, nic) in engines.into_iter().chain(others) {
             let addr = Addr::nic(machine, name);
             if matches!(&nic.attach, Attach::Cable { id, .. } if b.action(&Addr::Link(id.clone())) != Action::Keep) {
                 continue;
@@ -76,7 +78,7 @@ pub(super) fn changed(b: &mut Builder<'_>) {
                 // Adopting sets everything, and keeps the name by which the engine remembers the card.
                 NicDiff::Set { .. } if matches!(nic.attach, Attach::Nat { .. }) => {
                     if let Attach::Nat { bridge, .. } = &nic.attach {
-                        adopt(b, machine, name, nic, bridge, freed.clone());
+                        freed = after([adopt(b, machine, name, nic, bridge, freed)]);
                     }
                 }
                 NicDiff::Set { name: found, set, peer, .. } => {
@@ -108,6 +110,7 @@ pub(super) fn changed(b: &mut Builder<'_>) {
                 }
             }
         }
+        b.freed.entry(machine.clone()).or_default().extend(freed);
     }
 }
 

@@ -394,7 +394,7 @@ proptest! {
         let gone = world.fork();
         fail(converge(&world, &desired))?;
         alike(&but_lost_volumes(&world.canonical()), &but_lost_volumes(&smooth.canonical()), &plan)?;
-        alike(&but_images(&world.foreign(&shop())), &foreign, &plan)?;
+        alike(&but_lost_volumes(&but_images(&world.foreign(&shop()))), &but_lost_volumes(&foreign), &plan)?;
         // Or by the next down.
         let (plan, report) = fail(up(&gone, &down(&desired), 16))?;
         prop_assert!(report.is_success(), "{}", told(&plan, &report));
