@@ -158,14 +158,18 @@ pub fn stray_networks<'a>(actual: &Actual, machine: &Machine, state: &'a Machine
     state.endpoints.keys().map(String::as_str).filter(|name| ours(name) && !wanted(name)).collect()
 }
 
-fn stray_endpoints(actual: &Actual, name: &Name, machine: &Machine, state: &MachineState) -> Vec<FieldChange> {
-    // Where its card can be seen, the card's own change says it.
-    if state.is_up() && actual.namespace(&Ns::Machine(name.clone())).is_some() {
-        return vec![];
-    }
-    let stray = stray_networks(actual, machine, state).into_iter();
-    let place = machine.places.of("nics").cloned();
+/// Those of them on which no card of the machine's can be seen: where one can, the card's own change says it.
+pub fn lost_networks<'a>(actual: &Actual, name: &Name, machine: &Machine, state: &'a MachineState) -> Vec<&'a str> {
+    let bridge = |network: &str| actual.engine.networks.values().find(|n| n.name == network).and_then(|n| n.network.bridge.as_deref());
+    let mut stray = stray_networks(actual, machine, state);
+    stray.retain(|network| bridge(network).and_then(|bridge| actual.port(name, bridge)).is_none());
     stray
+}
+
+fn stray_endpoints(actual: &Actual, name: &Name, machine: &Machine, state: &MachineState) -> Vec<FieldChange> {
+    let place = machine.places.of("nics").cloned();
+    lost_networks(actual, name, machine, state)
+        .into_iter()
         .map(|network| FieldChange {
             field: "nics".into(),
             old: Some(format!("on Docker network {network}")),

@@ -74,7 +74,7 @@ impl State {
     fn container_text(&self, name: &str, instance: &Instance, say: &mut dyn FnMut(String)) {
         let mut container = instance.container.clone();
         for mount in container.mounts.values_mut() {
-            if matches!(&mount.source, MountSource::Volume(name) if instance.anonymous.contains(name)) {
+            if matches!(&mount.source, MountSource::Volume(name) if name.len() == 64) {
                 mount.source = MountSource::Anonymous;
             }
         }

@@ -229,7 +229,9 @@ fn update(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> BTreeSet<StepI
         return last;
     }
     if state.state == RunState::Paused {
-        return after([b.add(&addr, EngineOp::UnpauseContainer { name: machine.name.clone() }, last)]);
+        let mut ready = after([b.add(&addr, EngineOp::UnpauseContainer { name: machine.name.clone() }, last)]);
+        ready.extend(names(b, name, machine, &ready.clone()));
+        return ready;
     }
     last.extend(endpoints_while_stopped(b, name, machine, state, &last.clone()));
     let started = start(b, name, machine, last);

@@ -82,6 +82,7 @@ pub(super) fn changed(b: &mut Builder<'_>) {
         for (name, nic, diff) in then {
             one(b, machine, wanted, name, nic, diff, &freed);
         }
+        b.freed.entry(machine.clone()).or_default().extend(freed);
     }
 }
 

@@ -67,6 +67,10 @@ pub(super) fn nics(b: &mut Builder<'_>) {
                 detach(b, machine, &Addr::nic(machine, &nic), name, link);
             }
         }
+        // Networks that only the engine's record knows of: the card is gone, or what it was plugged into.
+        for network in b.actual.machine(machine).map(|state| diff::lost_networks(b.actual, machine, wanted, state)).unwrap_or_default() {
+            disconnect(b, machine, &Addr::Machine(machine.clone()), network, None);
+        }
         for (name, nic) in &wanted.nics {
             let addr = Addr::nic(machine, name);
             // A cable that is made anew takes its ends along.

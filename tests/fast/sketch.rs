@@ -188,10 +188,7 @@ impl Sketch {
 
     fn machine(&self, at: usize, sketch: &MachineSketch) -> Machine {
         let first = *self.machines.keys().next().expect("there is this one");
-        let mode = match sketch.mode {
-            ModeSketch::Member if first == at => ModeSketch::Own,
-            mode => mode,
-        };
+        let mode = self.mode(at);
         let nics = if mode == ModeSketch::Own { self.nics(at, sketch) } else { vec![] };
         let has_nat =
             nics.iter().any(|(_, nic)| nic.network.as_ref().is_some_and(|network| matches!(network.value.as_str(), "out" | "dmz")));
@@ -231,6 +228,15 @@ impl Sketch {
             },
             nics: (!nics.is_empty()).then_some(Entries(nics)),
             ..nothing()
+        }
+    }
+
+    /// Nobody is a member of his own namespace, nor of one that comes to its end.
+    fn mode(&self, at: usize) -> ModeSketch {
+        let Some((first, owner)) = self.machines.iter().next() else { return ModeSketch::Own };
+        match self.machines[&at].mode {
+            ModeSketch::Member if *first == at || IMAGES[owner.image] == "job" => ModeSketch::Own,
+            mode => mode,
         }
     }
 
@@ -276,15 +282,9 @@ impl Sketch {
     }
 
     fn cables(&self) -> Vec<Cable> {
-        let first = self.machines.keys().next();
-        let own = |at: &usize| {
-            // Who has ended has no cards: a cable to it is there for some of the time only.
-            if self.machines.get(at).is_some_and(|machine| IMAGES[machine.image] == "job") {
-                return false;
-            }
-            let mode = self.machines.get(at).map(|machine| machine.mode);
-            mode == Some(ModeSketch::Own) || (mode == Some(ModeSketch::Member) && first == Some(at))
-        };
+        // Who has ended has no cards: a cable to it is there for some of the time only.
+        let own =
+            |at: &usize| self.machines.get(at).is_some_and(|machine| IMAGES[machine.image] != "job") && self.mode(*at) == ModeSketch::Own;
         let wanted = self.cables.iter().enumerate().filter(|(_, (a, b, _))| a != b && own(a) && own(b));
         let cable = |(number, (a, b, addressed)): (usize, &(usize, usize, bool))| {
             let end = |machine: usize, last: u8| CableEnd {
