@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::Context;
-use super::model::{Desired, DesiredState, Machine, Nic, OrphanVolumes, Volume};
+use super::model::{Attach, Desired, DesiredState, Machine, Nic, OrphanVolumes, Volume};
 use super::work::{Draft, Errors, Groups, Nets};
 use super::{address, cable, hosts, machine, network, nic, order, ports, routes, scale, volumes};
 use crate::diag::{Diagnostic, sort};
@@ -29,8 +29,12 @@ pub fn resolve(spec: &Spec, context: &Context) -> Result<Desired, Vec<Diagnostic
     }
     let mut machines = machines(&project, context, &groups, &volumes, &order, &mut errors);
     let networks = network::build(&project, &nets, &drafts);
-    for (name, card, nic) in cards(&project, &groups, &nets, drafts) {
+    for (name, card, mut nic) in cards(&project, &groups, &nets, drafts) {
         if let Some(machine) = machines.get_mut(&name) {
+            // Engines before 28 make the host name an alias unasked, so it is asked for everywhere.
+            if let (Attach::Nat { endpoint, .. }, Some(hostname)) = (&mut nic.attach, &machine.container.hostname) {
+                endpoint.aliases.insert(hostname.clone());
+            }
             machine.nics.insert(card, nic);
         }
     }

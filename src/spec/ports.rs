@@ -67,8 +67,10 @@ fn port(r: &mut Reader, node: &Node) -> Option<At<PortRange>> {
     }
     let target = draft.target?;
     let count = |(first, last): (u16, u16)| u32::from(last) - u32::from(first) + 1;
+    // Several for one: a scaled machine's instances take one each.
     if let Some(published) = &draft.published
         && count(published.value) != count(target.value)
+        && count(target.value) != 1
     {
         let (outside, inside) = (count(published.value), count(target.value));
         let error = Diagnostic::invalid(format!("{outside} ports of the host cannot lead to {inside} of the machine"));
