@@ -85,7 +85,7 @@ fn look(host: &Space, project: &Name, processes: &Processes) -> Result<NetSnapsh
             let namespace = Namespace {
                 inode: seen.space.inode,
                 links: links(at, seen, view, project, &peers),
-                hosts: lines.remove(view).unwrap_or_default(),
+                hosts: lines.remove(view).unwrap_or_default().into(),
             };
             snapshot.namespaces.insert(view.clone(), namespace);
         }
