@@ -130,7 +130,7 @@ impl State {
         }
         NetSnapshot {
             namespaces,
-            firewall: Firewall { drops_bridged: self.drops_bridged, allowed: self.rules.iter().cloned().collect() },
+            firewall: Firewall::default(),
             incomplete: None,
         }
     }
