@@ -1,6 +1,6 @@
 //! Asks both boundaries and makes one snapshot of what they say.
 //!
-//! The engine comes first, because a machine's namespace is found by its first process. Nothing is judged here: what differs is
+//! The engine comes before the links, because a machine's namespace is found by its first process. Nothing is judged here: what differs is
 //! for `diff`, whose something is was decided by the boundary that saw it.
 
 use std::collections::BTreeSet;
@@ -14,9 +14,16 @@ use crate::types::{Name, NetworkMode};
 /// The world as far as it concerns `project`; `images` are references that somebody is going to need.
 pub async fn observe<E: Engine, N: NetPlane>(engine: &E, net: &N, project: &Name, images: BTreeSet<String>) -> Result<Actual, Diagnostic> {
     let query = EngineQuery { project: project.clone(), images };
-    let mut actual = Actual { engine: engine.observe(&query).await.map_err(|e| engine_diagnostic(&e))?, ..Actual::default() };
-    let processes = processes(&actual);
-    actual.net = net.observe(project, &processes).await.map_err(|e| net_diagnostic(&e))?;
+    let links = async {
+        let mut actual = Actual { engine: engine.observe(&query).await.map_err(|e| engine_diagnostic(&e))?, ..Actual::default() };
+        actual.net = net.observe(project, &processes(&actual)).await.map_err(|e| net_diagnostic(&e))?;
+        Ok(actual)
+    };
+    let firewall = async { net.firewall().await.map_err(|e| net_diagnostic(&e)) };
+    let (actual, firewall) = tokio::join!(links, firewall);
+    // If the engine does not answer, that is what there is to say.
+    let mut actual = actual?;
+    actual.net.firewall = firewall?;
     Ok(actual)
 }
 

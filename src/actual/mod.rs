@@ -1,5 +1,6 @@
 //! The snapshot of the world that plans are made from.
 
 mod model;
+mod record;
 
 pub use model::Actual;

@@ -2,15 +2,17 @@
 //!
 //! It can be written and read, so that a plan can be made, tested and measured without a world.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::record::Record;
 use crate::engine::{EngineSnapshot, MachineState};
 use crate::net::{LinkState, Namespace, NetSnapshot};
-use crate::types::{HostEntry, IfName, LinkKind, LinkRef, Name, Ns};
+use crate::types::{HostEntries, IfName, LinkKind, LinkRef, Name, Ns};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Record", from = "Record")]
 pub struct Actual {
     pub engine: EngineSnapshot,
     pub net: NetSnapshot,
@@ -51,15 +53,16 @@ impl Actual {
     }
 
     /// The lines of a machine's `/etc/hosts` that are fly's: marked, or given when the container was created.
-    pub fn hosts(&self, machine: &Name) -> BTreeSet<HostEntry> {
-        let Some(state) = self.machine(machine) else { return BTreeSet::new() };
+    pub fn hosts(&self, machine: &Name) -> HostEntries {
+        let Some(state) = self.machine(machine) else { return HostEntries::default() };
+        let given = &state.container.hosts;
         match self.namespace(&Ns::Machine(machine.clone())) {
-            Some(ns) => {
-                let ours = |line: &&crate::net::HostsLine| line.marked || state.container.hosts.contains(&line.entry);
-                ns.hosts.iter().filter(ours).map(|line| line.entry.clone()).collect()
+            Some(ns) if !ns.hosts.iter().map(|line| &line.entry).eq(given.iter()) => {
+                let ours = ns.hosts.iter().filter(|line| line.marked || given.contains(&line.entry));
+                Arc::new(ours.map(|line| line.entry.clone()).collect())
             }
-            // What the engine will write when it starts.
-            None => state.container.hosts.clone(),
+            // They are as given; or the engine will write them so when it starts.
+            _ => Arc::clone(given),
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::model::{Attach, Machine};
 use super::work::{Errors, Groups};
 use crate::diag::Diagnostic;
-use crate::types::{CableId, HostEntry, Name, NetworkMode};
+use crate::types::{CableId, HostEntries, HostEntry, Name, NetworkMode};
 
 type Machines = BTreeMap<Name, Machine>;
 
@@ -16,6 +17,9 @@ enum Segment<'a> {
     Network(&'a Name),
     Cable(&'a CableId),
 }
+
+/// A segment, by number, with the families in which somebody on it hears the others: all who have the same see the same names.
+type View = (usize, (bool, bool));
 
 /// Who has which addresses where.
 pub(super) struct Reach<'a> {
@@ -57,22 +61,30 @@ impl<'a> Reach<'a> {
     }
 
     /// What each machine's `/etc/hosts` says of itself and of those that it can reach. Whoever lives in another's namespace has the
-    /// other's file.
-    pub(super) fn entries(&self, names: &BTreeMap<Name, Vec<String>>) -> BTreeMap<Name, BTreeSet<HostEntry>> {
+    /// other's file. With hundreds on one network their lines are worked out, and kept, once.
+    pub(super) fn entries(&self, names: &BTreeMap<Name, Vec<String>>) -> BTreeMap<Name, HostEntries> {
         let mut called: BTreeMap<&Name, BTreeSet<&str>> = BTreeMap::new();
         for (name, carrier) in &self.carriers {
             let own = names.get(*name).into_iter().flatten().map(String::as_str);
             called.entry(carrier).or_default().extend(own.chain([name.as_str()]));
         }
-        let mut all: BTreeMap<Name, BTreeSet<HostEntry>> = BTreeMap::new();
-        for cards in self.segments.values() {
-            // Those with the same families see the same: with hundreds on one network, that is worked out once.
-            let mut views: BTreeMap<(bool, bool), BTreeSet<HostEntry>> = BTreeMap::new();
+        let mut seen: BTreeMap<&Name, Vec<View>> = BTreeMap::new();
+        let mut views: BTreeMap<View, HostEntries> = BTreeMap::new();
+        for (segment, cards) in self.segments.values().enumerate() {
             for (machine, own) in cards {
-                let view = views.entry(families(own)).or_insert_with(|| view(own, cards, &called));
-                let lines = all.entry((*machine).clone()).or_default();
-                if lines.is_empty() { lines.clone_from(view) } else { lines.extend(view.iter().cloned()) }
+                let view = (segment, families(own));
+                views.entry(view).or_insert_with(|| lines(own, cards, &called).into());
+                seen.entry(machine).or_default().push(view);
             }
+        }
+        let mut unions: BTreeMap<Vec<View>, HostEntries> = BTreeMap::new();
+        let mut all: BTreeMap<Name, HostEntries> = BTreeMap::new();
+        for (machine, seen) in seen {
+            let union = unions.entry(seen).or_insert_with_key(|seen| match seen[..] {
+                [only] => views[&only].clone(),
+                _ => seen.iter().flat_map(|view| views[view].iter().cloned()).collect::<BTreeSet<_>>().into(),
+            });
+            all.insert(machine.clone(), union.clone());
         }
         for (name, machine) in self.machines {
             let Some(hostname) = machine.container.hostname.as_ref().filter(|hostname| hostname.as_str() != name.as_str()) else {
@@ -80,14 +92,23 @@ impl<'a> Reach<'a> {
             };
             let addresses = machine.nics.values().flat_map(|nic| &nic.addresses);
             let own = addresses.map(|address| HostEntry { name: hostname.clone(), address: address.addr() });
-            all.entry(name.clone()).or_default().extend(own);
+            add(all.entry(name.clone()).or_default(), own);
         }
         all
     }
 }
 
+/// Adds what is not there: most machines keep the lines that they share.
+fn add(lines: &mut HostEntries, more: impl Iterator<Item = HostEntry>) {
+    for entry in more {
+        if !lines.contains(&entry) {
+            Arc::make_mut(lines).insert(entry);
+        }
+    }
+}
+
 /// All names on a network, as one with the addresses `own` sees them.
-fn view(own: &[IpAddr], cards: &BTreeMap<&Name, Vec<IpAddr>>, called: &BTreeMap<&Name, BTreeSet<&str>>) -> BTreeSet<HostEntry> {
+fn lines(own: &[IpAddr], cards: &BTreeMap<&Name, Vec<IpAddr>>, called: &BTreeMap<&Name, BTreeSet<&str>>) -> BTreeSet<HostEntry> {
     let mut lines = BTreeSet::new();
     for (other, theirs) in cards {
         for address in seen(own, theirs) {
@@ -133,13 +154,13 @@ pub(super) fn resolve(groups: &Groups, machines: &mut Machines, errors: &mut Err
         for name in &group.names {
             let lines = entries.entry(name.clone()).or_default();
             let own = group.spec.extra_hosts.iter().flatten();
-            lines.extend(own.map(|(name, address)| HostEntry { name: name.value.clone(), address: address.value }));
+            add(lines, own.map(|(name, address)| HostEntry { name: name.value.clone(), address: address.value }));
             links(group, name, groups, &reach, lines, errors);
         }
     }
     for (name, machine) in machines {
         machine.hosts = entries.remove(name).unwrap_or_default();
-        machine.container.hosts.clone_from(&machine.hosts);
+        machine.container.hosts = Arc::clone(&machine.hosts);
     }
 }
 
@@ -149,7 +170,7 @@ fn links(
     machine: &Name,
     groups: &Groups,
     reach: &Reach<'_>,
-    lines: &mut BTreeSet<HostEntry>,
+    lines: &mut HostEntries,
     errors: &mut Errors,
 ) {
     // Its namespace is another's, which has been said.
@@ -162,7 +183,7 @@ fn links(
         for other in &target.names {
             let (message, hint) = match reach.between(machine, other) {
                 Some(addresses) if !addresses.is_empty() => {
-                    lines.extend(addresses.into_iter().map(|address| HostEntry { name: alias.value.clone(), address }));
+                    add(lines, addresses.into_iter().map(|address| HostEntry { name: alias.value.clone(), address }));
                     continue;
                 }
                 Some(_) => (format!("`{}` has no address on the network that it shares with `{}`", target.base, group.base), "ip: auto"),

@@ -55,7 +55,7 @@ pub(super) fn container(
         dns_search: texts(&spec.dns_search),
         labels: volumes::user_labels(spec.labels.as_ref(), errors),
         network_mode: network_mode(spec, groups, errors),
-        hosts: std::collections::BTreeSet::new(),
+        hosts: crate::types::HostEntries::default(),
     }
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::diag::Place;
 use crate::spec::{Condition, PullPolicy};
 use crate::types::{
-    CableId, Container, Endpoint, EngineNetwork, HostEntry, IfName, Link, LinkRef, Mac, MacvlanMode, Name, PlacedLink, Route,
+    CableId, Container, Endpoint, EngineNetwork, HostEntries, IfName, Link, LinkRef, Mac, MacvlanMode, Name, PlacedLink, Route,
 };
 
 /// Where in the file each field of a resource comes from; a field that is not there comes from fly's stated defaults.
@@ -118,7 +118,7 @@ pub struct Machine {
     pub state: DesiredState,
     pub nics: BTreeMap<IfName, Nic>,
     /// The lines of `/etc/hosts` that are fly's.
-    pub hosts: BTreeSet<HostEntry>,
+    pub hosts: HostEntries,
     /// Machines that have to be there first, and in what state.
     pub depends_on: BTreeMap<Name, Condition>,
     pub places: Places,

@@ -8,7 +8,7 @@ use super::hosts::Reach;
 use super::model::{Attach, Desired, Machine, Network, NetworkKind, Nic};
 use super::yaml::{Map, Node, file};
 use crate::spec::{Condition, PullPolicy};
-use crate::types::{CableId, Container, Device, HostEntry, IfName, Mount, MountSource, Name, NetworkMode, Port, Relabel, Route};
+use crate::types::{CableId, Container, Device, HostEntries, HostEntry, IfName, Mount, MountSource, Name, NetworkMode, Port, Relabel, Route};
 
 /// `desired` as a `fly.yml` in which nothing is left open.
 pub fn to_yaml(desired: &Desired) -> String {
@@ -16,7 +16,7 @@ pub fn to_yaml(desired: &Desired) -> String {
     top.put("name", Node::text(&desired.project));
     top.put_full("networks", named(&desired.networks, network));
     let derived = Reach::new(&desired.machines).entries(&BTreeMap::new());
-    let none = BTreeSet::new();
+    let none = HostEntries::default();
     let machines = desired.machines.iter().map(|(name, m)| (name.to_string(), machine(m, desired, derived.get(name).unwrap_or(&none))));
     top.put_full("machines", Node::Map(machines.collect()));
     top.put_full("links", Node::List(desired.cables.keys().map(|id| cable(id, desired)).collect()));

@@ -109,7 +109,7 @@ fn machines(
                 pull_policy: group.spec.pull_policy.as_ref().map(|policy| policy.value).unwrap_or_default(),
                 state: if completed { DesiredState::RunningOrCompleted } else { DesiredState::Running },
                 nics: BTreeMap::new(),
-                hosts: BTreeSet::new(),
+                hosts: crate::types::HostEntries::default(),
                 depends_on: needs.clone(),
                 places: places.clone(),
             };

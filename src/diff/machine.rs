@@ -7,7 +7,7 @@ use super::{Action, Change, Diff, Effect, FieldChange, Impact, Loss, container, 
 use crate::actual::Actual;
 use crate::desired::{Desired, DesiredState, Machine};
 use crate::engine::{MachineState, RunState};
-use crate::types::{Addr, HostEntry, MountSource, Name, NetworkMode, Ns};
+use crate::types::{Addr, HostEntries, HostEntry, MountSource, Name, NetworkMode, Ns};
 
 pub(super) fn changes(desired: &Desired, actual: &Actual, diff: &mut Diff) {
     for (name, machine) in &desired.machines {
@@ -128,7 +128,7 @@ fn state_field(machine: &Machine, state: &MachineState) -> Option<FieldChange> {
 }
 
 /// The lines of `/etc/hosts` to write and to take away, where they differ.
-pub fn hosts(actual: &Actual, name: &Name, machine: &Machine) -> Option<(BTreeSet<HostEntry>, BTreeSet<HostEntry>)> {
+pub fn hosts(actual: &Actual, name: &Name, machine: &Machine) -> Option<(HostEntries, BTreeSet<HostEntry>)> {
     // Whoever lives in another's namespace reads that one's file.
     if machine.container.network_mode != NetworkMode::Own {
         return None;
@@ -138,7 +138,7 @@ pub fn hosts(actual: &Actual, name: &Name, machine: &Machine) -> Option<(BTreeSe
         return None;
     }
     let now = actual.hosts(name);
-    (now != machine.hosts).then(|| (machine.hosts.clone(), now.difference(&machine.hosts).cloned().collect()))
+    (now != machine.hosts).then(|| (HostEntries::clone(&machine.hosts), now.difference(&machine.hosts).cloned().collect()))
 }
 
 fn hosts_field(actual: &Actual, name: &Name, machine: &Machine) -> Option<FieldChange> {

@@ -231,7 +231,7 @@ pub fn blank(image: &str) -> Container {
         dns_search: vec![],
         labels: BTreeMap::new(),
         network_mode: crate::types::NetworkMode::Own,
-        hosts: BTreeSet::new(),
+        hosts: crate::types::HostEntries::default(),
     }
 }
 

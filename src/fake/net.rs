@@ -5,10 +5,16 @@ use std::collections::BTreeSet;
 use super::faults::{Done, FaultKind, refuse};
 use super::state::{FakeLink, HOST, Kind, NsId, State};
 use super::{Call, FakeNet};
-use crate::net::{HostsLine, LinkSet, NetError, NetOp, NetPlane, NetSnapshot, Processes};
+use crate::net::{Firewall, HostsLine, LinkSet, NetError, NetOp, NetPlane, NetSnapshot, Processes};
 use crate::types::{HostEntry, LINK_GROUP, LinkKind, LinkRef, Mac, Name, Ns, PlacedLink};
 
 impl NetPlane for FakeNet {
+    async fn firewall(&self) -> Result<Firewall, NetError> {
+        tokio::task::yield_now().await;
+        let state = self.world.lock();
+        Ok(Firewall { drops_bridged: state.drops_bridged, allowed: state.rules.iter().cloned().collect() })
+    }
+
     async fn observe(&self, project: &Name, processes: &Processes) -> Result<NetSnapshot, NetError> {
         tokio::task::yield_now().await;
         Ok(self.world.lock().net_snapshot(project, processes))

@@ -126,11 +126,11 @@ impl State {
             let links = self.namespaces.get(ns).into_iter().flatten();
             let links = links.map(|(link_name, link)| (link_name.clone(), self.link_state(link_name, link, *ns, project, &link_ref)));
             namespaces
-                .insert(name.clone(), Namespace { inode: 4_026_531_840 + u64::from(ns.0), links: links.collect(), hosts: hosts.clone() });
+                .insert(name.clone(), Namespace { inode: 4_026_531_840 + u64::from(ns.0), links: links.collect(), hosts: hosts.clone().into() });
         }
         NetSnapshot {
             namespaces,
-            firewall: Firewall { drops_bridged: self.drops_bridged, allowed: self.rules.iter().cloned().collect() },
+            firewall: Firewall::default(),
             incomplete: None,
         }
     }

@@ -166,9 +166,9 @@ fn an_image_fills_in_what_is_not_said() {
 fn names_given_at_creation_come_back_and_names_written_later_do_not() {
     let lab = Lab::new();
     let entry = |name: &str| HostEntry { name: name.into(), address: [10, 0, 0, 1].into() };
-    lab.machine("shop.web", Container { hosts: [entry("db")].into(), ..blank("debian") });
+    lab.machine("shop.web", Container { hosts: BTreeSet::from([entry("db")]).into(), ..blank("debian") });
     let web = Name::new("web").unwrap();
-    let set = [entry("cache")].into();
+    let set = BTreeSet::from([entry("cache")]).into();
     lab.net(NetOp::SetHosts { machine: web.clone(), set, remove: [entry("db")].into() }).unwrap();
     let names = || {
         let processes = Processes::from([(web.clone(), lab.world.pid("shop.web").unwrap())]);

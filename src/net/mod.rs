@@ -47,7 +47,11 @@ pub struct NetError {
 
 /// The kernel's network, where the engine runs.
 pub trait NetPlane: Send + Sync + 'static {
-    /// The host's namespace and that of every machine in `processes`. A machine that ended meanwhile is simply not in the answer.
+    /// What the firewall does with bridged frames. It hangs on no machine and is slow to say, so it is a question of its own, asked
+    /// while the engine is still being asked about the machines.
+    fn firewall(&self) -> impl Future<Output = Result<Firewall, NetError>> + Send;
+
+    /// The host's namespace and that of every machine in `processes`; all but the firewall. A machine that ended meanwhile is simply not in the answer.
     fn observe(&self, project: &Name, processes: &Processes) -> impl Future<Output = Result<NetSnapshot, NetError>> + Send;
 
     /// Does exactly this one operation. `processes` has every machine that `op` names.

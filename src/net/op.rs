@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::types::{HostEntry, Link, LinkRef, Mac, Name, PlacedLink, Route};
+use crate::types::{HostEntries, HostEntry, Link, LinkRef, Mac, Name, PlacedLink, Route};
 
 /// One operation on links. Every one is idempotent: what is done already is success.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ pub enum NetOp {
     /// well. Everybody else's lines stay.
     SetHosts {
         machine: Name,
-        set: BTreeSet<HostEntry>,
+        set: HostEntries,
         remove: BTreeSet<HostEntry>,
     },
     /// Frames between the ports of this bridge pass the firewall: with Docker's DROP policy and `bridge-nf-call-iptables` they

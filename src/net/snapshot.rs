@@ -1,6 +1,7 @@
 //! What the kernel says there is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -24,7 +25,7 @@ pub struct Namespace {
     /// By name; `lo` is left out.
     pub links: BTreeMap<String, LinkState>,
     /// Lines of the machine's `/etc/hosts`, without those of the loopback and of multicast; empty for the host.
-    pub hosts: BTreeSet<HostsLine>,
+    pub hosts: Arc<BTreeSet<HostsLine>>,
 }
 
 /// A name of `/etc/hosts`, and whether fly's mark stands behind it.

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, Cpus, HostEntry, IfName, Mac, Name, Seconds};
+use super::{Bytes, Cpus, HostEntries, IfName, Mac, Name, Seconds};
 
 /// A container as it should be, or as the engine says it is, without its networks.
 ///
@@ -48,7 +48,7 @@ pub struct Container {
     pub network_mode: NetworkMode,
     /// The lines of `/etc/hosts` that the container is created with: the engine writes them anew at every start. Names that
     /// change later are written into the running machine, so this is never compared as such.
-    pub hosts: BTreeSet<HostEntry>,
+    pub hosts: HostEntries,
 }
 
 /// The limits that the engine changes while the container runs. `None` is unlimited.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -188,6 +189,9 @@ pub struct HostEntry {
     pub name: String,
     pub address: IpAddr,
 }
+
+/// The lines of many machines are the same: they are kept once.
+pub type HostEntries = Arc<BTreeSet<HostEntry>>;
 
 impl std::fmt::Display for HostEntry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -19,7 +19,7 @@ pub use container::{
     Relabel, Restart, Ulimit,
 };
 pub use ifname::{IfName, IfNameError};
-pub use link::{HostEntry, Link, LinkKind, LinkRef, MacvlanMode, Ns, PlacedLink, Route};
+pub use link::{HostEntries, HostEntry, Link, LinkKind, LinkRef, MacvlanMode, Ns, PlacedLink, Route};
 pub use mac::{Mac, MacError};
 pub use name::{Name, NameError};
 pub use owner::{LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, LINK_GROUP, Owner, host_link_name, stable_hash};

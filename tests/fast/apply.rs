@@ -189,7 +189,7 @@ fn a_process_is_the_one_of_the_container_that_runs_last() {
     let create = |name: &str| EngineOp::CreateContainer { name: name.into(), container: container.clone(), network: None };
     let start = |name: &str| EngineOp::StartContainer { name: name.into() };
     let (old, new) = ("shop.web", "shop.web.new");
-    let set = BTreeSet::from([HostEntry { name: "db".into(), address: [10, 0, 0, 1].into() }]);
+    let set = BTreeSet::from([HostEntry { name: "db".into(), address: [10, 0, 0, 1].into() }]).into();
     let hosts = NetOp::SetHosts { machine: Name::new("web").unwrap(), set, remove: BTreeSet::new() };
     let steps = vec![
         step(1, create(old), &[]),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use fly::engine::{Docker, Engine, EngineError, EngineErrorKind, EngineOp, EngineQuery, EngineSnapshot, Health, RunState, WaitFor};
 use fly::types::{
-    Bytes, Container, Cpus, Device, Endpoint, EngineNetwork, Healthcheck, HostEntry, LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, Limits,
+    Bytes, Container, Cpus, Device, Endpoint, EngineNetwork, Healthcheck, HostEntries, HostEntry, LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, Limits,
     Mount, MountSource, Name, NetworkMode, Owner, Port, Protocol, Relabel, Restart, Seconds, Ulimit,
 };
 
@@ -99,7 +99,7 @@ fn plain(machine: &str) -> Container {
         dns_search: vec![],
         labels: labels(LABEL_MACHINE, machine),
         network_mode: NetworkMode::Own,
-        hosts: BTreeSet::new(),
+        hosts: HostEntries::default(),
     }
 }
 
@@ -162,7 +162,7 @@ fn full(machine: &str, folder: &str) -> Container {
         dns: vec!["192.0.2.53".parse().unwrap(), "2001:db8::53".parse().unwrap()],
         dns_search: words(&["example.org", "example.net"]),
         labels: labels(LABEL_MACHINE, machine).into_iter().chain([("mine".to_owned(), "ü \"x\"".to_owned())]).collect(),
-        hosts: [host("db", "10.0.0.1"), host("db", "fd00::1"), host("cache", "10.0.0.2")].into(),
+        hosts: BTreeSet::from([host("db", "10.0.0.1"), host("db", "fd00::1"), host("cache", "10.0.0.2")]).into(),
         ..plain(machine)
     }
 }

@@ -2,6 +2,7 @@
 //! container reads back as what was asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::answer::{self, HostConfig, Inspect, MountPoint, PortMap};
 use super::body;
@@ -56,7 +57,7 @@ pub(super) fn container(inspect: &Inspect, around: &Around) -> Container {
         dns_search: host.dns_search.clone(),
         labels: config.labels.clone(),
         network_mode,
-        hosts: host.extra_hosts.iter().filter_map(|entry| host_entry(entry)).collect(),
+        hosts: Arc::new(host.extra_hosts.iter().filter_map(|entry| host_entry(entry)).collect()),
     }
 }
 

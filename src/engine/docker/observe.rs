@@ -18,20 +18,15 @@ use crate::types::{Bytes, Name, Owner};
 pub(super) async fn observe(docker: &Docker, query: &EngineQuery) -> Result<EngineSnapshot, Failure> {
     let http = &docker.http;
     let asked: Vec<&str> = query.images.iter().map(String::as_str).collect();
-    let (info, listed, networks, volumes, images) = tokio::try_join!(
+    // What takes longest, list and inspects, waits for nothing else.
+    let (info, (listed, inspects), networks, volumes, images) = tokio::try_join!(
         docker.info(),
-        http.get::<Vec<Listed>>("/containers/json?all=1"),
+        containers(docker, &query.project),
         http.get::<Vec<answer::Network>>("/networks"),
         http.get::<answer::Volumes>("/volumes"),
         find_images(docker, &asked),
     )?;
-    let none = answer::Labels::new();
-    let ours: BTreeMap<&str, Proof> = listed
-        .iter()
-        .filter_map(|it| Some((it.id.as_str(), Proof::of_container(it.name(), &it.labels, &none)?)))
-        .filter(|(_, proof)| proof.project == query.project)
-        .collect();
-
+    let ours = ours(&listed, &query.project);
     let known: BTreeSet<&str> = images.values().map(|it| it.id.as_str()).collect();
     let others: BTreeSet<&str> = listed
         .iter()
@@ -39,8 +34,7 @@ pub(super) async fn observe(docker: &Docker, query: &EngineQuery) -> Result<Engi
         .map(|it| it.image_id.as_str())
         .collect();
     let others: Vec<&str> = others.into_iter().collect();
-    let (inspects, others) = tokio::try_join!(try_join_all(ours.keys().map(|id| docker.inspect(id))), find_images(docker, &others))?;
-
+    let others = find_images(docker, &others).await?;
     let by_id: BTreeMap<String, ImageState> = others.into_values().chain(images.values().cloned()).map(|it| (it.id.clone(), it)).collect();
     let around = Around {
         cpus: info.ncpu,
@@ -54,11 +48,26 @@ pub(super) async fn observe(docker: &Docker, query: &EngineQuery) -> Result<Engi
         add_container(&mut snapshot, &query.project, &inspect, &around, &by_id);
     }
     for it in listed.iter().filter(|it| !ours.contains_key(it.id.as_str())) {
-        snapshot.taken.containers.insert(it.name().to_owned(), other(Proof::of_container(it.name(), &it.labels, &none)));
+        let proof = Proof::of_container(it.name(), &it.labels, &answer::Labels::new());
+        snapshot.taken.containers.insert(it.name().to_owned(), other(proof));
     }
     add_networks(&mut snapshot, &query.project, &networks, &listed);
     add_volumes(&mut snapshot, &query.project, volumes.volumes);
     Ok(snapshot)
+}
+
+/// All containers there are, and a closer look at ours.
+async fn containers(docker: &Docker, project: &Name) -> Result<(Vec<Listed>, Vec<Option<Inspect>>), Failure> {
+    let listed: Vec<Listed> = docker.http.get("/containers/json?all=1").await?;
+    let inspects = try_join_all(ours(&listed, project).keys().map(|id| docker.inspect(id))).await?;
+    Ok((listed, inspects))
+}
+
+/// By id; an image that bears our label is found out later.
+fn ours<'a>(listed: &'a [Listed], project: &Name) -> BTreeMap<&'a str, Proof> {
+    let none = answer::Labels::new();
+    let proofs = listed.iter().filter_map(|it| Some((it.id.as_str(), Proof::of_container(it.name(), &it.labels, &none)?)));
+    proofs.filter(|(_, proof)| proof.project == *project).collect()
 }
 
 fn facts(docker: &Docker, info: &answer::Info) -> EngineFacts {

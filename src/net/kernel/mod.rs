@@ -28,7 +28,7 @@ use std::sync::Arc;
 use self::error::{While, fault};
 use self::place::Places;
 use self::space::Space;
-use super::{NetError, NetErrorKind, NetOp, NetPlane, NetSnapshot, Processes};
+use super::{Firewall, NetError, NetErrorKind, NetOp, NetPlane, NetSnapshot, Processes};
 use crate::types::Name;
 
 /// The kernel's network, seen from one namespace that counts as the host's.
@@ -51,6 +51,12 @@ impl Kernel {
 }
 
 impl NetPlane for Kernel {
+    async fn firewall(&self) -> Result<Firewall, NetError> {
+        let host = Arc::clone(&self.host);
+        let look = "look at the firewall";
+        apart(look, move || host.enter().and_then(|()| firewall::observe()).doing(|| look)).await
+    }
+
     async fn observe(&self, project: &Name, processes: &Processes) -> Result<NetSnapshot, NetError> {
         let (host, project, processes) = (Arc::clone(&self.host), project.clone(), processes.clone());
         apart("look at the network", move || observe::observe(&host, &project, &processes)).await

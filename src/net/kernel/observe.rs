@@ -1,4 +1,4 @@
-//! One look at everything: the host's namespace, every machine's, the firewall.
+//! One look at all links: the host's namespace and every machine's.
 //!
 //! Threads of our own go through the namespaces, each entering one after the other: a system call to enter, a socket, four
 //! dumps. Which links are each other's ends is found out afterwards (`resolve`), when it is known what there is.
@@ -15,8 +15,8 @@ use super::read::{self, RawAddress, RawLink, RawRoute};
 use super::resolve::{self, Peers};
 use super::socket::Client;
 use super::space::{Process, Space, has_ended};
-use super::{firewall, hosts, owner};
-use crate::net::{Firewall, HostsLine, LinkState, Namespace, NetError, NetSnapshot, Processes};
+use super::{hosts, owner};
+use crate::net::{HostsLine, LinkState, Namespace, NetError, NetSnapshot, Processes};
 use crate::types::{Link, LinkKind, Name, Ns, Owner};
 
 /// A namespace and what its kernel says; two machines may share one.
@@ -46,16 +46,6 @@ struct Pinned {
 
 pub(super) fn observe(host: &Space, project: &Name, processes: &Processes) -> Result<NetSnapshot, NetError> {
     allow_files(processes.len());
-    std::thread::scope(|scope| {
-        // Running `iptables` takes longer than everything else together, so it starts first.
-        let firewall = scope.spawn(|| host.enter().and_then(|()| firewall::observe()));
-        let snapshot = look(host, project, processes)?;
-        let firewall = firewall.join().unwrap_or(Ok(Firewall::default())).doing(|| "look at the firewall")?;
-        Ok(NetSnapshot { firewall, ..snapshot })
-    })
-}
-
-fn look(host: &Space, project: &Name, processes: &Processes) -> Result<NetSnapshot, NetError> {
     let machines: Vec<(&Name, u32)> = processes.iter().map(|(name, pid)| (name, *pid)).collect();
     let pinned = spread(&machines, |(machine, pid)| pin(machine, *pid))?;
     let mut lines: BTreeMap<Ns, BTreeSet<HostsLine>> = BTreeMap::new();
@@ -86,7 +76,7 @@ fn look(host: &Space, project: &Name, processes: &Processes) -> Result<NetSnapsh
             let namespace = Namespace {
                 inode: seen.space.inode,
                 links: links(at, seen, view, project, &peers),
-                hosts: lines.remove(view).unwrap_or_default(),
+                hosts: lines.remove(view).unwrap_or_default().into(),
             };
             snapshot.namespaces.insert(view.clone(), namespace);
         }

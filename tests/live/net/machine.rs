@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use fly::net::{Firewall, HostsLine, NetErrorKind, NetOp, NetPlane};
-use fly::types::{HostEntry, LinkKind, LinkRef, Ns};
+use fly::types::{HostEntries, HostEntry, LinkKind, LinkRef, Ns};
 
 use super::world::{World, at, macvlan, name, nic, of_host, veth};
 
@@ -23,7 +23,7 @@ fn a_machine_that_ended_is_not_found_and_not_seen() {
     for op in [
         &op,
         &NetOp::DeleteLink { at: at("web", "eth0") },
-        &NetOp::SetHosts { machine: name("web"), set: BTreeSet::new(), remove: BTreeSet::new() },
+        &NetOp::SetHosts { machine: name("web"), set: HostEntries::default(), remove: BTreeSet::new() },
     ] {
         let error = world.try_op(op).unwrap_err();
         assert_eq!((error.kind, error.to_string().as_str()), (NetErrorKind::NotFound, "reach machine web: it has ended"));
@@ -110,7 +110,7 @@ fn lines_of_hosts_files() {
     let before = inode(file.clone());
     let set = |set: &[HostEntry], remove: &[HostEntry]| NetOp::SetHosts {
         machine: name("web"),
-        set: set.iter().cloned().collect(),
+        set: set.iter().cloned().collect::<BTreeSet<_>>().into(),
         remove: remove.iter().cloned().collect(),
     };
     world.twice(&set(&[entry("db", "10.0.0.2"), entry("db", "fd00::2")], &[entry("old", "10.0.0.9")]));
@@ -119,7 +119,7 @@ fn lines_of_hosts_files() {
     let line = |name: &str, address: &str, marked| HostsLine { entry: entry(name, address), marked };
     let wanted =
         [line("web", "172.17.0.2", false), line("0a1b2c", "172.17.0.2", false), line("db", "10.0.0.2", true), line("db", "fd00::2", true)];
-    assert_eq!(world.observe().namespaces[&Ns::Machine(name("web"))].hosts, wanted.into());
+    assert_eq!(world.observe().namespaces[&Ns::Machine(name("web"))].hosts, BTreeSet::from(wanted).into());
     world.twice(&set(&[], &[]));
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "127.0.0.1\tlocalhost\n172.17.0.2\tweb 0a1b2c\n");
     assert_eq!(inode(file), before);
@@ -146,11 +146,11 @@ fn a_symbolic_link_in_a_machine_does_not_lead_to_the_hosts_files() {
     }
     world.processes.insert(name("evil"), child.id());
     let seen = world.observe().namespaces[&Ns::Machine(name("evil"))].hosts.clone();
-    let op = NetOp::SetHosts { machine: name("evil"), set: [entry("x", "10.0.0.1")].into(), remove: BTreeSet::new() };
+    let op = NetOp::SetHosts { machine: name("evil"), set: BTreeSet::from([entry("x", "10.0.0.1")]).into(), remove: BTreeSet::new() };
     let outcome = world.try_op(&op);
     child.kill().unwrap();
     child.wait().unwrap();
-    assert_eq!(seen, BTreeSet::new());
+    assert!(seen.is_empty());
     assert!(outcome.is_err());
     assert_eq!(std::fs::read_to_string(&victim).unwrap(), "10.1.1.1 secret\n");
 }

@@ -144,7 +144,11 @@ impl World {
     }
 
     pub(super) fn observe(&self) -> NetSnapshot {
-        self.runtime.block_on(self.kernel.observe(&self.project, &self.processes)).unwrap()
+        let look = async {
+            let links = self.kernel.observe(&self.project, &self.processes).await?;
+            Ok::<_, NetError>(NetSnapshot { firewall: self.kernel.firewall().await?, ..links })
+        };
+        self.runtime.block_on(look).unwrap()
     }
 
     pub(super) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
