@@ -5,8 +5,15 @@ mod support;
 
 mod drift;
 mod engine;
+mod images;
 mod inplace;
+mod keys;
 mod lab;
 mod lifecycle;
+mod names;
 mod net;
+mod networks;
+mod order;
+mod refusals;
 mod sample;
+mod strangers;
