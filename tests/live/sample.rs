@@ -1,6 +1,6 @@
 //! The project that most live tests run: something of everything.
 
-use crate::support::{Lab, Project};
+use crate::support::{Lab, Output, Project};
 
 /// Three machines on a macvlan LAN, a bridge and a nat network; a cable, a volume, names, limits.
 pub(crate) const SHOP: &str = r#"
@@ -47,7 +47,11 @@ pub(crate) fn edited(text: &str, from: &str, to: &str) -> String {
 
 /// What `fly plan --format json` says is to be changed: `(address, action, fields)`.
 pub(crate) fn changes(project: &Project<'_>) -> Vec<(String, String, Vec<String>)> {
-    let output = project.fly(&["plan", "--format", "json"]);
+    changes_in(&project.fly(&["plan", "--format", "json"]))
+}
+
+/// The same of a plan that has been made already.
+pub(crate) fn changes_in(output: &Output) -> Vec<(String, String, Vec<String>)> {
     output.success();
     let plan: serde_json::Value = serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output}"));
     let changes = plan["changes"].as_array().unwrap_or_else(|| panic!("no changes in {output}"));

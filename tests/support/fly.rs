@@ -11,6 +11,7 @@ use super::{Lab, Output, Place, Proxy};
 pub(crate) struct FlyCommand {
     place: Place,
     dir: PathBuf,
+    before: Vec<String>,
     args: Vec<String>,
     env: Vec<(String, String)>,
     typed: Option<String>,
@@ -32,7 +33,7 @@ impl FlyCommand {
             fs::create_dir_all(&folder).expect("a folder in our own folder");
             env.push((name.to_owned(), folder.display().to_string()));
         }
-        Self { place: lab.machine(), dir: dir.to_owned(), args: Vec::new(), env, typed: None, limit: Duration::from_secs(120) }
+        Self { place: lab.machine(), dir: dir.to_owned(), before: Vec::new(), args: Vec::new(), env, typed: None, limit: Duration::from_secs(120) }
     }
 
     pub(crate) fn args(mut self, args: &[&str]) -> Self {
@@ -43,6 +44,12 @@ impl FlyCommand {
     /// One more variable; the environment is otherwise clean, the home empty.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Run by another program, which changes what it may do: `setpriv --reuid=1000`.
+    pub(crate) fn by(mut self, argv: &[&str]) -> Self {
+        self.before.extend(argv.iter().map(|&arg| arg.to_owned()));
         self
     }
 
@@ -65,7 +72,7 @@ impl FlyCommand {
 
     /// Without waiting: for signals at a given moment.
     pub(crate) fn start(self) -> Running {
-        let words = [vec![env!("CARGO_BIN_EXE_fly").to_owned()], self.args].concat();
+        let words = [self.before, vec![env!("CARGO_BIN_EXE_fly").to_owned()], self.args].concat();
         let mut command = match self.typed {
             None => command(&words.iter().map(String::as_str).collect::<Vec<_>>()),
             Some(typed) => {

@@ -46,6 +46,7 @@ mod output;
 mod ping;
 mod place;
 mod proxy;
+mod registry;
 mod wait;
 pub(crate) mod world;
 
@@ -64,6 +65,7 @@ pub(crate) use output::Output;
 pub(crate) use ping::Ping;
 pub(crate) use place::{Place, command};
 pub(crate) use proxy::Proxy;
+pub(crate) use registry::{LOGIN, Registry};
 pub(crate) use wait::eventually;
 
 /// A machine of a test's own; see the module.

@@ -1,0 +1,156 @@
+//! Images: pulled from a real registry when they are missing, when the file says so, and with the user's own login.
+
+use std::fs;
+
+use crate::sample::{change, changes};
+use crate::support::{LOGIN, Lab, Registry};
+
+fn file(image: &str, more: &str) -> String {
+    format!("name: pulled\nmachines:\n  web:\n    image: {image}\n{more}")
+}
+
+/// As `docker pull` would have it: the image's id by its reference.
+fn id(lab: &Lab, image: &str) -> String {
+    lab.docker(&["image", "inspect", "--format", "{{.Id}}", image]).trim().to_owned()
+}
+
+#[test]
+fn a_missing_image_is_pulled() {
+    let lab = Lab::start();
+    let registry = Registry::start(&lab, 5000, false);
+    lab.image("big:1", &["CMD [\"/bin/stay\"]"]);
+    registry.push("big:1", "team/web:1");
+    lab.docker(&["rmi", "big:1"]);
+    let image = registry.name("team/web:1");
+    let project = lab.project("pulled", &file(&image, ""));
+    let plan = project.fly(&["plan"]);
+    assert!(plan.success().stdout.contains(&format!("image/{image}")), "{plan}");
+    let up = project.fly(&["up", "--yes"]);
+    up.success();
+    assert!(up.stderr.contains(&format!("pull image {image}")) || up.stderr.contains(&format!("pull {image}")), "{up}");
+    assert_eq!(lab.inspect("pulled.web")["Config"]["Image"], image.as_str());
+    project.fly(&["plan", "--check"]).success();
+    // A second machine from it, and the image is there.
+    let proxy = lab.proxy();
+    project.write("fly.yml", &(file(&image, "") + &format!("  two: {{image: '{image}'}}\n")));
+    project.command().via(&proxy).args(&["up", "--yes"]).run().success();
+    assert!(!proxy.mutations().iter().any(|it| it.contains("/images/create")), "{:?}", proxy.mutations());
+    // The image is the user's, like any that he has pulled: `down` leaves it.
+    project.fly(&["down", "--yes"]).success();
+    id(&lab, &image);
+}
+
+#[test]
+fn on_a_terminal_a_pull_shows_how_far_it_is() {
+    let lab = Lab::start();
+    let registry = Registry::start(&lab, 5000, false);
+    lab.image("big:1", &["CMD [\"/bin/stay\"]"]);
+    registry.push("big:1", "web:1");
+    lab.docker(&["rmi", "big:1"]);
+    let project = lab.project("pulled", &file(&registry.name("web:1"), ""));
+    let up = project.command().args(&["up"]).on_terminal("").run();
+    up.success();
+    assert!(up.stdout.contains("pull") && up.stdout.contains("/1") && up.stdout.contains("up: "), "{up}");
+}
+
+#[test]
+fn a_tag_that_moved_is_seen_when_the_file_asks_for_it() {
+    let lab = Lab::start();
+    let registry = Registry::start(&lab, 5000, false);
+    registry.push("fly/busybox:test", "web:stable");
+    let image = registry.name("web:stable");
+    let always = file(&image, "    pull_policy: always\n");
+    let project = lab.project("pulled", &always);
+    project.fly(&["up", "--yes"]).success();
+    let (first, pid) = (id(&lab, &image), lab.pid_and_start("pulled.web"));
+    // The same image again is pulled for nothing.
+    project.fly(&["up", "--yes"]).success();
+    assert_eq!(lab.pid_and_start("pulled.web"), pid);
+
+    registry.push("fly/busybox:next", "web:stable");
+    lab.docker(&["tag", &first, &image]);
+    // Only `always` looks.
+    project.write("fly.yml", &file(&image, "    pull_policy: missing\n"));
+    project.fly(&["up", "--yes"]).success();
+    assert_eq!(lab.pid_and_start("pulled.web"), pid);
+    project.write("fly.yml", &always);
+    project.fly(&["up", "--yes"]).success();
+    assert_ne!(id(&lab, &image), first);
+    // What was pulled is what runs, after the second run at the latest.
+    project.fly(&["up", "--yes"]).success();
+    assert_eq!(lab.inspect("pulled.web")["Image"], id(&lab, &image).as_str());
+    assert_eq!(lab.docker(&["exec", "pulled.web", "cat", "/etc/release"]), "next\n");
+}
+
+#[test]
+fn another_image_under_the_same_name_replaces() {
+    let lab = Lab::start();
+    lab.docker(&["tag", "fly/busybox:test", "local/web:1"]);
+    let project = lab.project("pulled", &file("local/web:1", "    pull_policy: never\n"));
+    project.fly(&["up", "--yes"]).success();
+    assert_eq!(changes(&project), vec![]);
+    lab.docker(&["tag", "fly/busybox:next", "local/web:1"]);
+    let found = changes(&project);
+    assert!(found.contains(&change("machine/web", "replace", &["image"])), "{found:?}");
+    project.fly(&["plan", "--check"]).expect_code(3);
+    project.fly(&["up", "--yes"]).success();
+    assert_eq!(lab.docker(&["exec", "pulled.web", "cat", "/etc/release"]), "next\n");
+    assert_eq!(changes(&project), vec![]);
+}
+
+#[test]
+fn the_users_login_is_used() {
+    let lab = Lab::start();
+    let registry = Registry::start(&lab, 5001, true);
+    registry.push("fly/busybox:test", "secret/web:1");
+    let image = registry.name("secret/web:1");
+    let project = lab.project("pulled", &file(&image, ""));
+    let before = lab.canonical();
+    let denied = project.fly(&["up", "--yes"]);
+    denied.expect_code(1);
+    assert!(denied.stderr.contains(&image) && denied.stderr.contains("no basic auth credentials"), "{denied}");
+    assert_eq!(lab.docker(&["ps", "--all", "--quiet"]), "");
+
+    let docker = lab.dir().join("home/.docker");
+    fs::create_dir_all(&docker).expect("a folder in our own folder");
+    let write = |auth: &str| {
+        let text = format!("{{\"auths\": {{\"127.0.0.1:5001\": {{\"auth\": \"{auth}\"}}}}}}");
+        fs::write(docker.join("config.json"), text).expect("a file in our own folder");
+    };
+    // user:wrong
+    write("dXNlcjp3cm9uZw==");
+    let denied = project.fly(&["up", "--yes"]);
+    assert!(matches!(denied.code, 1 | 6), "{denied}");
+    write(LOGIN);
+    let up = project.command().args(&["-vv", "up", "--yes"]).run();
+    up.success();
+    assert!(!up.stderr.contains("secret\"") && !up.stderr.contains(LOGIN), "{up}");
+    assert_eq!(changes(&project), vec![]);
+    project.fly(&["down", "--yes"]).success();
+    assert_eq!(lab.canonical(), before);
+}
+
+#[test]
+fn an_unknown_image_holds_up_only_who_needs_it() {
+    let lab = Lab::start();
+    let registry = Registry::start(&lab, 5000, false);
+    let image = registry.name("not/there:7");
+    let project = lab.project("pulled", &(file(&image, "") + "  free: {image: 'fly/busybox:test'}\n"));
+    let up = project.fly(&["up", "--yes"]);
+    up.expect_code(6);
+    assert!(up.stderr.contains(&image) && (up.stderr.contains("not found") || up.stderr.contains("unknown")), "{up}");
+    lab.pid_and_start("pulled.free");
+    // It comes to be there, and running again is enough.
+    registry.push("fly/busybox:test", "not/there:7");
+    project.fly(&["up", "--yes"]).success();
+    lab.pid_and_start("pulled.web");
+    assert_eq!(changes(&project), vec![]);
+    // A registry that is not there at all.
+    drop(registry);
+    project.write("fly.yml", &file("127.0.0.1:5000/gone:1", ""));
+    let free = lab.pid_and_start("pulled.web");
+    let up = project.fly(&["up", "--yes"]);
+    assert!(matches!(up.code, 1 | 6) && up.stderr.contains("127.0.0.1:5000"), "{up}");
+    // What it was to take the place of is untouched.
+    assert_eq!(lab.pid_and_start("pulled.web"), free);
+}

@@ -1,0 +1,284 @@
+//! Networks of every kind, as the file makes, changes and drops them.
+
+use crate::sample::{SHOP, changes, edited};
+use crate::support::{Lab, Ping, Project};
+
+fn same(before: &str, after: &str) {
+    assert!(before == after, "{}", similar::TextDiff::from_lines(before, after).unified_diff().context_radius(1));
+}
+
+/// A project with these networks, and machines with this image.
+fn up<'a>(lab: &'a Lab, networks: &str, machines: &str) -> (Project<'a>, String) {
+    let file = format!("name: nets\ndefaults: {{image: 'fly/busybox:test'}}\nnetworks:\n{networks}machines:\n{machines}");
+    let project = lab.project("nets", &file);
+    project.fly(&["up", "--yes"]).success();
+    assert_eq!(changes(&project), vec![]);
+    (project, file)
+}
+
+fn ping(lab: &Lab, from: &str, to: &str) {
+    lab.docker(&["exec", &format!("nets.{from}"), "ping", "-c1", "-W2", to]);
+}
+
+fn show(lab: &Lab, machine: &str, what: &[&str]) -> String {
+    lab.in_machine(&format!("nets.{machine}"), &[&["ip"], what].concat())
+}
+
+#[test]
+fn a_bridge_of_somebody_elses_is_used_and_stays() {
+    let lab = Lab::start();
+    lab.ip(&["link", "add", "br0", "type", "bridge"]);
+    lab.ip(&["addr", "add", "10.50.0.1/24", "dev", "br0"]);
+    lab.ip(&["link", "set", "br0", "up"]);
+    let before = lab.canonical();
+    let (project, _) = up(&lab, "  there: {bridge: br0, subnet: 10.50.0.0/24, gateway: 10.50.0.1}\n", "  a: {nics: {eth0: there}}\n  b: {nics: {eth0: there}}\n");
+    ping(&lab, "a", "b");
+    ping(&lab, "a", "10.50.0.1");
+    assert!(show(&lab, "a", &["route"]).contains("default via 10.50.0.1 dev eth0"));
+    // Somebody's own changes to it are nobody else's business.
+    lab.ip(&["addr", "add", "10.50.0.250/24", "dev", "br0"]);
+    assert_eq!(changes(&project), vec![]);
+    lab.ip(&["addr", "del", "10.50.0.250/24", "dev", "br0"]);
+    project.fly(&["down", "--yes"]).success();
+    same(&before, &lab.canonical());
+}
+
+#[test]
+fn two_projects_on_one_parent_reach_each_other() {
+    let lab = Lab::start();
+    let before = lab.canonical();
+    let file = |name: &str, pool: &str, host: &str| {
+        format!(
+            "name: {name}\nmachines: {{a: {{image: 'fly/busybox:test', nics: {{eth0: lan}}}}}}\n\
+             networks: {{lan: {{parent: eth1, subnet: 192.168.77.0/24, pool: {pool}, host_ip: {host}, gateway: 192.168.77.2}}}}\n"
+        )
+    };
+    let one = lab.project("one", &file("one", "192.168.77.100-192.168.77.109", "192.168.77.98"));
+    let two = lab.project("two", &file("two", "192.168.77.110-192.168.77.119", "192.168.77.99"));
+    let (first, second) = (one.command().args(&["up", "--yes"]).start(), two.command().args(&["up", "--yes"]).start());
+    first.wait().success();
+    second.wait().success();
+    let address = |name: &str| {
+        let text = lab.in_machine(name, &["ip", "-4", "-br", "addr", "show", "eth0"]);
+        text.split_whitespace().nth(2).and_then(|it| it.split('/').next()).map(str::to_owned).unwrap_or_else(|| panic!("{text}"))
+    };
+    let (a, b) = (address("one.a"), address("two.a"));
+    assert!(a.starts_with("192.168.77.10") && b.starts_with("192.168.77.11"), "{a} {b}");
+    lab.docker(&["exec", "one.a", "ping", "-c1", "-W2", &b]);
+    // The host by its own address on the network, the neighbour by its own, the world by the gateway: in both directions.
+    for name in ["one.a", "two.a"] {
+        for to in ["192.168.77.98", "192.168.77.99", "192.168.77.2", "203.0.113.1"] {
+            lab.docker(&["exec", name, "ping", "-c1", "-W2", to]);
+        }
+    }
+    for to in [&a, &b] {
+        lab.machine().ok(&["ping", "-c1", "-W2", to]);
+        lab.neighbour(&["ping", "-c1", "-W2", to]);
+    }
+    one.fly(&["down", "--yes"]).success();
+    lab.machine().ok(&["ping", "-c1", "-W2", &b]);
+    assert_eq!(changes(&two), vec![]);
+    two.fly(&["down", "--yes"]).success();
+    same(&before, &lab.canonical());
+}
+
+#[test]
+fn ipv6_alone_and_no_subnet_at_all() {
+    let lab = Lab::start();
+    let before = lab.canonical();
+    let (project, _) = up(
+        &lab,
+        "  six: {subnet: \"fd00:6::/64\", host_ip: \"fd00:6::1\", gateway: \"fd00:6::1\"}\n\
+         \x20 lan: {parent: eth1, subnet: \"fd00:77::/64\", pool: \"fd00:77::100-fd00:77::1ff\", gateway: none}\n\
+         \x20 bare: {subnet: none}\n",
+        "  a: {nics: {eth0: six, eth1: bare, eth2: lan}}\n  b: {nics: {eth0: six, eth1: {network: bare, ip: 10.60.0.2/24}}}\n",
+    );
+    let a = show(&lab, "a", &["addr"]);
+    assert!(a.contains("fd00:6::") && a.contains("fd00:77::1") && !a.contains("inet 10."), "{a}");
+    assert!(show(&lab, "a", &["-6", "route"]).contains("default via fd00:6::1 dev eth0"));
+    ping(&lab, "a", "b");
+    ping(&lab, "a", "fd00:6::1");
+    ping(&lab, "a", "fd00:77::2");
+    let bare = show(&lab, "a", &["-br", "addr", "show", "eth1"]);
+    assert!(bare.contains("UP") && !bare.contains("10."), "{bare}");
+    // Without addresses of fly's there is a cable all the same.
+    show(&lab, "a", &["addr", "add", "10.60.0.1/24", "dev", "eth1"]);
+    ping(&lab, "a", "10.60.0.2");
+    project.fly(&["down", "--yes"]).success();
+    same(&before, &lab.canonical());
+}
+
+#[test]
+fn pools_and_gateways_are_respected() {
+    let lab = Lab::start();
+    let (project, file) = up(
+        &lab,
+        "  lan: {parent: eth1, subnet: 192.168.77.0/24, pool: 192.168.77.100-192.168.77.102, gateway: 192.168.77.2}\n\
+         \x20 out: {kind: nat, subnet: 10.30.0.0/24, gateway: 10.30.0.254}\n",
+        "  a: {nics: {eth0: lan}}\n  b: {nics: {eth0: lan}}\n  c: {nics: {eth0: {network: lan, ip: [auto, 192.168.77.50]}}}\n  d: {nics: {eth0: out}}\n",
+    );
+    for machine in ["a", "b", "c"] {
+        let text = show(&lab, machine, &["-4", "-br", "addr", "show", "eth0"]);
+        assert!(["100/24", "101/24", "102/24"].iter().any(|last| text.contains(&format!("192.168.77.{last}"))), "{text}");
+        assert!(show(&lab, machine, &["route"]).contains("default via 192.168.77.2 dev eth0"));
+        ping(&lab, machine, "203.0.113.1");
+    }
+    assert!(show(&lab, "c", &["addr"]).contains("192.168.77.50/24"));
+    assert!(show(&lab, "d", &["route"]).contains("default via 10.30.0.254 dev eth0"));
+    ping(&lab, "d", "203.0.113.1");
+    // A fourth finds the pool empty, and nothing is touched.
+    project.write("fly.yml", &(file + "  e: {nics: {eth0: lan}}\n"));
+    let full = project.fly(&["up", "--yes"]);
+    full.expect_code(65);
+    assert!(full.stderr.contains("192.168.77.100") && full.stderr.contains("fly.yml:"), "{full}");
+}
+
+#[test]
+fn inside_an_internal_network_there_is_no_way_out() {
+    let lab = Lab::start();
+    let before = lab.canonical();
+    let (project, file) = up(
+        &lab,
+        "  in: {kind: nat, subnet: 10.31.0.0/24, internal: true}\n  out: {kind: nat, subnet: 10.30.0.0/24, mtu: 1400}\n",
+        "  a: {nics: {eth0: in}}\n  b: {nics: {eth0: in}}\n  c: {nics: {eth0: out}}\n",
+    );
+    ping(&lab, "a", "b");
+    assert_ne!(lab.try_docker(&["exec", "nets.a", "ping", "-c1", "-W1", "203.0.113.1"]).code, 0);
+    assert!(!show(&lab, "a", &["route"]).contains("default"));
+    ping(&lab, "c", "203.0.113.1");
+    assert!(show(&lab, "c", &["link", "show", "eth0"]).contains("mtu 1400"));
+    // What the engine fixes of a network makes a new network, not a new machine.
+    let pids = ["nets.a", "nets.b", "nets.c"].map(|name| lab.pid_and_start(name));
+    project.write("fly.yml", &edited(&file, ", internal: true", ""));
+    project.fly(&["up", "--yes"]).success();
+    assert_eq!(changes(&project), vec![]);
+    ping(&lab, "a", "203.0.113.1");
+    ping(&lab, "a", "b");
+    assert_eq!(["nets.a", "nets.b", "nets.c"].map(|name| lab.pid_and_start(name)), pids);
+    project.fly(&["down", "--yes"]).success();
+    same(&before, &lab.canonical());
+}
+
+/// Changes the file, with a ping over a card that is not concerned; no machine may lose its process.
+fn changed(edits: &[(&str, &str)], look: impl Fn(&Lab)) {
+    let lab = Lab::start();
+    let shop = lab.project("shop", SHOP);
+    shop.fly(&["up", "--yes"]).success();
+    let pids = ["shop.web", "shop.db", "shop.spare"].map(|name| lab.pid_and_start(name));
+    let ping = Ping::start(&lab.lan_neighbour(), "192.168.77.10");
+    shop.write("fly.yml", &edits.iter().fold(SHOP.to_owned(), |text, (from, to)| edited(&text, from, to)));
+    let output = shop.fly(&["up", "--yes"]);
+    output.success();
+    assert_eq!(ping.stop().lost, 0, "{output}");
+    assert_eq!(["shop.web", "shop.db", "shop.spare"].map(|name| lab.pid_and_start(name)), pids, "{output}");
+    assert_eq!(changes(&shop), vec![]);
+    look(&lab);
+    shop.write("fly.yml", SHOP);
+    shop.fly(&["up", "--yes"]).success();
+    assert_eq!(changes(&shop), vec![]);
+    assert_eq!(["shop.web", "shop.db", "shop.spare"].map(|name| lab.pid_and_start(name)), pids);
+}
+
+#[test]
+fn another_subnet_of_a_nat_network() {
+    changed(&[("subnet: 10.30.0.0/24", "subnet: 10.40.0.0/24")], |lab| {
+        assert!(lab.in_machine("shop.web", &["ip", "route"]).contains("default via 10.40.0.1 dev eth2"));
+        lab.docker(&["exec", "shop.web", "ping", "-c1", "-W2", "203.0.113.1"]);
+    });
+}
+
+#[test]
+fn another_mtu_of_every_network() {
+    let edits = [("host_ip: 192.168.77.99}", "host_ip: 192.168.77.99, mtu: 1400}"), ("10.30.0.0/24}", "10.30.0.0/24, mtu: 1300}")];
+    changed(&edits, |lab| {
+        assert!(lab.in_machine("shop.web", &["ip", "link", "show", "eth0"]).contains("mtu 1400"));
+        assert!(lab.in_machine("shop.web", &["ip", "link", "show", "eth2"]).contains("mtu 1300"));
+    });
+}
+
+#[test]
+fn another_subnet_of_a_bridge() {
+    let edits = [
+        ("[10.10.0.0/24, \"fd00:10::/64\"], host_ip: 10.10.0.1", "[10.12.0.0/16], host_ip: 10.12.0.1"),
+        ("ip: [10.10.0.50, \"fd00:10::50\"]", "ip: 10.12.7.50"),
+    ];
+    changed(&edits, |lab| {
+        lab.docker(&["exec", "shop.web", "ping", "-c1", "-W2", "10.12.7.50"]);
+        lab.docker(&["exec", "shop.db", "ping", "-c1", "-W2", "10.12.0.1"]);
+        assert!(!lab.in_machine("shop.spare", &["ip", "addr"]).contains("10.10.0."));
+    });
+}
+
+#[test]
+fn a_bridge_in_place_of_a_nat_network() {
+    // Ports need an engine's network, so they go along, which only a new container can.
+    let lab = Lab::start();
+    let file = edited(SHOP, "    ports: [\"8080:80\"]\n", "");
+    let shop = lab.project("shop", &file);
+    shop.fly(&["up", "--yes"]).success();
+    let pids = ["shop.web", "shop.db", "shop.spare"].map(|name| lab.pid_and_start(name));
+    for to in ["{subnet: 10.30.0.0/24, host_ip: 10.30.0.1, gateway: 10.30.0.1}", "{parent: eth1, subnet: 192.168.77.0/24, pool: 192.168.77.60-192.168.77.69}"] {
+        shop.write("fly.yml", &edited(&file, "{kind: nat, subnet: 10.30.0.0/24}", to));
+        shop.fly(&["up", "--yes"]).success();
+        assert_eq!(changes(&shop), vec![], "{to}");
+        assert_eq!(["shop.web", "shop.db", "shop.spare"].map(|name| lab.pid_and_start(name)), pids);
+        assert_eq!(lab.docker(&["network", "ls", "--filter", "name=shop", "--quiet"]), "");
+        let route = lab.in_machine("shop.web", &["ip", "route"]);
+        assert_eq!(route.contains("default via 10.30.0.1 dev eth2"), to.contains("gateway"), "{route}");
+        shop.write("fly.yml", &file);
+        shop.fly(&["up", "--yes"]).success();
+        assert_eq!(changes(&shop), vec![]);
+        assert!(lab.in_machine("shop.web", &["ip", "route"]).contains("default via 10.30.0.1 dev eth2"));
+        lab.docker(&["exec", "shop.web", "ping", "-c1", "-W2", "203.0.113.1"]);
+    }
+    assert_eq!(["shop.web", "shop.db", "shop.spare"].map(|name| lab.pid_and_start(name)), pids);
+}
+
+#[test]
+fn networks_that_the_file_drops_are_gone() {
+    let lab = Lab::start();
+    let before = lab.canonical();
+    let (project, _) = up(
+        &lab,
+        "  lan: {parent: eth1, subnet: 192.168.77.0/24, pool: 192.168.77.100-192.168.77.109, host_ip: 192.168.77.99}\n\
+         \x20 back: {subnet: 10.10.0.0/24, host_ip: 10.10.0.1}\n  out: {kind: nat, subnet: 10.30.0.0/24}\n",
+        "  a: {nics: {eth0: lan, eth1: back, eth2: out}}\n",
+    );
+    let pid = lab.pid_and_start("nets.a");
+    project.write("fly.yml", "name: nets\nmachines: {a: {image: 'fly/busybox:test', nics: {}}}\n");
+    project.fly(&["up", "--yes"]).success();
+    assert_eq!(lab.pid_and_start("nets.a"), pid);
+    assert_eq!(lab.docker(&["exec", "nets.a", "ls", "/sys/class/net"]), "lo\n");
+    assert_eq!(changes(&project), vec![]);
+    // Apart from the machine the host is as before.
+    let part = |text: &str| text.split("== containers").next().unwrap_or_default().to_owned();
+    same(&part(&before), &part(&lab.canonical()));
+    assert_eq!(lab.docker(&["network", "ls", "--quiet"]).lines().count(), 3);
+}
+
+#[test]
+fn ports_lead_from_the_lan_to_the_machine() {
+    let lab = Lab::start();
+    let serve = "command: [sh, -c, 'mkdir -p /tmp/w && echo hello > /tmp/w/index.html && exec httpd -f -p 80 -h /tmp/w']";
+    let (project, file) = up(
+        &lab,
+        "  out: {kind: nat, subnet: 10.30.0.0/24}\n  back: {subnet: 10.10.0.0/24}\n",
+        &format!("  web: {{{serve}, nics: {{eth0: back, eth1: out}}, ports: ['8080:80', '192.168.77.1:8082:80', '127.0.0.1:8083:80']}}\n"),
+    );
+    let get = |port: &str| lab.lan_neighbour().run(&["curl", "-sS", "-m", "3", &format!("http://192.168.77.1:{port}/")]);
+    assert_eq!(get("8080").success().stdout, "hello\n");
+    assert_eq!(get("8082").success().stdout, "hello\n");
+    assert_ne!(get("8083").code, 0);
+    assert_eq!(lab.machine().ok(&["curl", "-sS", "-m", "3", "http://127.0.0.1:8083/"]), "hello\n");
+    // Another port is another container, and the plan says so.
+    let before = lab.pid_and_start("nets.web");
+    project.write("fly.yml", &edited(&file, "'8080:80'", "'8080:80', '8090:80'"));
+    project.fly(&["plan", "--check"]).expect_code(3);
+    project.fly(&["up", "--yes"]).success();
+    assert_ne!(lab.pid_and_start("nets.web"), before);
+    assert_eq!(get("8090").success().stdout, "hello\n");
+    assert_eq!(get("8080").success().stdout, "hello\n");
+    assert_eq!(changes(&project), vec![]);
+    let ps = project.fly(&["ps"]);
+    assert!(ps.success().stdout.contains("8090"), "{ps}");
+}
