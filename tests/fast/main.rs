@@ -6,6 +6,7 @@ mod apply;
 mod cli;
 mod desired;
 mod examples;
+mod history;
 mod layers;
 mod lock;
 mod plan_text;
