@@ -165,14 +165,7 @@ pub(super) fn resolve(groups: &Groups, machines: &mut Machines, errors: &mut Err
 }
 
 /// The aliases of a machine's links.
-fn links(
-    group: &super::work::Group,
-    machine: &Name,
-    groups: &Groups,
-    reach: &Reach<'_>,
-    lines: &mut HostEntries,
-    errors: &mut Errors,
-) {
+fn links(group: &super::work::Group, machine: &Name, groups: &Groups, reach: &Reach<'_>, lines: &mut HostEntries, errors: &mut Errors) {
     // Its namespace is another's, which has been said.
     if group.spec.network_mode.as_ref().is_some_and(|mode| mode.value != crate::spec::NetworkModeSpec::None) {
         return;

@@ -8,7 +8,9 @@ use super::hosts::Reach;
 use super::model::{Attach, Desired, Machine, Network, NetworkKind, Nic};
 use super::yaml::{Map, Node, file};
 use crate::spec::{Condition, PullPolicy};
-use crate::types::{CableId, Container, Device, HostEntries, HostEntry, IfName, Mount, MountSource, Name, NetworkMode, Port, Relabel, Route};
+use crate::types::{
+    CableId, Container, Device, HostEntries, HostEntry, IfName, Mount, MountSource, Name, NetworkMode, Port, Relabel, Route,
+};
 
 /// `desired` as a `fly.yml` in which nothing is left open.
 pub fn to_yaml(desired: &Desired) -> String {

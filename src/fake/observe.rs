@@ -125,14 +125,12 @@ impl State {
         for (name, ns, hosts) in &seen {
             let links = self.namespaces.get(ns).into_iter().flatten();
             let links = links.map(|(link_name, link)| (link_name.clone(), self.link_state(link_name, link, *ns, project, &link_ref)));
-            namespaces
-                .insert(name.clone(), Namespace { inode: 4_026_531_840 + u64::from(ns.0), links: links.collect(), hosts: hosts.clone().into() });
+            namespaces.insert(
+                name.clone(),
+                Namespace { inode: 4_026_531_840 + u64::from(ns.0), links: links.collect(), hosts: hosts.clone().into() },
+            );
         }
-        NetSnapshot {
-            namespaces,
-            firewall: Firewall::default(),
-            incomplete: None,
-        }
+        NetSnapshot { namespaces, firewall: Firewall::default(), incomplete: None }
     }
 
     fn link_state(&self, name: &str, link: &FakeLink, ns: NsId, project: &Name, link_ref: &dyn Fn(u32) -> Option<LinkRef>) -> LinkState {

@@ -79,9 +79,9 @@ fn inventory(lab: &Lab) -> String {
         .collect();
     links.sort();
     let sorted = |text: String| {
-        let mut lines: Vec<&str> = text.lines().collect();
-        lines.sort_unstable();
-        lines.join("\n")
+        let mut rows: Vec<&str> = text.lines().collect();
+        rows.sort_unstable();
+        rows.join("\n")
     };
     let containers = sorted(lab.docker(&["ps", "--all", "--format", "{{.Names}} {{.State}}"]));
     let networks = sorted(lab.docker(&["network", "ls", "--format", "{{.Name}} {{.Driver}}"]));

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use fly::engine::{Docker, Engine, EngineError, EngineErrorKind, EngineOp, EngineQuery, EngineSnapshot, Health, RunState, WaitFor};
 use fly::types::{
-    Bytes, Container, Cpus, Device, Endpoint, EngineNetwork, Healthcheck, HostEntries, HostEntry, LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, Limits,
-    Mount, MountSource, Name, NetworkMode, Owner, Port, Protocol, Relabel, Restart, Seconds, Ulimit,
+    Bytes, Container, Cpus, Device, Endpoint, EngineNetwork, Healthcheck, HostEntries, HostEntry, LABEL_MACHINE, LABEL_PROJECT,
+    LABEL_RESOURCE, Limits, Mount, MountSource, Name, NetworkMode, Owner, Port, Protocol, Relabel, Restart, Seconds, Ulimit,
 };
 
 use crate::support::Lab;

@@ -1,5 +1,7 @@
 //! The live tests: a private engine, the real kernel, a pretend LAN.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 #[path = "../support/mod.rs"]
 mod support;
 

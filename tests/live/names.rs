@@ -119,10 +119,13 @@ fn while_machines_come_and_go() {
     let project = running(&lab);
     let machines = ["names.back1", "names.out1", "names.lan1", "names.many-1"];
     let before = machines.map(|name| lab.pid_and_start(name));
-    let more = edited(NAMES, "  cable1:", "  back3: {nics: {eth0: back}}\n  out3: {nics: {eth0: out}}\n  lan3: {nics: {eth0: lan}}\n  cable1:");
+    let more =
+        edited(NAMES, "  cable1:", "  back3: {nics: {eth0: back}}\n  out3: {nics: {eth0: out}}\n  lan3: {nics: {eth0: lan}}\n  cable1:");
     project.write("fly.yml", &more.replace("scale: 2", "scale: 3"));
     project.fly(&["up", "--yes"]).success();
-    for (from, to) in [("back1", "back3"), ("back3", "back1"), ("out1", "out3"), ("lan1", "lan3"), ("many-1", "many-3"), ("many-3", "back3")] {
+    for (from, to) in
+        [("back1", "back3"), ("back3", "back1"), ("out1", "out3"), ("lan1", "lan3"), ("many-1", "many-3"), ("many-3", "back3")]
+    {
         lab.docker(&["exec", &format!("names.{from}"), "ping", "-c1", "-W2", to]);
     }
     all_found(&lab);

@@ -31,7 +31,11 @@ fn a_bridge_of_somebody_elses_is_used_and_stays() {
     lab.ip(&["addr", "add", "10.50.0.1/24", "dev", "br0"]);
     lab.ip(&["link", "set", "br0", "up"]);
     let before = lab.canonical();
-    let (project, _) = up(&lab, "  there: {bridge: br0, subnet: 10.50.0.0/24, gateway: 10.50.0.1}\n", "  a: {nics: {eth0: there}}\n  b: {nics: {eth0: there}}\n");
+    let (project, _) = up(
+        &lab,
+        "  there: {bridge: br0, subnet: 10.50.0.0/24, gateway: 10.50.0.1}\n",
+        "  a: {nics: {eth0: there}}\n  b: {nics: {eth0: there}}\n",
+    );
     ping(&lab, "a", "b");
     ping(&lab, "a", "10.50.0.1");
     assert!(show(&lab, "a", &["route"]).contains("default via 10.50.0.1 dev eth0"));
@@ -217,7 +221,10 @@ fn a_bridge_in_place_of_a_nat_network() {
     let shop = lab.project("shop", &file);
     shop.fly(&["up", "--yes"]).success();
     let pids = ["shop.web", "shop.db", "shop.spare"].map(|name| lab.pid_and_start(name));
-    for to in ["{subnet: 10.30.0.0/24, host_ip: 10.30.0.1, gateway: 10.30.0.1}", "{parent: eth1, subnet: 192.168.77.0/24, pool: 192.168.77.60-192.168.77.69}"] {
+    for to in [
+        "{subnet: 10.30.0.0/24, host_ip: 10.30.0.1, gateway: 10.30.0.1}",
+        "{parent: eth1, subnet: 192.168.77.0/24, pool: 192.168.77.60-192.168.77.69}",
+    ] {
         shop.write("fly.yml", &edited(&file, "{kind: nat, subnet: 10.30.0.0/24}", to));
         shop.fly(&["up", "--yes"]).success();
         assert_eq!(changes(&shop), vec![], "{to}");

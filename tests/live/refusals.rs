@@ -30,7 +30,10 @@ fn what_the_host_does_not_have() {
     let shop = lab.project("shop", SHOP);
     let file = |from: &str, to: &str| edited(SHOP, from, to);
     refused(&lab, &shop, &file("parent: eth1", "parent: eth7"), 65, &["`eth7`", "fly.yml:6:17", "^^^^", "`eth1`"]);
-    let bridge = file("back: {subnet: [10.10.0.0/24, \"fd00:10::/64\"], host_ip: 10.10.0.1}", "back: {subnet: [10.10.0.0/24, \"fd00:10::/64\"], bridge: br7}");
+    let bridge = file(
+        "back: {subnet: [10.10.0.0/24, \"fd00:10::/64\"], host_ip: 10.10.0.1}",
+        "back: {subnet: [10.10.0.0/24, \"fd00:10::/64\"], bridge: br7}",
+    );
     refused(&lab, &shop, &bridge, 65, &["`br7`", "fly.yml:7:", "^^^", "ip link add br7 type bridge"]);
     refused(&lab, &shop, &bridge.replace("br7", "eth1"), 65, &["`eth1` is not a bridge", "fly.yml:7:"]);
     refused(&lab, &shop, &file("cpus: 1.5", "cpus: 4000"), 65, &["4000 processors", "fly.yml:17:"]);

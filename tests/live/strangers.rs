@@ -131,7 +131,8 @@ fn another_project_beside_notices_nothing() {
     let other = edited(SHOP, "name: shop", "name: other");
     let other = edited(&other, "192.168.77.100-192.168.77.199, host_ip: 192.168.77.99", "192.168.77.200-192.168.77.249");
     let other = edited(&other, "192.168.77.10}", "192.168.77.210}");
-    let other = edited(&other, "[10.10.0.0/24, \"fd00:10::/64\"], host_ip: 10.10.0.1", "[10.11.0.0/24, \"fd00:11::/64\"], host_ip: 10.11.0.1");
+    let other =
+        edited(&other, "[10.10.0.0/24, \"fd00:10::/64\"], host_ip: 10.10.0.1", "[10.11.0.0/24, \"fd00:11::/64\"], host_ip: 10.11.0.1");
     let other = edited(&other, "[10.10.0.50, \"fd00:10::50\"]", "[10.11.0.50, \"fd00:11::50\"]");
     let other = edited(&other, "10.30.0.0/24", "10.31.0.0/24");
     let other = edited(&other, "8080:80", "8081:80");

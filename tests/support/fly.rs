@@ -33,7 +33,15 @@ impl FlyCommand {
             fs::create_dir_all(&folder).expect("a folder in our own folder");
             env.push((name.to_owned(), folder.display().to_string()));
         }
-        Self { place: lab.machine(), dir: dir.to_owned(), before: Vec::new(), args: Vec::new(), env, typed: None, limit: Duration::from_secs(120) }
+        Self {
+            place: lab.machine(),
+            dir: dir.to_owned(),
+            before: Vec::new(),
+            args: Vec::new(),
+            env,
+            typed: None,
+            limit: Duration::from_secs(120),
+        }
     }
 
     pub(crate) fn args(mut self, args: &[&str]) -> Self {
