@@ -51,7 +51,7 @@ fn host(desired: &Desired) -> Actual {
     };
     let links = parents.zip(2..).map(|(name, index)| (name, card(index))).collect();
     let mut actual = Actual::default();
-    actual.net.namespaces.insert(Ns::Host, Namespace { inode: 1, links, hosts: Default::default() });
+    actual.net.namespaces.insert(Ns::Host, Namespace { inode: 1, links, hosts: std::sync::Arc::default() });
     actual
 }
 

@@ -64,7 +64,7 @@ fn two_projects_on_one_parent_reach_each_other() {
     second.wait().success();
     let address = |name: &str| {
         let text = lab.in_machine(name, &["ip", "-4", "-br", "addr", "show", "eth0"]);
-        text.split_whitespace().nth(2).and_then(|it| it.split('/').next()).map(str::to_owned).unwrap_or_else(|| panic!("{text}"))
+        text.split_whitespace().nth(2).and_then(|it| it.split('/').next()).map_or_else(|| panic!("{text}"), str::to_owned)
     };
     let (a, b) = (address("one.a"), address("two.a"));
     assert!(a.starts_with("192.168.77.10") && b.starts_with("192.168.77.11"), "{a} {b}");
