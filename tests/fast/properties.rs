@@ -9,11 +9,11 @@ use fly::apply::{Because, Options, Outcome, Report, apply};
 use fly::desired::{Desired, OrphanVolumes};
 use fly::diff::Action;
 use fly::engine::EngineOp;
-use fly::fake::{Fault, FaultKind, When, World};
+use fly::fake::{Fault, FaultKind, World};
 use fly::net::{LinkSet, NetOp};
 use fly::observe::{observe, processes};
 use fly::plan::{Op, Plan, StepId, plan};
-use fly::types::{Addr, Bytes, Healthcheck, ImageDefaults, Limits, LinkRef, Name, Ns, Restart};
+use fly::types::{Addr, Bytes, Limits, LinkRef, Ns, Restart};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestCaseError};
 
