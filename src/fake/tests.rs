@@ -17,13 +17,13 @@ impl Lab {
         Self { world, runtime: tokio::runtime::Builder::new_current_thread().build().unwrap() }
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "operations are written where they are used")]
+    #[expect(clippy::needless_pass_by_value, reason = "an operation is made for one call")]
     fn engine(&self, op: EngineOp) -> Result<Option<u32>, EngineErrorKind> {
         let engine = self.world.engine();
         self.runtime.block_on(engine.perform(&op, &|_| {})).map(|done| done.pid).map_err(|error| error.kind)
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "operations are written where they are used")]
+    #[expect(clippy::needless_pass_by_value, reason = "an operation is made for one call")]
     fn net(&self, op: NetOp) -> Result<(), NetErrorKind> {
         let project = Name::new("shop").unwrap();
         let processes: Processes = ["web", "db"]
