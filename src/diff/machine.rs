@@ -56,6 +56,11 @@ fn compared(actual: &Actual, name: &Name, machine: &Machine, state: &MachineStat
     let now = actual.engine.images.get(&machine.container.image);
     let mut fields = container::fields(machine, state, now);
     let replaced: Vec<String> = fields.iter().filter(|f| f.effect == Effect::Replace).map(|f| f.field.clone()).collect();
+    if state.name != machine.name {
+        let (old, new) = (Some(state.name.clone()), Some(machine.name.clone()));
+        let place = machine.places.own.clone();
+        fields.push(FieldChange { field: "container".into(), old, new, place, effect: Effect::Live });
+    }
     if replaced.is_empty() {
         if let Some(field) = state_field(machine, state) {
             fields.insert(0, field);

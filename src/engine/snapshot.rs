@@ -12,7 +12,7 @@ pub struct EngineSnapshot {
     pub facts: EngineFacts,
     /// Containers of this project, by machine, running or not.
     pub machines: BTreeMap<Name, MachineState>,
-    /// Containers of this project that bear no machine's name: what is left of an interrupted replacement, by engine name.
+    /// Containers that were to replace a machine that is still there: what is left of an interrupted replacement, by engine name.
     pub leftovers: BTreeMap<String, Leftover>,
     /// Docker networks of this project, by the file's name.
     pub networks: BTreeMap<Name, NetworkState>,
@@ -41,7 +41,7 @@ pub struct EngineFacts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MachineState {
     pub id: String,
-    /// The engine's name of it.
+    /// The engine's name of it: `shop.web`, or `shop.web.new` where a replacement was cut off before it got its name.
     pub name: String,
     pub container: Container,
     /// The image it was made from, by id, with what it says; nothing when the image is gone.

@@ -24,6 +24,8 @@ pub(super) struct Builder<'a> {
     pub(super) left: BTreeMap<Name, BTreeSet<StepId>>,
     /// The steps by which a card leaves a machine: its name is free only then.
     pub(super) freed: BTreeMap<Name, BTreeSet<StepId>>,
+    /// The steps by which a container gets its machine's name.
+    pub(super) renamed: BTreeMap<Name, StepId>,
     /// The step that stops a machine, where it has to stop before its own turn comes.
     pub(super) stopped: BTreeMap<Name, StepId>,
 }
@@ -39,6 +41,7 @@ impl<'a> Builder<'a> {
             started: BTreeMap::new(),
             left: BTreeMap::new(),
             freed: BTreeMap::new(),
+            renamed: BTreeMap::new(),
             stopped: BTreeMap::new(),
         }
     }

@@ -34,6 +34,17 @@ pub(super) fn ordered(desired: &Desired, names: &BTreeSet<Name>) -> Vec<Name> {
     order
 }
 
+/// A replacement that was cut off before it got its machine's name gets it first of all.
+pub(super) fn names_of_containers(b: &mut Builder<'_>) {
+    for (name, machine) in &b.desired.machines {
+        let Some(state) = b.actual.machine(name).filter(|state| state.name != machine.name) else { continue };
+        let op = EngineOp::RenameContainer { name: state.name.clone(), to: machine.name.clone() };
+        let step = b.add(&Addr::Machine(name.clone()), op, BTreeSet::new());
+        b.renamed.insert(name.clone(), step);
+        b.freed.entry(name.clone()).or_default().insert(step);
+    }
+}
+
 pub(super) fn machines(b: &mut Builder<'_>) {
     let names: BTreeSet<Name> = b.desired.machines.keys().cloned().collect();
     for name in ordered(b.desired, &names) {
@@ -75,11 +86,11 @@ fn replace(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> BTreeSet<Step
     let mut before = after([created]);
     match b.stopped.get(name) {
         Some(stopped) => drop(before.insert(*stopped)),
-        None if old.is_up() => before = after([b.add(&addr, EngineOp::StopContainer { name: old.name.clone() }, before)]),
+        None if old.is_up() => before = after([b.add(&addr, EngineOp::StopContainer { name: machine.name.clone() }, before)]),
         None => {}
     }
     // No volumes: the anonymous ones live on in the new container.
-    let op = EngineOp::RemoveContainer { name: old.name.clone(), volumes: unused_volumes(&container, old) };
+    let op = EngineOp::RemoveContainer { name: machine.name.clone(), volumes: unused_volumes(&container, old) };
     let mut last = b.add(&addr, op, before);
     last = b.add(&addr, EngineOp::RenameContainer { name: new_name, to: machine.name.clone() }, after([last]));
     b.leaves(name, last);
@@ -251,12 +262,13 @@ fn limits(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> BTreeSet<StepI
     let addr = Addr::Machine(name.clone());
     let live = |field: &str| matches!(field, "cpus" | "cpuset" | "memory" | "pids_limit" | "restart");
     let changed = b.diff.changes.get(&addr).is_some_and(|c| c.fields.iter().any(|f| f.effect == Effect::Live && live(&f.field)));
+    let named: BTreeSet<StepId> = b.renamed.get(name).copied().into_iter().collect();
     if !changed {
-        return BTreeSet::new();
+        return named;
     }
     let Container { limits, restart, .. } = &machine.container;
     let op = EngineOp::UpdateContainer { name: machine.name.clone(), limits: limits.clone(), restart: *restart };
-    after([b.add(&addr, op, BTreeSet::new())])
+    after([b.add(&addr, op, named)])
 }
 
 /// A container that does not run is put right on paper: the engine plugs it in when it starts.

@@ -26,6 +26,7 @@ pub fn plan(desired: &Desired, actual: &Actual) -> Result<Plan, Vec<Diagnostic>>
     let mut b = builder::Builder::new(desired, actual, &diff);
     networks::images(&mut b);
     networks::volumes(&mut b);
+    machines::names_of_containers(&mut b);
     removals::machines(&mut b);
     removals::members(&mut b);
     removals::nics(&mut b);

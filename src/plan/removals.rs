@@ -184,8 +184,9 @@ pub(super) fn networks(b: &mut Builder<'_>) {
             let on_it = container.endpoints.contains_key(&state.name);
             let handled = b.diff.keeps_namespace(b.actual, machine) || b.action(&Addr::Machine(machine.clone())) == Action::Delete;
             if on_it && !handled {
-                let op = EngineOp::Disconnect { container: container.name.clone(), network: state.name.clone() };
-                let step = b.add(&addr, op, BTreeSet::new());
+                let named = b.desired.machines.get(machine).map_or(&container.name, |wanted| &wanted.name).clone();
+                let op = EngineOp::Disconnect { container: named, network: state.name.clone() };
+                let step = b.add(&addr, op, b.renamed.get(machine).copied().into_iter().collect());
                 before.insert(step);
                 b.left.entry(name.clone()).or_default().insert(step);
             }

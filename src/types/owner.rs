@@ -12,8 +12,19 @@ pub const LABEL_MACHINE: &str = "fly.machine";
 /// The network or volume of the file that a Docker network or volume is.
 pub const LABEL_RESOURCE: &str = "fly.resource";
 
-/// The link group (`ip link set … group`) of every link that fly makes in the host's namespace: the letters `fly`.
-pub const LINK_GROUP: u32 = 0x66_6c_79;
+/// The link group (`ip link set … group`) of every link that fly makes for a project in the host's namespace: the letter `f` and three
+/// bytes of hash. The creating message carries it, so whose a link is can be told before it has got its alias.
+pub fn link_group(project: &Name) -> u32 {
+    let hash = stable_hash(&["group", project.as_str()]);
+    u32::from_be_bytes([LINK_GROUP_PREFIX, hash[0], hash[1], hash[2]])
+}
+
+/// Whether a link group is one of fly's, of whatever project.
+pub fn is_link_group(group: u32) -> bool {
+    group.to_be_bytes()[0] == LINK_GROUP_PREFIX
+}
+
+const LINK_GROUP_PREFIX: u8 = b'f';
 
 /// Whose a resource of the outside world is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +76,13 @@ mod tests {
         let name = host_link_name(&shop, "nic/web:eth1");
         assert_eq!(name.len(), 15);
         assert_ne!(name, host_link_name(&shop, "nic/web:eth2"));
+    }
+
+    #[test]
+    fn a_link_group_tells_projects_apart() {
+        let group = |name: &str| link_group(&Name::new(name).unwrap());
+        assert!(is_link_group(group("shop")) && !is_link_group(0));
+        assert_ne!(group("shop"), group("other"));
     }
 
     #[test]

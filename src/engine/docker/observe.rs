@@ -43,9 +43,11 @@ pub(super) async fn observe(docker: &Docker, query: &EngineQuery) -> Result<Engi
         machines: ours.iter().filter(|(_, it)| !it.replacement).map(|(id, it)| ((*id).to_owned(), it.what.clone())).collect(),
     };
     let mut snapshot = EngineSnapshot { facts: facts(docker, info), images, ..EngineSnapshot::default() };
-    // One that vanished since it was listed is not there.
-    for inspect in inspects.into_iter().flatten() {
-        add_container(&mut snapshot, &query.project, &inspect, &around, &by_id);
+    // One that vanished since it was listed is not there. Replacements last: whether they are left over hangs on the others.
+    let (replacements, machines): (Vec<_>, Vec<_>) =
+        inspects.into_iter().flatten().partition(|it| ours.get(it.id.as_str()).is_some_and(|proof| proof.replacement));
+    for inspect in machines.iter().chain(&replacements) {
+        add_container(&mut snapshot, &query.project, inspect, &around, &by_id);
     }
     for it in listed.iter().filter(|it| !ours.contains_key(it.id.as_str())) {
         let proof = Proof::of_container(it.name(), &it.labels, &answer::Labels::new());
@@ -98,7 +100,8 @@ fn add_container(snapshot: &mut EngineSnapshot, project: &Name, inspect: &Inspec
     };
     let state = &inspect.state;
     let pid = Some(state.pid).filter(|pid| *pid != 0);
-    if proof.replacement {
+    // Where the one that it was to replace has gone already, it is the machine itself, with all the data that was handed on to it.
+    if proof.replacement && snapshot.machines.contains_key(&proof.what) {
         snapshot.leftovers.insert(name.to_owned(), Leftover { id: inspect.id.clone(), running: pid.is_some() });
         return;
     }
