@@ -71,6 +71,7 @@ pub(crate) fn figures(asked: &Asked) {
     compose::write(&theirs, MACHINES);
 
     let (mut ours, mut calls, mut composed) = (Times::default(), Times::default(), Times::default());
+    let (mut own, mut again_own) = (Times::default(), Times::default());
     let (mut again, mut composed_again) = (Times::default(), Times::default());
     for round in 0..asked.rounds {
         let begun = Instant::now();
@@ -84,20 +85,28 @@ pub(crate) fn figures(asked: &Asked) {
             fleet.compose(&["down", "-t", "1"], &theirs);
         }
 
-        ours.add(fleet.fly(&["up", "--yes"], folder).time);
+        let up = fleet.fly(&["up", "--yes"], folder);
+        ours.add(up.time);
+        own.add(up.processor);
         fleet.fly(&["plan", "--check"], folder);
-        again.extend((0..LOOKS).map(|_| fleet.fly(&["up", "--yes"], folder).time));
+        for _ in 0..LOOKS {
+            let up = fleet.fly(&["up", "--yes"], folder);
+            again.add(up.time);
+            again_own.add(up.processor);
+        }
         if round + 1 < asked.rounds {
             fleet.fly(&["down", "--yes"], folder);
         }
     }
     report::ratio(&format!("up of {MACHINES} machines, against raw engine calls"), &ours, &calls, 1.10);
+    report::shown("  of the processor's, for fly itself", &own.text());
     if fleet.compose.is_some() {
         report::ratio(&format!("up of {MACHINES} machines, against Compose"), &ours, &composed, 1.0);
     } else {
         println!("Compose is not installed: nothing to measure against");
     }
     report::within(&format!("second up of {MACHINES} machines"), &again, Duration::from_millis(60));
+    report::shown("  of the processor's, for fly itself", &again_own.text());
     if fleet.compose.is_some() {
         report::ratio("second up, against Compose's", &again, &composed_again, 1.0);
     }
@@ -121,5 +130,5 @@ fn cards(fleet: &Fleet, write: impl Fn(&str), folder: &Path) {
         theirs.add(fleet.run(&["sh", "-c", &script], folder).time);
         fleet.lab.in_machine("fleet.m1", &["ip", "link", "del", "eth9"]);
     }
-    report::ratio("attach a NIC by a whole `fly up`, against `ip` commands", &ours, &theirs, 1.0);
+    report::compared("attach a NIC by a whole `fly up`, against `ip` commands", &ours, &theirs);
 }

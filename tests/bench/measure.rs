@@ -12,6 +12,8 @@ pub(crate) const WORD: &str = "--measure";
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Measured {
     pub(crate) time: Duration,
+    /// Of the processor: what others do at the same time does not make it longer.
+    pub(crate) processor: Duration,
     /// KiB.
     pub(crate) memory: u64,
     pub(crate) code: i32,
@@ -33,10 +35,11 @@ pub(crate) fn command(argv: &[&str]) -> Vec<String> {
 
 pub(crate) fn read(stdout: &str) -> Measured {
     let words: Vec<u64> = stdout.split_whitespace().map(|word| word.parse().unwrap()).collect();
-    Measured { time: Duration::from_micros(words[0]), memory: words[1], code: i32::try_from(words[2]).unwrap() }
+    let [time, processor] = [words[0], words[1]].map(Duration::from_micros);
+    Measured { time, processor, memory: words[2], code: i32::try_from(words[3]).unwrap() }
 }
 
-/// The measuring process: it prints microseconds, KiB and exit code; the program's own output goes nowhere, its complaints through.
+/// The measuring process: it prints microseconds, those of the processor, KiB and exit code; the program's own output goes nowhere, its complaints through.
 pub(crate) fn child(argv: &[String]) -> ExitCode {
     let begun = Instant::now();
     let child = Command::new(&argv[0]).args(&argv[1..]).stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
@@ -48,6 +51,7 @@ pub(crate) fn child(argv: &[String]) -> ExitCode {
     let time = begun.elapsed();
     assert_eq!(waited, pid, "waiting for our own child");
     let code = if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { 255 };
-    println!("{} {} {code}", time.as_micros(), usage.ru_maxrss);
+    let processor = [usage.ru_utime, usage.ru_stime].iter().map(|it| it.tv_sec * 1_000_000 + it.tv_usec).sum::<i64>();
+    println!("{} {processor} {} {code}", time.as_micros(), usage.ru_maxrss);
     ExitCode::SUCCESS
 }

@@ -52,11 +52,16 @@ fn each(socket: &Path, count: usize, parallel: usize, work: impl Fn(&mut Connect
     });
 }
 
-/// Creates and starts them, with nothing but a loopback, as fly does.
+/// Creates and starts them with nothing but a loopback, and each knows every other by name: what fly has the engine do.
 pub(crate) fn up(socket: &Path, count: usize, parallel: usize) {
+    let hosts: Vec<String> = (0..count).map(|number| format!("\"m{number}:192.168.77.{}\"", 100 + number)).collect();
+    let hosts = hosts.join(", ");
     each(socket, count, parallel, |connection, number| {
-        let body = r#"{"Image": "fly/busybox:test", "HostConfig": {"NetworkMode": "none"}}"#;
-        connection.call("POST", &format!("/containers/create?name=raw{number}"), body);
+        let body = format!(
+            r#"{{"Image": "fly/busybox:test", "Hostname": "m{number}", "Labels": {{"bench": "raw"}},
+                "HostConfig": {{"NetworkMode": "none", "ExtraHosts": [{hosts}]}}}}"#
+        );
+        connection.call("POST", &format!("/containers/create?name=raw{number}"), &body);
         connection.call("POST", &format!("/containers/raw{number}/start"), "");
     });
 }

@@ -22,7 +22,7 @@ impl Times {
     }
 
     /// `12.3 ms [11.9-14.0]`
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let (least, most) = (self.0.iter().min().unwrap(), self.0.iter().max().unwrap());
         format!("{} [{}-{}]", time(self.median()), time(*least), time(*most))
     }
@@ -44,6 +44,17 @@ pub(crate) fn time(time: Duration) -> String {
 
 fn line(figure: &str, values: &str, ratio: &str, aim: &str, is_met: bool) {
     println!("{figure:<58} {values:<62} {ratio:>8}   aim {aim:<16} {}", if is_met { "met" } else { "NOT MET" });
+}
+
+/// What nobody has set an aim for.
+pub(crate) fn shown(figure: &str, values: &str) {
+    println!("{figure:<58} {values}");
+}
+
+/// The same for a time against another's.
+pub(crate) fn compared(figure: &str, ours: &Times, theirs: &Times) {
+    let ratio = ours.median().as_secs_f64() / theirs.median().as_secs_f64();
+    println!("{figure:<58} {:<62} {ratio:>8.2}", against(ours, theirs));
 }
 
 /// fly's time as a part of another's.

@@ -37,6 +37,7 @@ pub(crate) fn figures(asked: &Asked) {
     for (name, what) in [("empty", "all to be created"), ("full", "all running")] {
         let runs: Vec<Measured> = (0..asked.rounds.max(7)).map(|_| fly_plan(&folder, name)).collect();
         report::within(&format!("plan {MACHINES} machines, {what}: time"), &runs.iter().map(|run| run.time).collect::<Times>(), TIME);
+        report::shown("  of the processor's", &runs.iter().map(|run| run.processor).collect::<Times>().text());
         report::memory(&format!("plan {MACHINES} machines, {what}: memory"), runs.iter().map(|run| run.memory).max().unwrap(), MEMORY);
     }
     std::fs::remove_dir_all(&folder).unwrap();

@@ -11,5 +11,6 @@ mod layers;
 mod lock;
 mod plan_text;
 mod properties;
+mod record;
 mod sketch;
 mod spec;
