@@ -11,5 +11,6 @@ mod layers;
 mod lock;
 mod plan_text;
 mod properties;
+mod readme;
 mod sketch;
 mod spec;
