@@ -88,7 +88,7 @@ fn commands() -> Vec<String> {
 /// The long options that a help text defines, or that any text names.
 fn options(text: &str) -> BTreeSet<&str> {
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
-    words.filter(|word| word.starts_with("--") && word.len() > 3).collect()
+    words.filter(|word| word.strip_prefix("--").is_some_and(|name| name.starts_with(|c: char| c.is_ascii_lowercase()))).collect()
 }
 
 #[test]
