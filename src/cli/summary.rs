@@ -1,6 +1,6 @@
 //! What a run says at its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -36,11 +36,13 @@ pub(super) fn unfinished(verb: Verb, plan: &Plan, report: &Report, elapsed: Dura
         }
     }
     let mut out = String::new();
+    let mut ended = BTreeSet::new();
     for (id, outcome, _) in &report.outcomes {
         let Outcome::Failed(message) = outcome else { continue };
         let _ = writeln!(out, "error: {}", clean(message));
         if let Some(step) = plan.steps.iter().find(|step| step.id == *id) {
             let _ = writeln!(out, "  in step {id}, for {}: {}", clean(&step.addr.to_string()), clean(step.reason.as_str()));
+            ended.extend(step.addr.machine().filter(|_| says_that_it_ended(message)));
         }
         for left in skipped.get(&Some(*id)).into_iter().flatten() {
             let _ = writeln!(out, "  not begun for it: {left}");
@@ -62,8 +64,17 @@ pub(super) fn unfinished(verb: Verb, plan: &Plan, report: &Report, elapsed: Dura
     if counts.skipped > 0 {
         let _ = write!(out, ", {} not begun", counts.skipped);
     }
-    let _ = writeln!(out, " in {}\n\nhint: run `fly {verb}` again: it goes on from here", seconds(elapsed));
+    let _ = writeln!(out, " in {}\n", seconds(elapsed));
+    for machine in ended {
+        let _ = writeln!(out, "hint: why did {machine} end? `docker logs {}.{machine}`", plan.project);
+    }
+    let _ = writeln!(out, "hint: run `fly {verb}` again: it goes on from here");
     out
+}
+
+/// A machine whose command ends at once takes its namespace along: the step that fails is one for its cards.
+fn says_that_it_ended(message: &str) -> bool {
+    ["it has ended", "it does not run"].iter().any(|words| message.ends_with(words))
 }
 
 /// `2.1s`; `1m 5s` from a minute on.
@@ -115,6 +126,21 @@ mod tests {
 
         up: 1 of 3 steps done, 1 failed, 1 not begun in 1.0s
 
+        hint: run `fly up` again: it goes on from here
+        ");
+    }
+
+    #[test]
+    fn a_machine_that_ends_at_once_has_said_why() {
+        let outcomes = [Outcome::Done, Outcome::Done, Outcome::Failed("reach machine web: it has ended".into())];
+        let outcomes = (1..).map(StepId).zip(outcomes).map(|(id, outcome)| (id, outcome, Duration::ZERO)).collect();
+        insta::assert_snapshot!(unfinished(Verb::Up, &plan(), &Report { outcomes }, Duration::from_secs(1)), @r"
+        error: reach machine web: it has ended
+          in step 3, for machine/web: not there yet
+
+        up: 2 of 3 steps done, 1 failed in 1.0s
+
+        hint: why did web end? `docker logs shop.web`
         hint: run `fly up` again: it goes on from here
         ");
     }

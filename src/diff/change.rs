@@ -130,7 +130,7 @@ pub struct Change {
     pub addr: Addr,
     pub action: Action,
     pub fields: Vec<FieldChange>,
-    /// A phrase: `not there yet`, `image differs`, `no longer in the file`. Empty only for `Keep`.
+    /// A phrase: `not there yet`, `image differs`, `no longer wanted`. Empty only for `Keep`.
     pub reason: String,
     pub impact: Impact,
     pub losses: Vec<Loss>,

@@ -23,7 +23,7 @@ pub(super) fn changes(desired: &Desired, actual: &Actual, diff: &mut Diff) {
                 addr: Addr::Machine(name.clone()),
                 action: Action::Delete,
                 fields: vec![],
-                reason: "no longer in the file".to_owned(),
+                reason: "no longer wanted".to_owned(),
                 impact: Impact::Destroy,
                 losses: losses(state, true),
                 place: None,

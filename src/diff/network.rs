@@ -152,7 +152,7 @@ fn deleted(addr: Addr) -> Change {
         addr,
         action: Action::Delete,
         fields: vec![],
-        reason: "no longer in the file".to_owned(),
+        reason: "no longer wanted".to_owned(),
         impact: Impact::Live,
         losses: vec![],
         place: None,

@@ -258,7 +258,7 @@ fn extra(desired: &Desired, actual: &Actual, machine: &Name, wanted: &Machine, d
             addr: Addr::nic(machine, &nic),
             action: Action::Delete,
             fields: vec![],
-            reason: "no longer in the file".to_owned(),
+            reason: "no longer wanted".to_owned(),
             impact: Impact::Live,
             losses: vec![],
             place: None,

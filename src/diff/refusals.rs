@@ -32,7 +32,8 @@ pub fn refusals(desired: &Desired, actual: &Actual, diff: &Diff) -> Vec<Diagnost
     }
     for (name, machine) in &desired.machines {
         if let Some(owner) = actual.engine.taken.containers.get(&machine.name) {
-            found.push(taken("container", &machine.name, owner, &machine.places).hint(format!("docker rm {}", machine.name)));
+            let hint = format!("is it needed? `docker rename {0} {0}-old` makes room", machine.name);
+            found.push(taken("container", &machine.name, owner, &machine.places).hint(hint));
         }
         let made = matches!(diff.action(&Addr::Machine(name.clone())), Action::Create | Action::Replace);
         machine_refusals(actual, name, machine, made, &mut found);

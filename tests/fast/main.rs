@@ -12,5 +12,6 @@ mod lock;
 mod plan_text;
 mod properties;
 mod record;
+mod readme;
 mod sketch;
 mod spec;

@@ -150,7 +150,7 @@ fn a_replacement_loses_what_was_written_inside() {
 }
 
 fn down(machines: usize) -> Plan {
-    let gone = "no longer in the file";
+    let gone = "no longer wanted";
     let volume = vec![Loss::Volume("shop.data".into())];
     let mut changes = vec![change("volume/data", Action::Delete, Impact::Destroy, gone, vec![], volume)];
     changes.extend((0..machines).map(|n| {

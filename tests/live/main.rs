@@ -17,6 +17,7 @@ mod names;
 mod net;
 mod networks;
 mod order;
+mod quickstart;
 mod refusals;
 mod sample;
 mod strangers;

@@ -31,18 +31,11 @@ impl Failure {
 
     /// The connection could not be made.
     pub(super) fn connecting(address: &Address, error: &io::Error) -> Self {
-        let (kind, hint) = match error.kind() {
-            io::ErrorKind::PermissionDenied => {
-                (Kind::Denied, "run as root, or join the socket's group: `sudo usermod -aG docker $USER`, then log in again")
-            }
-            _ => (Kind::Unreachable, "is Docker Engine installed and running? `sudo systemctl start docker`"),
+        let (kind, what) = match error.kind() {
+            io::ErrorKind::PermissionDenied => (Kind::Denied, "this user may not open"),
+            _ => (Kind::Unreachable, "no engine answers at"),
         };
-        let hint = match (address, kind) {
-            (Address::Tcp(_), Kind::Unreachable) => "does the engine listen there?",
-            _ => hint,
-        };
-        let what = if kind == Kind::Denied { "this user may not open" } else { "no engine answers at" };
-        Self::new(kind, format!("{what} `{address}` ({}): {hint}", io_words(error)))
+        Self::new(kind, format!("{what} `{address}` ({})", io_words(error)))
     }
 
     /// A connection that stood broke off.
