@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Action, Diff};
 use crate::actual::Actual;
-use crate::desired::{Desired, Network, NetworkKind, Places};
+use crate::desired::{Attach, Desired, Network, NetworkKind, Places};
 use crate::diag::{Diagnostic, Kind};
 use crate::spec::PullPolicy;
 use crate::types::{Addr, LinkKind, Name, NetworkMode, Owner};
@@ -73,6 +73,21 @@ fn machine_refusals(actual: &Actual, name: &Name, machine: &crate::desired::Mach
                 .at_some(machine.places.of("cpus")),
         );
     }
+    let processors =
+        machine.container.limits.cpuset.iter().flat_map(|set| set.split([',', '-'])).filter_map(|it| it.trim().parse::<u64>().ok());
+    let last = u64::from(actual.engine.facts.cpus).checked_sub(1);
+    if let Some((wanted, last)) = processors.max().zip(last).filter(|(wanted, last)| wanted > last) {
+        found.push(
+            Diagnostic::invalid(format!("`{name}` is to run on processor {wanted}, and the engine's last one is {last}"))
+                .at_some(machine.places.of("cpuset")),
+        );
+    }
+    for (nic, wanted) in &machine.nics {
+        let Attach::Bridge { host_end, .. } = &wanted.attach else { continue };
+        let Some(state) = actual.host_link(host_end).filter(|state| !state.owner.is_ours()) else { continue };
+        let error = taken("link", host_end, &state.owner, &wanted.places).hint(format!("ip link delete {host_end}"));
+        found.push(error.cause(format!("it is to be the host's end of `{name}:{nic}`")));
+    }
     if let NetworkMode::Container(other) = &machine.container.network_mode {
         let known = actual.engine.taken.containers.contains_key(other) || actual.engine.machines.values().any(|m| &m.name == other);
         if made && !known {
@@ -112,9 +127,15 @@ fn network_refusals(actual: &Actual, diff: &Diff, name: &Name, network: &Network
         },
         NetworkKind::Macvlan { parent, .. } => parent_refusals(actual, name, network, parent, found),
     }
-    let host_link = network.host_link.as_ref().and_then(|wanted| Some((wanted, actual.host_link(&wanted.at.name)?)));
-    if let Some((wanted, state)) = host_link.filter(|(_, state)| !state.owner.is_ours()) {
-        found.push(taken("link", &wanted.at.name, &state.owner, &network.places).hint(format!("ip link delete {}", wanted.at.name)));
+    let link = match &network.kind {
+        NetworkKind::Nat { network, .. } => network.bridge.as_ref(),
+        _ => network.host_link.as_ref().map(|wanted| &wanted.at.name),
+    };
+    let Some((link, state)) = link.and_then(|link| Some((link, actual.host_link(link)?))) else { return };
+    // The engine's bridge for a network of ours bears the same name, and no mark of ours.
+    let engines = actual.engine.networks.values().any(|network| network.network.bridge.as_ref() == Some(link));
+    if !state.owner.is_ours() && !engines {
+        found.push(taken("link", link, &state.owner, &network.places).hint(format!("ip link delete {link}")));
     }
 }
 
