@@ -1,13 +1,13 @@
 //! What cannot be done in the world as it is, found before anything is touched.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, Diff};
 use crate::actual::Actual;
 use crate::desired::{Attach, Desired, Network, NetworkKind, Places};
 use crate::diag::{Diagnostic, Kind};
 use crate::spec::PullPolicy;
-use crate::types::{Addr, LinkKind, Name, NetworkMode, Owner};
+use crate::types::{Addr, LABEL_MACHINE, LABEL_PROJECT, LinkKind, Name, NetworkMode, Owner};
 
 /// Every reason against doing what `diff` says; with none it can be done.
 pub fn refusals(desired: &Desired, actual: &Actual, diff: &Diff) -> Vec<Diagnostic> {
@@ -64,6 +64,17 @@ fn machine_refusals(actual: &Actual, name: &Name, machine: &crate::desired::Mach
             Diagnostic::invalid(format!("image `{image}` is not on the engine, and `pull_policy` of `{name}` is `never`"))
                 .at_some(machine.places.of("image"))
                 .hint(format!("docker pull {image}")),
+        );
+    }
+    // What is made of it could not be told from what somebody else makes of it: not even to be taken away again.
+    let bears = |labels: &BTreeMap<String, String>, label: &str| labels.get(label) == machine.container.labels.get(label);
+    let spoofs =
+        |image: &crate::engine::ImageState| [LABEL_PROJECT, LABEL_MACHINE].iter().all(|label| bears(&image.defaults.labels, label));
+    if made && actual.engine.images.get(image).is_some_and(spoofs) {
+        found.push(
+            Diagnostic::invalid(format!("image `{image}` bears the labels by which fly knows the containers of `{name}`"))
+                .at_some(machine.places.of("image"))
+                .hint("was it committed from that machine? Build it anew with `LABEL fly.machine=\"\"`"),
         );
     }
     let cpus = u64::from(actual.engine.facts.cpus) * crate::types::Cpus::ONE;

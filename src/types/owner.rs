@@ -44,15 +44,29 @@ pub fn stable_hash(parts: &[&str]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// The name of a link in the host's namespace: 15 characters, all the kernel allows, of which 12 are hash.
+/// The name of a link in the host's namespace: 15 characters, all the kernel allows, of which 4 tell the project and 8 what it is.
 ///
 /// `what` says what of the project it is: `network/back`, `nic/web:eth1`.
 pub fn host_link_name(project: &Name, what: &str) -> String {
-    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-    let hash = stable_hash(&["link", project.as_str(), what]);
-    let mut name = String::from("fly");
-    name.extend(hash.iter().take(12).map(|byte| char::from(ALPHABET[usize::from(byte & 31)])));
+    let mut name = link_prefix(project);
+    name.extend(letters(stable_hash(&["link", project.as_str(), what])).take(8));
     name
+}
+
+/// Whether a link of this name is the project's: all that can be said of one that has no alias yet.
+pub fn is_host_link_of(project: &Name, name: &str) -> bool {
+    name.starts_with(&link_prefix(project))
+}
+
+fn link_prefix(project: &Name) -> String {
+    let mut prefix = String::from("fly");
+    prefix.extend(letters(stable_hash(&["links", project.as_str()])).take(4));
+    prefix
+}
+
+fn letters(hash: [u8; 32]) -> impl Iterator<Item = char> {
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    hash.into_iter().map(|byte| char::from(ALPHABET[usize::from(byte & 31)]))
 }
 
 #[cfg(test)]
@@ -65,6 +79,7 @@ mod tests {
         let name = host_link_name(&shop, "nic/web:eth1");
         assert_eq!(name.len(), 15);
         assert_ne!(name, host_link_name(&shop, "nic/web:eth2"));
+        assert!(is_host_link_of(&shop, &name) && !is_host_link_of(&Name::new("other").unwrap(), &name));
     }
 
     #[test]

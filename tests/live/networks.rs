@@ -32,7 +32,13 @@ fn a_bridge_of_somebody_elses_is_used_and_stays() {
     let lab = Lab::start();
     lab.ip(&["link", "add", "br0", "type", "bridge"]);
     lab.ip(&["addr", "add", "10.50.0.1/24", "dev", "br0"]);
-    lab.ip(&["link", "set", "br0", "up"]);
+    // A bridge without a MAC and a port of its own takes those of whoever is plugged in.
+    lab.ip(&["link", "set", "br0", "address", "02:00:00:00:00:b0", "up"]);
+    lab.ip(&["link", "add", "port0", "type", "veth", "peer", "name", "port1"]);
+    lab.ip(&["link", "set", "port0", "master", "br0", "up"]);
+    lab.ip(&["link", "set", "port1", "up"]);
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    drop(lab.watch_kernel(&[]).stop());
     let before = lab.canonical();
     let (project, _) = up(
         &lab,

@@ -87,8 +87,15 @@ fn marks_of_an_image_prove_nothing() {
     let project = lab.project("shop", SHOP);
     refused(&lab, &project, "shop.web");
     lab.docker(&["rm", "--force", "shop.web"]);
-    // With the name free the project runs, also on that very image.
+    // What fly makes of that very image could not be told from that: it says so at once.
     project.write("fly.yml", &edited(SHOP, "  web:\n    nics:", "  web:\n    image: evil:1\n    nics:"));
+    let before = lab.canonical();
+    let refused = project.fly(&["up", "--yes"]);
+    refused.expect_code(65);
+    assert!(refused.stderr.contains("`evil:1` bears the labels") && refused.stderr.contains("fly.yml:11:"), "{refused}");
+    same(&before, &lab.canonical());
+    // Under another machine's name they are no more than labels.
+    project.write("fly.yml", &edited(SHOP, "  db:\n    nics:", "  db:\n    image: evil:1\n    nics:"));
     let stranger = lab.pid_and_start("shop.old");
     project.fly(&["up", "--yes"]).success();
     assert_eq!(changes(&project), vec![]);

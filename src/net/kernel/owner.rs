@@ -1,7 +1,7 @@
 //! Whose a link in the host's namespace is.
 
 use super::read::RawLink;
-use crate::types::{IfName, LINK_GROUP, Mac, Name, Owner};
+use crate::types::{IfName, LINK_GROUP, Mac, Name, Owner, is_host_link_of};
 
 const PREFIX: &str = "fly";
 
@@ -15,9 +15,11 @@ pub(super) fn of_host_link(link: &RawLink, project: &Name) -> Owner {
     if !has_our_marks(link) || !link.mac.is_some_and(Mac::is_automatic) {
         return Owner::Stranger;
     }
-    // The alias comes second, so a link without one was left behind half made. Whose it is, is seen by its name alone, and
-    // names are compared by whoever plans.
-    let Some(alias) = &link.alias else { return Owner::Ours };
+    // The alias comes second, so a link without one was left behind half made, or is being made just now: whose it is, is seen
+    // by its name alone.
+    let Some(alias) = &link.alias else {
+        return if is_host_link_of(project, &link.name) { Owner::Ours } else { Owner::Stranger };
+    };
     let named = alias.strip_prefix("fly:").and_then(|rest| rest.split_once('/')).and_then(|(name, _)| Name::new(name).ok());
     match named {
         Some(named) if named == *project => Owner::Ours,
@@ -43,6 +45,9 @@ mod tests {
         };
         assert_eq!(of_host_link(&ours, &shop), Owner::Ours);
         assert_eq!(of_host_link(&RawLink { alias: None, ..ours.clone() }, &shop), Owner::Ours);
+        // Half made, by somebody else who is at it at this moment.
+        let others = host_link_name(&Name::new("other").unwrap(), "network/back");
+        assert_eq!(of_host_link(&RawLink { alias: None, name: others, ..ours.clone() }, &shop), Owner::Stranger);
         let other = RawLink { alias: Some("fly:other/back".into()), ..ours.clone() };
         assert_eq!(of_host_link(&other, &shop), Owner::Project(Name::new("other").unwrap()));
         for stranger in [
