@@ -40,6 +40,7 @@ pub(super) fn run(job: &Job<'_>, settings: &Settings, ui: &Ui) -> Result<Exit, F
     let _lock = lock(job, settings, ui)?;
     world::block_on(async {
         let world = Real::connect(settings.engine.as_deref()).await?;
+        world.check_rights()?;
         let draws = ui.can_draw && !settings.is_verbose;
         go(job, &world, ui, draws, Stop::signals).await
     })?

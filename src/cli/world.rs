@@ -46,6 +46,11 @@ impl Real {
         let docker = Some(engine.clone());
         Ok(Self { engine: Arc::new(engine), net: Arc::new(net), docker })
     }
+
+    /// Before anything is changed: a run that stops half way for want of a right has touched too much.
+    pub(super) fn check_rights(&self) -> Result<(), Diagnostic> {
+        self.net.check_rights().map_err(|error| observe::net_diagnostic(&error))
+    }
 }
 
 impl<E: Engine, N: NetPlane> World<E, N> {

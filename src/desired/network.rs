@@ -12,7 +12,7 @@ use crate::diag::{At, Diagnostic, Place};
 use crate::spec::{self, Spec};
 use crate::types::{
     EngineNetwork, IfName, LABEL_PROJECT, LABEL_RESOURCE, Link, LinkKind, LinkRef, Mac, MacvlanMode, Name, PlacedLink, Route,
-    host_link_name, link_group,
+    host_link_name,
 };
 
 /// The network of machines that say nothing of networks.
@@ -305,6 +305,5 @@ fn placed_link(project: &Name, net: &Net, drafts: &[Draft]) -> Option<PlacedLink
         routes,
         kind: kind.clone(),
     };
-    let alias = Some(format!("fly:{project}/{}", net.name));
-    Some(PlacedLink { at: LinkRef::host(host_link(project, &net.name)), link, group: link_group(project), alias })
+    Some(PlacedLink { at: LinkRef::host(host_link(project, &net.name)), link, alias: Some(format!("fly:{project}/{}", net.name)) })
 }

@@ -6,8 +6,9 @@ use crate::desired::Machine;
 use crate::engine::{ImageState, MachineState};
 use crate::types::{Container, Healthcheck, Limits, Mount, MountSource, Ulimit};
 
-/// What differs between a machine of the file and its container. `now` is what its image's reference means today.
-pub(super) fn fields(desired: &Machine, actual: &MachineState, now: Option<&ImageState>) -> Vec<FieldChange> {
+/// What differs between a machine of the file and its container. `now` is what its image's reference means today, `cpus` how many
+/// processors the engine has.
+pub(super) fn fields(desired: &Machine, actual: &MachineState, now: Option<&ImageState>, cpus: u32) -> Vec<FieldChange> {
     let gone;
     let image = if let Some(image) = &actual.image {
         image
@@ -17,7 +18,7 @@ pub(super) fn fields(desired: &Machine, actual: &MachineState, now: Option<&Imag
     };
     let mut fields = Fields::new(&desired.places);
     image_field(&mut fields, desired, actual, now);
-    compare(&mut fields, &tolerance::expected(&desired.container, image), &tolerance::normalised(&actual.container));
+    compare(&mut fields, &tolerance::expected(&desired.container, image, cpus), &tolerance::normalised(&actual.container));
     fields.changes
 }
 

@@ -54,7 +54,7 @@ fn created(name: &Name, machine: &Machine) -> Change {
 
 fn compared(actual: &Actual, name: &Name, machine: &Machine, state: &MachineState) -> Change {
     let now = actual.engine.images.get(&machine.container.image);
-    let mut fields = container::fields(machine, state, now);
+    let mut fields = container::fields(machine, state, now, actual.engine.facts.cpus);
     let replaced: Vec<String> = fields.iter().filter(|f| f.effect == Effect::Replace).map(|f| f.field.clone()).collect();
     if state.name != machine.name {
         let (old, new) = (Some(state.name.clone()), Some(machine.name.clone()));
@@ -255,7 +255,8 @@ fn follow_namespaces(desired: &Desired, actual: &Actual, diff: &mut Diff) {
     }
 }
 
-fn stale(actual: &Actual, member: &Name, owner: &Name) -> bool {
+/// A member that lives on in a namespace which its owner has left.
+pub fn stale(actual: &Actual, member: &Name, owner: &Name) -> bool {
     let inode = |name: &Name| actual.namespace(&Ns::Machine(name.clone())).map(|ns| ns.inode);
     matches!((inode(member), inode(owner)), (Some(one), Some(other)) if one != other)
 }

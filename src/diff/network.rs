@@ -78,23 +78,34 @@ fn renamed_places(network: &Network) -> Places {
     places
 }
 
-/// The rule that lets frames between ports of fly's own bridge pass: wanted, and there or not. `None`: nobody drops them.
+/// The rule that lets frames between ports of the network's bridge pass: wanted, and there or not. `None`: nobody drops them.
 pub fn forward_rule<'a>(desired: &'a Desired, actual: &Actual, name: &Name) -> Option<(&'a str, bool)> {
-    let network = desired.networks.get(name).filter(|network| network.kind == NetworkKind::Bridge)?;
-    let bridge = &network.host_link.as_ref()?.at.name;
-    let there = actual.net.firewall.allowed.contains_key(bridge);
-    actual.net.firewall.drops_bridged.then_some((bridge.as_str(), there))
+    let bridge = bridge(desired.networks.get(name)?)?;
+    let comment = format!("fly:{}/{name}", desired.project);
+    let there = actual.net.firewall.allowed.iter().any(|(at, words)| at == bridge && *words == comment);
+    actual.net.firewall.drops_bridged.then_some((bridge, there))
+}
+
+/// The Linux bridge that a network is, whoever has made it.
+fn bridge(network: &Network) -> Option<&str> {
+    match &network.kind {
+        NetworkKind::Bridge => Some(&network.host_link.as_ref()?.at.name),
+        NetworkKind::ExistingBridge { bridge } => Some(bridge),
+        NetworkKind::Nat { .. } | NetworkKind::Macvlan { .. } => None,
+    }
 }
 
 /// Rules of ours for bridges that are not wanted.
 pub fn unwanted_rules<'a>(desired: &Desired, actual: &'a Actual) -> Vec<(&'a str, &'a str, Name)> {
     let prefix = format!("fly:{}/", desired.project);
-    let wanted = |bridge: &str| {
-        desired.networks.values().any(|n| n.kind == NetworkKind::Bridge && n.host_link.as_ref().is_some_and(|l| l.at.name == bridge))
-    };
-    let ours = actual.net.firewall.allowed.iter().filter(|(bridge, _)| !wanted(bridge));
-    ours.filter_map(|(bridge, comment)| Some((bridge.as_str(), comment.as_str(), Name::new(comment.strip_prefix(&prefix)?).ok()?)))
-        .collect()
+    let wanted = |at: &str, name: &Name| desired.networks.get(name).and_then(bridge) == Some(at);
+    let ours = actual
+        .net
+        .firewall
+        .allowed
+        .iter()
+        .filter_map(|(bridge, comment)| Some((bridge.as_str(), comment.as_str(), Name::new(comment.strip_prefix(&prefix)?).ok()?)));
+    ours.filter(|(bridge, _, name)| !wanted(bridge, name)).collect()
 }
 
 /// Links on the host that are ours and that nothing in the file accounts for, with the network or card that they were for.

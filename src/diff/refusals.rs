@@ -1,13 +1,13 @@
 //! What cannot be done in the world as it is, found before anything is touched.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, Diff};
 use crate::actual::Actual;
-use crate::desired::{Desired, Network, NetworkKind, Places};
+use crate::desired::{Attach, Desired, Network, NetworkKind, Places};
 use crate::diag::{Diagnostic, Kind};
 use crate::spec::PullPolicy;
-use crate::types::{Addr, LinkKind, Name, NetworkMode, Owner};
+use crate::types::{Addr, LABEL_MACHINE, LABEL_PROJECT, LinkKind, Name, NetworkMode, Owner};
 
 /// Every reason against doing what `diff` says; with none it can be done.
 pub fn refusals(desired: &Desired, actual: &Actual, diff: &Diff) -> Vec<Diagnostic> {
@@ -67,12 +67,38 @@ fn machine_refusals(actual: &Actual, name: &Name, machine: &crate::desired::Mach
                 .hint(format!("docker pull {image}")),
         );
     }
+    // What is made of it could not be told from what somebody else makes of it: not even to be taken away again.
+    let bears = |labels: &BTreeMap<String, String>, label: &str| labels.get(label) == machine.container.labels.get(label);
+    let spoofs =
+        |image: &crate::engine::ImageState| [LABEL_PROJECT, LABEL_MACHINE].iter().all(|label| bears(&image.defaults.labels, label));
+    if made && actual.engine.images.get(image).is_some_and(spoofs) {
+        found.push(
+            Diagnostic::invalid(format!("image `{image}` bears the labels by which fly knows the containers of `{name}`"))
+                .at_some(machine.places.of("image"))
+                .hint("was it committed from that machine? Build it anew with `LABEL fly.machine=\"\"`"),
+        );
+    }
     let cpus = u64::from(actual.engine.facts.cpus) * crate::types::Cpus::ONE;
     if let Some(wanted) = machine.container.limits.cpus.filter(|wanted| cpus > 0 && wanted.0 > cpus) {
         found.push(
             Diagnostic::invalid(format!("`{name}` is to have {wanted} processors, and the engine has {}", actual.engine.facts.cpus))
                 .at_some(machine.places.of("cpus")),
         );
+    }
+    let processors =
+        machine.container.limits.cpuset.iter().flat_map(|set| set.split([',', '-'])).filter_map(|it| it.trim().parse::<u64>().ok());
+    let last = u64::from(actual.engine.facts.cpus).checked_sub(1);
+    if let Some((wanted, last)) = processors.max().zip(last).filter(|(wanted, last)| wanted > last) {
+        found.push(
+            Diagnostic::invalid(format!("`{name}` is to run on processor {wanted}, and the engine's last one is {last}"))
+                .at_some(machine.places.of("cpuset")),
+        );
+    }
+    for (nic, wanted) in &machine.nics {
+        let Attach::Bridge { host_end, .. } = &wanted.attach else { continue };
+        let Some(state) = actual.host_link(host_end).filter(|state| !state.owner.is_ours()) else { continue };
+        let error = taken("link", host_end, &state.owner, &wanted.places).hint(format!("ip link delete {host_end}"));
+        found.push(error.cause(format!("it is to be the host's end of `{name}:{nic}`")));
     }
     if let NetworkMode::Container(other) = &machine.container.network_mode {
         let known = actual.engine.taken.containers.contains_key(other) || actual.engine.machines.values().any(|m| &m.name == other);
@@ -113,9 +139,15 @@ fn network_refusals(actual: &Actual, diff: &Diff, name: &Name, network: &Network
         },
         NetworkKind::Macvlan { parent, .. } => parent_refusals(actual, name, network, parent, found),
     }
-    let host_link = network.host_link.as_ref().and_then(|wanted| Some((wanted, actual.host_link(&wanted.at.name)?)));
-    if let Some((wanted, state)) = host_link.filter(|(_, state)| !state.owner.is_ours()) {
-        found.push(taken("link", &wanted.at.name, &state.owner, &network.places).hint(format!("ip link delete {}", wanted.at.name)));
+    let link = match &network.kind {
+        NetworkKind::Nat { network, .. } => network.bridge.as_ref(),
+        _ => network.host_link.as_ref().map(|wanted| &wanted.at.name),
+    };
+    let Some((link, state)) = link.and_then(|link| Some((link, actual.host_link(link)?))) else { return };
+    // The engine's bridge for a network of ours bears the same name, and no mark of ours.
+    let engines = actual.engine.networks.values().any(|network| network.network.bridge.as_ref() == Some(link));
+    if !state.owner.is_ours() && !engines {
+        found.push(taken("link", link, &state.owner, &network.places).hint(format!("ip link delete {link}")));
     }
 }
 

@@ -5,10 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::types::{Container, Healthcheck, ImageDefaults, Mount, MountSource};
+use crate::types::{Bytes, Container, Healthcheck, ImageDefaults, Mount, MountSource, Seconds};
 
-/// What inspect should show of a container that was created as `desired` from an image that says `image`.
-pub(super) fn expected(desired: &Container, image: &ImageDefaults) -> Container {
+/// The engine's default for `/dev/shm`.
+const SHM_SIZE: Bytes = Bytes(64 << 20);
+
+/// What inspect should show of a container that was created as `desired` from an image that says `image`, on an engine with so many
+/// processors.
+pub(super) fn expected(desired: &Container, image: &ImageDefaults, cpus: u32) -> Container {
     let mut expected = desired.clone();
     // The engine's rule: an entrypoint of one's own drops the image's command.
     if desired.entrypoint.is_none() {
@@ -25,6 +29,11 @@ pub(super) fn expected(desired: &Container, image: &ImageDefaults) -> Container 
     expected.working_dir = directory(desired.working_dir.as_ref().or(image.working_dir.as_ref()));
     expected.stop_signal = desired.stop_signal.clone().or_else(|| image.stop_signal.clone());
     expected.healthcheck = health(desired.healthcheck.as_ref(), image.healthcheck.as_ref());
+    // What is no limit, and what is the engine's default, does not show.
+    expected.limits = desired.limits.clone().on_a_host_with(cpus);
+    expected.shm_size = desired.shm_size.filter(|size| *size != SHM_SIZE);
+    // The engine counts whole seconds.
+    expected.stop_grace_period = desired.stop_grace_period.map(|time| Seconds::from_nanos(time.whole().saturating_mul(1_000_000_000)));
     for place in &image.volumes {
         if !desired.mounts.contains_key(place) && !desired.tmpfs.contains_key(place) {
             let anonymous = Mount { source: MountSource::Anonymous, read_only: false, relabel: None, propagation: None };
@@ -42,6 +51,7 @@ pub(super) fn normalised(actual: &Container) -> Container {
     actual.user = actual.user.filter(|user| !user.is_empty());
     actual.working_dir = directory(actual.working_dir.as_ref());
     actual.healthcheck = health(actual.healthcheck.as_ref(), None);
+    actual.shm_size = actual.shm_size.filter(|size| *size != SHM_SIZE);
     actual
 }
 
@@ -90,9 +100,17 @@ fn overlaid(below: &BTreeMap<String, String>, above: &BTreeMap<String, String>) 
     below.iter().chain(above).map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
-/// `/` is where a process starts when nobody says otherwise.
+/// `/` is where a process starts when nobody says otherwise. The engine takes `.`, `..` and needless slashes out.
 fn directory(path: Option<&String>) -> Option<String> {
-    path.filter(|path| !path.is_empty() && *path != "/").cloned()
+    let mut parts: Vec<&str> = vec![];
+    for part in path?.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    (!parts.is_empty()).then(|| format!("/{}", parts.join("/")))
 }
 
 /// What is not said (or is zero) comes from the image; a check that is empty is none.

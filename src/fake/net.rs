@@ -6,7 +6,7 @@ use super::faults::{Done, FaultKind, refuse};
 use super::state::{FakeLink, HOST, Kind, NsId, State};
 use super::{Call, FakeNet};
 use crate::net::{Firewall, HostsLine, LinkSet, NetError, NetOp, NetPlane, NetSnapshot, Processes};
-use crate::types::{HostEntry, LinkKind, LinkRef, Mac, Name, Ns, PlacedLink};
+use crate::types::{HostEntry, LINK_GROUP, LinkKind, LinkRef, Mac, Name, Ns, PlacedLink};
 
 impl NetPlane for FakeNet {
     async fn firewall(&self) -> Result<Firewall, NetError> {
@@ -92,7 +92,7 @@ impl State {
             other => return refuse(FaultKind::Other, format!("a {other} is not made in this way")),
         };
         if let Some(there) = self.link(ns, &placed.at.name) {
-            if there.kind != kind || (ns == HOST && there.group != placed.group) {
+            if there.kind != kind || (ns == HOST && there.group != LINK_GROUP) {
                 return refuse(FaultKind::Conflict, format!("{} exists already", placed.at));
             }
         } else {
@@ -150,7 +150,7 @@ impl State {
             Kind::Macvlan { parent, .. } => self.place(*parent).and_then(|(ns, name)| self.link(ns, name)).map(|link| link.mtu),
             _ => None,
         };
-        let mut link = FakeLink { group: placed.group, ..FakeLink::new(index, kind) };
+        let mut link = FakeLink { group: LINK_GROUP, ..FakeLink::new(index, kind) };
         link.mtu = placed.link.mtu.or(parent).unwrap_or(1500);
         link.mac = placed.link.mac.unwrap_or(link.mac);
         self.links(ns).insert(placed.at.name.clone(), link);

@@ -6,8 +6,8 @@ use super::state::{FakeLink, HOST, Instance, Kind, Network, NsId, State};
 use crate::engine::{EngineFacts, EngineQuery, EngineSnapshot, ImageState, Leftover, MachineState, NetworkState, VolumeState};
 use crate::net::{Firewall, LinkState, Namespace, NetSnapshot, Processes};
 use crate::types::{
-    Bytes, Container, Endpoint, ImageDefaults, LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, Link, LinkKind, LinkRef, Name, NetworkMode,
-    Ns, Owner,
+    Bytes, Container, Endpoint, ImageDefaults, LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, LINK_GROUP, Link, LinkKind, LinkRef, Name,
+    NetworkMode, Ns, Owner, is_host_link_of,
 };
 
 /// What a label and a name say together: whose it is, and which of theirs; `None` for the latter is a leftover.
@@ -181,12 +181,13 @@ pub(super) fn mark(name: &str, labels: &BTreeMap<String, String>, label: &str, p
 
 /// Whose a link of the host is: name, group, MAC and alias have to agree. One without an alias was left behind half made.
 pub(super) fn owner_of(name: &str, link: &FakeLink, project: &Name) -> Owner {
-    let is_marked = name.len() == 15 && name.starts_with("fly") && crate::types::is_link_group(link.group) && link.mac.is_automatic();
-    let is_ours = is_marked && link.group == crate::types::link_group(project);
-    let Some(alias) = link.alias.as_deref().filter(|_| is_marked) else { return if is_ours { Owner::Ours } else { Owner::Stranger } };
+    let is_marked = name.len() == 15 && name.starts_with("fly") && link.group == LINK_GROUP && link.mac.is_automatic();
+    let Some(alias) = link.alias.as_deref().filter(|_| is_marked) else {
+        return if is_marked && is_host_link_of(project, name) { Owner::Ours } else { Owner::Stranger };
+    };
     match alias.strip_prefix("fly:").and_then(|rest| super::name(rest.split('/').next()?)) {
-        Some(owner) if owner != *project => Owner::Project(owner),
-        Some(_) if is_ours => Owner::Ours,
-        _ => Owner::Stranger,
+        Some(owner) if owner == *project => Owner::Ours,
+        Some(owner) => Owner::Project(owner),
+        None => Owner::Stranger,
     }
 }

@@ -77,7 +77,7 @@ fn placed(at: LinkRef, kind: LinkKind, mac: &str) -> PlacedLink {
         addresses: BTreeSet::new(),
         routes: BTreeSet::new(),
     };
-    PlacedLink { at, link, group: 0, alias: None }
+    PlacedLink { at, link, alias: None }
 }
 
 #[test]

@@ -61,5 +61,5 @@ pub struct Firewall {
     /// Bridged frames go through a FORWARD chain whose policy is DROP (Docker's), so a bridge needs a rule of its own.
     pub drops_bridged: bool,
     /// Comments of fly's rules, by the bridge that they name.
-    pub allowed: BTreeMap<String, String>,
+    pub allowed: BTreeSet<(String, String)>,
 }

@@ -8,7 +8,7 @@ use crate::desired::{Attach, Machine, Nic};
 use crate::diff::{self, Action, NicDiff};
 use crate::engine::EngineOp;
 use crate::net::{LinkSet, NetOp};
-use crate::types::{Addr, CableId, IfName, LinkRef, Name, PlacedLink, link_group};
+use crate::types::{Addr, CableId, IfName, LinkRef, Name, PlacedLink};
 
 /// All cards of a machine that has just started, but for cables. The engine's come first: they may bear names that others are to have.
 pub(super) fn attach_all(b: &mut Builder<'_>, name: &Name, machine: &Machine, started: BTreeSet<StepId>) -> BTreeSet<StepId> {
@@ -32,7 +32,6 @@ fn placed(b: &Builder<'_>, machine: &Name, name: &IfName, nic: &Nic) -> PlacedLi
     PlacedLink {
         at: LinkRef::machine(machine, name.as_str()),
         link: diff::wanted(b.actual, nic),
-        group: 0,
         alias: Some(diff::alias(&b.desired.project, machine, name)),
     }
 }
@@ -53,8 +52,7 @@ fn plug_in(b: &mut Builder<'_>, machine: &Name, name: &IfName, nic: &Nic, before
         Attach::Macvlan { .. } => NetOp::CreateLink { link },
         Attach::Bridge { host_end, .. } => {
             let other = diff::host_end(b.actual, b.desired, machine, name)?;
-            let (at, group) = (LinkRef::host(host_end.clone()), link_group(&b.desired.project));
-            let other = PlacedLink { at, link: other, group, alias: link.alias.clone() };
+            let other = PlacedLink { at: LinkRef::host(host_end.clone()), link: other, alias: link.alias.clone() };
             NetOp::CreateVeth { a: link, b: Box::new(other) }
         }
     };

@@ -39,12 +39,12 @@ pub(super) fn machines(b: &mut Builder<'_>) {
     }
 }
 
-/// Machines in a namespace that its owner gives up stop first: it lives as long as they do, and in it the cards, their addresses and
+/// Machines in a namespace that its owner gives up, or has given up already, stop first: it lives as long as they do, and in it the cards, their addresses and
 /// the names of their other ends.
 pub(super) fn members(b: &mut Builder<'_>) {
     for (name, state) in &b.actual.engine.machines {
         let NetworkMode::Machine(owner) = &state.container.network_mode else { continue };
-        if !state.is_up() || b.diff.keeps_namespace(b.actual, owner) {
+        if !state.is_up() || (b.diff.keeps_namespace(b.actual, owner) && !diff::stale(b.actual, name, owner)) {
             continue;
         }
         let addr = Addr::Machine(name.clone());

@@ -61,6 +61,27 @@ pub struct Limits {
     pub pids: Option<u64>,
 }
 
+impl Limits {
+    /// Without those that are none where there are so many processors: all of them, or more. 0 processors: nobody knows.
+    #[must_use]
+    pub fn on_a_host_with(self, cpus: u32) -> Self {
+        Self {
+            cpus: self.cpus.filter(|it| cpus == 0 || it.0 < u64::from(cpus) * Cpus::ONE),
+            cpuset: self.cpuset.filter(|set| cpus == 0 || !(0..cpus).all(|cpu| cpuset_has(set, cpu))),
+            ..self
+        }
+    }
+}
+
+/// Whether a list of processors (`0-3,5`) has this one.
+fn cpuset_has(set: &str, cpu: u32) -> bool {
+    set.split(',').any(|range| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (first, last) = (first.trim().parse::<u32>(), last.trim().parse::<u32>());
+        first.is_ok_and(|first| first <= cpu) && last.is_ok_and(|last| cpu <= last)
+    })
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
     pub source: MountSource,

@@ -179,8 +179,6 @@ pub struct PlacedLink {
     #[serde(flatten)]
     pub at: LinkRef,
     pub link: Link,
-    /// What it is marked with in the creating message: the project's group on the host, 0 inside a machine.
-    pub group: u32,
     /// The alias that tells people whose it is: `fly:<project>/<machine>/<nic>`. At most 255 bytes.
     pub alias: Option<String>,
 }

@@ -22,5 +22,5 @@ pub use ifname::{IfName, IfNameError};
 pub use link::{HostEntries, HostEntry, Link, LinkKind, LinkRef, MacvlanMode, Ns, PlacedLink, Route};
 pub use mac::{Mac, MacError};
 pub use name::{Name, NameError};
-pub use owner::{LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, Owner, host_link_name, is_link_group, link_group, stable_hash};
+pub use owner::{LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, LINK_GROUP, Owner, host_link_name, is_host_link_of, stable_hash};
 pub use values::{Bytes, BytesError, Cpus, CpusError, Seconds, SecondsError};

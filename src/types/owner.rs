@@ -12,19 +12,8 @@ pub const LABEL_MACHINE: &str = "fly.machine";
 /// The network or volume of the file that a Docker network or volume is.
 pub const LABEL_RESOURCE: &str = "fly.resource";
 
-/// The link group (`ip link set … group`) of every link that fly makes for a project in the host's namespace: the letter `f` and three
-/// bytes of hash. The creating message carries it, so whose a link is can be told before it has got its alias.
-pub fn link_group(project: &Name) -> u32 {
-    let hash = stable_hash(&["group", project.as_str()]);
-    u32::from_be_bytes([LINK_GROUP_PREFIX, hash[0], hash[1], hash[2]])
-}
-
-/// Whether a link group is one of fly's, of whatever project.
-pub fn is_link_group(group: u32) -> bool {
-    group.to_be_bytes()[0] == LINK_GROUP_PREFIX
-}
-
-const LINK_GROUP_PREFIX: u8 = b'f';
+/// The link group (`ip link set … group`) of every link that fly makes in the host's namespace: the letters `fly`.
+pub const LINK_GROUP: u32 = 0x66_6c_79;
 
 /// Whose a resource of the outside world is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,15 +44,29 @@ pub fn stable_hash(parts: &[&str]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// The name of a link in the host's namespace: 15 characters, all the kernel allows, of which 12 are hash.
+/// The name of a link in the host's namespace: 15 characters, all the kernel allows, of which 4 tell the project and 8 what it is.
 ///
 /// `what` says what of the project it is: `network/back`, `nic/web:eth1`.
 pub fn host_link_name(project: &Name, what: &str) -> String {
-    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-    let hash = stable_hash(&["link", project.as_str(), what]);
-    let mut name = String::from("fly");
-    name.extend(hash.iter().take(12).map(|byte| char::from(ALPHABET[usize::from(byte & 31)])));
+    let mut name = link_prefix(project);
+    name.extend(letters(stable_hash(&["link", project.as_str(), what])).take(8));
     name
+}
+
+/// Whether a link of this name is the project's: all that can be said of one that has no alias yet.
+pub fn is_host_link_of(project: &Name, name: &str) -> bool {
+    name.starts_with(&link_prefix(project))
+}
+
+fn link_prefix(project: &Name) -> String {
+    let mut prefix = String::from("fly");
+    prefix.extend(letters(stable_hash(&["links", project.as_str()])).take(4));
+    prefix
+}
+
+fn letters(hash: [u8; 32]) -> impl Iterator<Item = char> {
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    hash.into_iter().map(|byte| char::from(ALPHABET[usize::from(byte & 31)]))
 }
 
 #[cfg(test)]
@@ -76,13 +79,7 @@ mod tests {
         let name = host_link_name(&shop, "nic/web:eth1");
         assert_eq!(name.len(), 15);
         assert_ne!(name, host_link_name(&shop, "nic/web:eth2"));
-    }
-
-    #[test]
-    fn a_link_group_tells_projects_apart() {
-        let group = |name: &str| link_group(&Name::new(name).unwrap());
-        assert!(is_link_group(group("shop")) && !is_link_group(0));
-        assert_ne!(group("shop"), group("other"));
+        assert!(is_host_link_of(&shop, &name) && !is_host_link_of(&Name::new("other").unwrap(), &name));
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod layers;
 mod lock;
 mod plan_text;
 mod properties;
-mod record;
 mod readme;
+mod record;
 mod sketch;
 mod spec;

@@ -277,7 +277,7 @@ fn spellings_and_defaults_are_no_difference() {
         "healthcheck: {test: \"exit 0\", interval: 1m30s}".into(),
         "devices: [/dev/null]".into(),
         "volumes: [\"/tmp/:/host/tmp/\"]".into(),
-        "volumes: [{type: bind, source: /tmp, target: /host, bind: {propagation: rslave, selinux: z}}]".into(),
+        "volumes: [{type: bind, source: /etc, target: /host, bind: {propagation: rprivate, selinux: z}}]".into(),
         "tmpfs: /run".into(),
         "command: []\n    entrypoint: [/bin/stay]".into(),
         "dns: \"2001:db8::53\"".into(),

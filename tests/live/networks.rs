@@ -3,6 +3,9 @@
 use crate::sample::{SHOP, changes, edited};
 use crate::support::{Lab, Ping, Project};
 
+/// The neighbour: reached from a nat network by way of the host, behind its address.
+const WORLD: &str = "192.168.77.2";
+
 fn same(before: &str, after: &str) {
     assert!(before == after, "{}", similar::TextDiff::from_lines(before, after).unified_diff().context_radius(1));
 }
@@ -29,7 +32,13 @@ fn a_bridge_of_somebody_elses_is_used_and_stays() {
     let lab = Lab::start();
     lab.ip(&["link", "add", "br0", "type", "bridge"]);
     lab.ip(&["addr", "add", "10.50.0.1/24", "dev", "br0"]);
-    lab.ip(&["link", "set", "br0", "up"]);
+    // A bridge without a MAC and a port of its own takes those of whoever is plugged in.
+    lab.ip(&["link", "set", "br0", "address", "02:00:00:00:00:b0", "up"]);
+    lab.ip(&["link", "add", "port0", "type", "veth", "peer", "name", "port1"]);
+    lab.ip(&["link", "set", "port0", "master", "br0", "up"]);
+    lab.ip(&["link", "set", "port1", "up"]);
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    drop(lab.watch_kernel(&[]).stop());
     let before = lab.canonical();
     let (project, _) = up(
         &lab,
@@ -119,7 +128,7 @@ fn pools_and_gateways_are_respected() {
         &lab,
         "  lan: {parent: eth1, subnet: 192.168.77.0/24, pool: 192.168.77.100-192.168.77.102, gateway: 192.168.77.2}\n\
          \x20 out: {kind: nat, subnet: 10.30.0.0/24, gateway: 10.30.0.254}\n",
-        "  a: {nics: {eth0: lan}}\n  b: {nics: {eth0: lan}}\n  c: {nics: {eth0: {network: lan, ip: [auto, 192.168.77.50]}}}\n  d: {nics: {eth0: out}}\n",
+        "  a: {nics: {eth0: lan}}\n  b: {nics: {eth0: lan}}\n  c: {nics: {eth0: lan}}\n  e: {nics: {eth0: {network: lan, ip: 192.168.77.50}}}\n  d: {nics: {eth0: out}}\n",
     );
     for machine in ["a", "b", "c"] {
         let text = show(&lab, machine, &["-4", "-br", "addr", "show", "eth0"]);
@@ -127,11 +136,11 @@ fn pools_and_gateways_are_respected() {
         assert!(show(&lab, machine, &["route"]).contains("default via 192.168.77.2 dev eth0"));
         ping(&lab, machine, "203.0.113.1");
     }
-    assert!(show(&lab, "c", &["addr"]).contains("192.168.77.50/24"));
+    assert!(show(&lab, "e", &["addr"]).contains("192.168.77.50/24"));
     assert!(show(&lab, "d", &["route"]).contains("default via 10.30.0.254 dev eth0"));
-    ping(&lab, "d", "203.0.113.1");
+    ping(&lab, "d", WORLD);
     // A fourth finds the pool empty, and nothing is touched.
-    project.write("fly.yml", &(file + "  e: {nics: {eth0: lan}}\n"));
+    project.write("fly.yml", &(file + "  f: {nics: {eth0: lan}}\n"));
     let full = project.fly(&["up", "--yes"]);
     full.expect_code(65);
     assert!(full.stderr.contains("192.168.77.100") && full.stderr.contains("fly.yml:"), "{full}");
@@ -147,16 +156,16 @@ fn inside_an_internal_network_there_is_no_way_out() {
         "  a: {nics: {eth0: in}}\n  b: {nics: {eth0: in}}\n  c: {nics: {eth0: out}}\n",
     );
     ping(&lab, "a", "b");
-    assert_ne!(lab.try_docker(&["exec", "nets.a", "ping", "-c1", "-W1", "203.0.113.1"]).code, 0);
+    assert_ne!(lab.try_docker(&["exec", "nets.a", "ping", "-c1", "-W1", WORLD]).code, 0);
     assert!(!show(&lab, "a", &["route"]).contains("default"));
-    ping(&lab, "c", "203.0.113.1");
+    ping(&lab, "c", WORLD);
     assert!(show(&lab, "c", &["link", "show", "eth0"]).contains("mtu 1400"));
     // What the engine fixes of a network makes a new network, not a new machine.
     let pids = ["nets.a", "nets.b", "nets.c"].map(|name| lab.pid_and_start(name));
     project.write("fly.yml", &edited(&file, ", internal: true", ""));
     project.fly(&["up", "--yes"]).success();
     assert_eq!(changes(&project), vec![]);
-    ping(&lab, "a", "203.0.113.1");
+    ping(&lab, "a", WORLD);
     ping(&lab, "a", "b");
     assert_eq!(["nets.a", "nets.b", "nets.c"].map(|name| lab.pid_and_start(name)), pids);
     project.fly(&["down", "--yes"]).success();
@@ -187,7 +196,7 @@ fn changed(edits: &[(&str, &str)], look: impl Fn(&Lab)) {
 fn another_subnet_of_a_nat_network() {
     changed(&[("subnet: 10.30.0.0/24", "subnet: 10.40.0.0/24")], |lab| {
         assert!(lab.in_machine("shop.web", &["ip", "route"]).contains("default via 10.40.0.1 dev eth2"));
-        lab.docker(&["exec", "shop.web", "ping", "-c1", "-W2", "203.0.113.1"]);
+        lab.docker(&["exec", "shop.web", "ping", "-c1", "-W2", WORLD]);
     });
 }
 
@@ -236,7 +245,7 @@ fn a_bridge_in_place_of_a_nat_network() {
         shop.fly(&["up", "--yes"]).success();
         assert_eq!(changes(&shop), vec![]);
         assert!(lab.in_machine("shop.web", &["ip", "route"]).contains("default via 10.30.0.1 dev eth2"));
-        lab.docker(&["exec", "shop.web", "ping", "-c1", "-W2", "203.0.113.1"]);
+        lab.docker(&["exec", "shop.web", "ping", "-c1", "-W2", WORLD]);
     }
     assert_eq!(["shop.web", "shop.db", "shop.spare"].map(|name| lab.pid_and_start(name)), pids);
 }

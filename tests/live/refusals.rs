@@ -68,10 +68,10 @@ fn faults_of_the_file_come_before_the_engine() {
     let shop = lab.project("shop", SHOP);
     for (from, to, parts) in [
         ("restart: unless", "restrat: unless", ["fly.yml:19:5", "`restart`"]),
-        ("ip: 192.168.77.10}", "ip: 192.168.78.10}", ["fly.yml:13:32", "192.168.77.0/24"]),
+        ("ip: 192.168.77.10}", "ip: 192.168.78.10}", ["fly.yml:12:32", "192.168.77.0/24"]),
         ("eth0: back", "eth0: bakc", ["fly.yml:21:18", "`back`"]),
-        ("links: [\"db:database\"]", "links: [bd]", ["fly.yml:16:13", "`db`"]),
-        ("eth1: back\n", "eth1: back\n      eth1234567890123: back\n", ["fly.yml:15:7", "15"]),
+        ("links: [\"db:database\"]", "links: [bd]", ["fly.yml:15:13", "`db`"]),
+        ("eth1: back\n", "eth1: back\n      eth1234567890123: back\n", ["fly.yml:14:7", "15"]),
         ("volumes: {data: {}}", "volumes: {data: {}}\nmachines: {}", ["fly.yml:28:1", "machines"]),
     ] {
         let proxy = lab.proxy();
@@ -179,7 +179,7 @@ fn usage() {
     let empty = lab.project("empty", SHOP);
     std::fs::remove_file(empty.dir().join("fly.yml")).expect("our own file");
     empty.fly(&["plan"]).expect_code(64);
-    shop.fly(&["--file", "missing.yml", "plan"]).expect_code(65);
+    shop.fly(&["--file", "missing.yml", "plan"]).expect_code(64);
 }
 
 #[test]

@@ -181,23 +181,13 @@ pub(super) fn healthcheck(check: &answer::Healthcheck) -> Healthcheck {
 /// A limit that was taken away live is shown as the most there is: that is none.
 fn limits(host: &HostConfig, cpus: u32) -> Limits {
     let positive = |value: i64| u64::try_from(value).ok().filter(|it| *it != 0);
-    Limits {
-        cpus: positive(host.nano_cpus).filter(|nano| cpus == 0 || *nano < u64::from(cpus) * Cpus::ONE).map(Cpus),
-        cpuset: text(&host.cpuset_cpus).filter(|set| !is_all(set, cpus)),
+    let limits = Limits {
+        cpus: positive(host.nano_cpus).map(Cpus),
+        cpuset: text(&host.cpuset_cpus),
         memory: positive(host.memory).filter(|bytes| *bytes < body::MEMORY_WITHOUT_LIMIT.unsigned_abs()).map(Bytes),
         pids: host.pids_limit.and_then(positive),
-    }
-}
-
-/// Whether a list of processors (`0-3,5`) has all that there are.
-fn is_all(set: &str, cpus: u32) -> bool {
-    let mut named = BTreeSet::new();
-    for range in set.split(',') {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let (Ok(first), Ok(last)) = (first.trim().parse::<u32>(), last.trim().parse::<u32>()) else { return false };
-        named.extend(first..=last.min(cpus.saturating_sub(1)));
-    }
-    cpus > 0 && (0..cpus).all(|cpu| named.contains(&cpu))
+    };
+    limits.on_a_host_with(cpus)
 }
 
 fn capability(name: &str) -> String {

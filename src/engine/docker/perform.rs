@@ -18,7 +18,7 @@ use super::ownership::Proof;
 use super::raw::encode;
 use super::{Docker, body, image, network, wait};
 use crate::engine::{EngineDone, EngineErrorKind as Kind, EngineOp, Progress};
-use crate::types::{Container, Endpoint, EngineNetwork, LABEL_PROJECT, LABEL_RESOURCE, Limits, Restart};
+use crate::types::{Container, Endpoint, EngineNetwork, LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, Limits, Restart};
 
 /// A taken NIC name makes the engine's counter go on by one: so often at most.
 const NAMES_TO_TRY: u32 = 16;
@@ -70,6 +70,7 @@ impl Docker {
             Some((network, endpoint)) => Some((self.network_key(network).await?, body::endpoint(endpoint, self.version))),
             None => None,
         };
+        self.check_image(container).await?;
         let options = CreateContainerOptionsBuilder::default().name(name).build();
         let failure = match self.api.create_container(Some(options), body::create(container, place)).await {
             Ok(_) => return Ok(()),
@@ -87,6 +88,18 @@ impl Docker {
             sleep(STEP).await;
         }
         Err(failure)
+    }
+
+    /// An image that bears the very labels would make a container that is not known to be fly's: nobody would take it away. The plan
+    /// has seen to that, where the image was there already.
+    async fn check_image(&self, container: &Container) -> Result<(), Failure> {
+        let path = format!("/images/{}/json", encode(&container.image));
+        let Some(image) = self.http.find::<answer::Image>(&path).await? else { return Ok(()) };
+        let same = |label: &str| image.config.labels.get(label) == container.labels.get(label);
+        if container.labels.contains_key(LABEL_MACHINE) && same(LABEL_PROJECT) && same(LABEL_MACHINE) {
+            return Err(conflict(format!("image `{}` bears the labels by which fly knows its own containers", container.image)));
+        }
+        Ok(())
     }
 
     async fn is_that(&self, name: &str, container: &Container, there: &Inspect) -> Result<(), Failure> {

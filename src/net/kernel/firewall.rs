@@ -5,7 +5,7 @@
 //! in one base chain does not stop the drop of another). So there is one rule a bridge in `DOCKER-USER`, whose content Docker
 //! keeps. `iptables` is run rather than spoken to: its two back ends and their compatibility are its own business.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::process::{Command, Output, Stdio};
 
@@ -70,8 +70,9 @@ fn failure(family: Family, output: &Output) -> Refused {
     let words = String::from_utf8_lossy(&output.stderr);
     let first = words.lines().next().unwrap_or("failed without a word").trim();
     let errno = match output.status.code() {
-        Some(LOCKED) => Errno::AGAIN,
+        // Said with the same exit code as a lock that is held.
         _ if first.contains("Permission denied") => Errno::PERM,
+        Some(LOCKED) => Errno::AGAIN,
         _ => Errno::IO,
     };
     Refused::new(errno, format!("`{}`: {first}", family.command()))
@@ -82,8 +83,8 @@ fn failure(family: Family, output: &Output) -> Refused {
 struct Rules {
     drops: bool,
     dockers_chain: bool,
-    /// Comments by bridge.
-    allowed: BTreeMap<String, String>,
+    /// Bridges and comments.
+    allowed: BTreeSet<(String, String)>,
 }
 
 impl Rules {
@@ -99,13 +100,17 @@ impl Rules {
                 {
                     let comment = comment.trim_matches('"');
                     if comment.starts_with("fly:") {
-                        rules.allowed.insert(inward.to_owned(), comment.to_owned());
+                        rules.allowed.insert((inward.to_owned(), comment.to_owned()));
                     }
                 }
                 _ => {}
             }
         }
         rules
+    }
+
+    fn has(&self, bridge: &str, comment: &str) -> bool {
+        self.allowed.iter().any(|(at, words)| at == bridge && words == comment)
     }
 
     fn chain(&self) -> &'static str {
@@ -123,7 +128,7 @@ pub(super) fn observe() -> Result<Firewall, Refused> {
         (None, None) => Firewall::default(),
         (Some(one), None) | (None, Some(one)) => Firewall { drops_bridged: true, allowed: one.allowed },
         (Some(v4), Some(v6)) => {
-            let allowed = v4.allowed.into_iter().filter(|(bridge, comment)| v6.allowed.get(bridge) == Some(comment)).collect();
+            let allowed = v4.allowed.intersection(&v6.allowed).cloned().collect();
             Firewall { drops_bridged: true, allowed }
         }
     })
@@ -145,7 +150,7 @@ fn readable(rules: Result<Option<Rules>, Refused>) -> Result<Option<Rules>, Refu
 pub(super) fn allow(bridge: &str, comment: &str) -> Result<(), Refused> {
     for family in [Family::V4, Family::V6] {
         let Some(rules) = family.rules_that_drop()? else { continue };
-        if rules.allowed.get(bridge).is_some_and(|there| there == comment) {
+        if rules.has(bridge, comment) {
             continue;
         }
         change(family, "-I", rules.chain(), bridge, comment)?;
@@ -167,7 +172,7 @@ pub(super) fn revoke(bridge: &str, comment: &str) -> Result<(), Refused> {
                 return Err(failure(family, &output));
             }
             let text = String::from_utf8_lossy(&output.stdout);
-            let ours = |line: &&str| Rules::parse(line).allowed.get(bridge).is_some_and(|there| there == comment);
+            let ours = |line: &&str| Rules::parse(line).has(bridge, comment);
             let Some(line) = text.lines().find(ours) else { break };
             let chain = line.split_whitespace().nth(1).unwrap_or(DOCKERS_CHAIN);
             change(family, "-D", chain, bridge, comment)?;
@@ -196,6 +201,6 @@ mod tests {
             -A DOCKER-USER -i br0 -o br0 -m comment --comment others -j ACCEPT\n-A DOCKER-USER -j RETURN\n";
         let rules = Rules::parse(text);
         assert!(rules.drops && rules.dockers_chain);
-        assert_eq!(rules.allowed, BTreeMap::from([("flyabc".to_owned(), "fly:shop/back".to_owned())]));
+        assert_eq!(rules.allowed, BTreeSet::from([("flyabc".to_owned(), "fly:shop/back".to_owned())]));
     }
 }

@@ -13,7 +13,7 @@ use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage,
 
 use super::read::broadcast;
 use super::space::Space;
-use crate::types::{Link, MacvlanMode, PlacedLink, Route};
+use crate::types::{LINK_GROUP, Link, MacvlanMode, Ns, PlacedLink, Route};
 
 /// Everything that the kernel honours in the message that creates a link: name, MAC, MTU, group, namespace. An alias is not.
 /// Without `into` it is born where the socket is.
@@ -23,8 +23,8 @@ fn born(link: &PlacedLink, name: &str, into: Option<&Space>) -> LinkMessage {
     said.push(LinkAttribute::IfName(name.to_owned()));
     said.extend(link.link.mac.map(|mac| LinkAttribute::Address(mac.bytes().to_vec())));
     said.extend(link.link.mtu.map(LinkAttribute::Mtu));
-    if link.group != 0 {
-        said.push(LinkAttribute::Group(link.group));
+    if link.at.ns == Ns::Host {
+        said.push(LinkAttribute::Group(LINK_GROUP));
     }
     said.extend(into.map(|space| LinkAttribute::NetNsFd(space.fd().as_raw_fd())));
     message

@@ -17,6 +17,7 @@ mod place;
 mod port;
 mod read;
 mod resolve;
+mod rights;
 mod set;
 mod socket;
 mod space;
@@ -47,6 +48,11 @@ impl Kernel {
     pub fn in_namespace(file: &Path) -> Result<Self, NetError> {
         let host = Space::at(file).doing(|| format!("open the network namespace {}", file.display()))?;
         Ok(Self { host: Arc::new(host) })
+    }
+
+    /// Whether this process may do what it is going to be asked for: looking takes less than changing.
+    pub fn check_rights(&self) -> Result<(), NetError> {
+        rights::check()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Making and removing links: what `ip` shows afterwards, again when done twice, and after being cut short.
 
 use fly::net::{NetErrorKind, NetOp};
-use fly::types::{Link, LinkKind, LinkRef, Owner, PlacedLink};
+use fly::types::{LINK_GROUP, Link, LinkKind, LinkRef, Owner, PlacedLink};
 
 use super::world::{World, at, macvlan, name, nic, of_host, plain, route, texts, veth};
 
@@ -11,11 +11,6 @@ fn create(link: PlacedLink) -> NetOp {
 
 fn pair(a: PlacedLink, b: PlacedLink) -> NetOp {
     NetOp::CreateVeth { a: Box::new(a), b: Box::new(b) }
-}
-
-/// The project's mark on the host, as `ip` prints it.
-fn group() -> String {
-    fly::types::link_group(&"shop".parse().expect("a name")).to_string()
 }
 
 #[test]
@@ -68,7 +63,7 @@ fn a_bridge_and_its_ports() {
     assert_eq!(shown["linkinfo"]["info_data"]["stp_state"], 0);
     assert_eq!(shown["linkinfo"]["info_data"]["forward_delay"], 0);
     assert_eq!(shown["address"], bridge.link.mac.unwrap().to_string());
-    assert_eq!(shown["group"], group());
+    assert_eq!(shown["group"], LINK_GROUP.to_string());
     assert_eq!(shown["ifalias"], "fly:shop/network/back");
     assert_eq!(world.seen("host", &bridge.at.name).owner, Owner::Ours);
 
@@ -79,7 +74,7 @@ fn a_bridge_and_its_ports() {
         inner.link.mtu = Some(9000);
         world.twice(&pair(inner.clone(), port.clone()));
         let shown = world.link("host", &port.at.name);
-        assert_eq!((&shown["master"], &shown["group"]), (&bridge.at.name.clone().into(), &group().into()));
+        assert_eq!((&shown["master"], &shown["group"]), (&bridge.at.name.clone().into(), &LINK_GROUP.to_string().into()));
         assert_eq!((&shown["mtu"], &shown["ifalias"]), (&9000.into(), &format!("fly:shop/nic/{machine}:eth1").into()));
         assert_eq!(world.addresses("host", &port.at.name), texts(&[]), "no link-local address on a port");
         assert!(!world.ok("host", &format!("ip -6 addr show dev {}", port.at.name)).contains("fe80"), "no link-local address on a port");
@@ -142,7 +137,7 @@ fn what_was_cut_short_is_finished_or_made_anew() {
     let port = of_host("nic/web:eth1", veth(), &[]);
     let mut inner = nic("web", "eth1", LinkKind::Veth { peer: Some(port.at.clone()) }, &["10.1.0.1/24"]);
     inner.link.routes = [route("10.2.0.0/16", "10.1.0.2", None)].into();
-    world.ok("host", &format!("ip link add {} group {} type veth peer name wrong", port.at.name, group()));
+    world.ok("host", &format!("ip link add {} group {LINK_GROUP} type veth peer name wrong", port.at.name));
     world.twice(&pair(inner.clone(), port.clone()));
     assert_eq!(world.seen("web", "eth1").link, inner.link);
     assert!(world.link("host", "wrong").is_null());
@@ -212,7 +207,7 @@ fn refusals_are_in_the_kernels_words() {
     let mut twin = macvlan("web", "eth1", &[]);
     twin.link.mac = macvlan("web", "eth0", &[]).link.mac;
     assert_eq!(world.try_op(&create(twin)).unwrap_err().kind, NetErrorKind::Conflict);
-    let odd = PlacedLink { at: LinkRef::host("x"), link: plain(LinkKind::Other("gre".into()), &[]), group: 0, alias: None };
+    let odd = PlacedLink { at: LinkRef::host("x"), link: plain(LinkKind::Other("gre".into()), &[]), alias: None };
     assert_eq!(world.try_op(&create(odd)).unwrap_err().kind, NetErrorKind::Unsupported);
     for link in ["eth0", "eth1"] {
         world.op(&NetOp::DeleteLink { at: at("web", link) });

@@ -173,13 +173,13 @@ fn bridged_frames_and_the_firewall() {
         "iptables -P FORWARD DROP && iptables -N DOCKER-USER && iptables -A DOCKER-USER -j RETURN && iptables -I FORWARD -j DOCKER-USER",
     );
     let before = world.ok("host", "iptables-save | grep -v '^[#:]'");
-    assert_eq!(world.observe().firewall, Firewall { drops_bridged: true, allowed: BTreeMap::new() });
+    assert_eq!(world.observe().firewall, Firewall { drops_bridged: true, allowed: BTreeSet::new() });
     assert!(!world.run("web", "ping -c 1 -W 1 10.10.0.2").0);
     let comment = "fly:shop/back".to_owned();
     world.twice(&NetOp::AllowForward { bridge: bridge_name.clone(), comment: comment.clone() });
     assert_eq!(
         world.observe().firewall,
-        Firewall { drops_bridged: true, allowed: BTreeMap::from([(bridge_name.clone(), comment.clone())]) }
+        Firewall { drops_bridged: true, allowed: BTreeSet::from([(bridge_name.clone(), comment.clone())]) }
     );
     assert_eq!(world.ok("host", "iptables -S DOCKER-USER").matches("fly:shop/back").count(), 1);
     world.ok("web", "ping -c 1 -W 2 10.10.0.2");

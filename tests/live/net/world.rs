@@ -206,7 +206,7 @@ pub(super) fn plain(kind: LinkKind, addresses: &[&str]) -> Link {
 pub(super) fn nic(machine: &str, link: &str, kind: LinkKind, addresses: &[&str]) -> PlacedLink {
     let place = at(machine, link);
     let mac = Some(Mac::automatic(&place.to_string()));
-    PlacedLink { link: Link { mac, ..plain(kind, addresses) }, at: place, group: 0, alias: Some(format!("fly:shop/{machine}/{link}")) }
+    PlacedLink { link: Link { mac, ..plain(kind, addresses) }, at: place, alias: Some(format!("fly:shop/{machine}/{link}")) }
 }
 
 pub(super) fn macvlan(machine: &str, link: &str, addresses: &[&str]) -> PlacedLink {
@@ -221,6 +221,5 @@ pub(super) fn veth() -> LinkKind {
 pub(super) fn of_host(what: &str, kind: LinkKind, addresses: &[&str]) -> PlacedLink {
     let place = LinkRef::host(fly::types::host_link_name(&name("shop"), what));
     let mac = Some(Mac::automatic(what));
-    let group = fly::types::link_group(&"shop".parse().expect("a name"));
-    PlacedLink { link: Link { mac, ..plain(kind, addresses) }, at: place, group, alias: Some(format!("fly:shop/{what}")) }
+    PlacedLink { link: Link { mac, ..plain(kind, addresses) }, at: place, alias: Some(format!("fly:shop/{what}")) }
 }
