@@ -42,6 +42,7 @@ pub(crate) fn read(stdout: &str) -> Measured {
 /// The measuring process: it prints microseconds, those of the processor, KiB and exit code; the program's own output goes nowhere, its complaints through.
 pub(crate) fn child(argv: &[String]) -> ExitCode {
     let begun = Instant::now();
+    #[expect(clippy::zombie_processes, reason = "it is waited for below, by a call that also tells what it used")]
     let child = Command::new(&argv[0]).args(&argv[1..]).stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     let (mut status, pid) = (0, i32::try_from(child.id()).unwrap());
     // SAFETY: all zeroes is a valid value of this structure of numbers.
