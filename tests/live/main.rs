@@ -21,3 +21,4 @@ mod quickstart;
 mod refusals;
 mod sample;
 mod strangers;
+mod walk;
