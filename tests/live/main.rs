@@ -8,6 +8,7 @@ mod support;
 mod crash;
 mod drift;
 mod engine;
+mod faults;
 mod images;
 mod inplace;
 mod keys;
