@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::sample::{SHOP, changes};
-use crate::support::{FlyCommand, Lab, eventually};
+use crate::support::{Dice, FlyCommand, Lab, eventually};
 
 fn same(before: &str, after: &str) {
     assert!(before == after, "{}", similar::TextDiff::from_lines(before, after).unified_diff().context_radius(1));
@@ -41,18 +41,6 @@ fn ctrl_c_finishes_what_has_begun() {
     assert!(matches!(code, 130 | 0 | 143), "{code}");
     shop.fly(&["down", "--volumes", "--yes"]).success();
     same(&before, &lab.canonical());
-}
-
-/// Numbers that are the same in every run: a xorshift.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
-        for shift in [13_i32, -7, 17] {
-            self.0 ^= if shift > 0 { self.0 << shift } else { self.0 >> -shift };
-        }
-        self.0 % limit
-    }
 }
 
 /// Runs it and kills it after that long, if it has not ended by then.
@@ -101,7 +89,7 @@ fn a_kill_at_any_moment_leaves_nothing_behind() {
     let begun = std::time::Instant::now();
     shop.fly(&["down", "--volumes", "--yes"]).success();
     let down_takes = begun.elapsed();
-    let mut dice = Dice(0x5eed_f1a1);
+    let mut dice = Dice::new(0x5eed_f1a1);
     let mut moment = |all: Duration| Duration::from_millis(dice.below(u64::try_from(all.as_millis()).unwrap_or(1).max(1)));
     let mut kills = 0;
     for round in 0..10 {
@@ -128,7 +116,7 @@ fn a_kill_while_machines_are_replaced_loses_none() {
     shop.fly(&["up", "--yes"]).success();
     lab.docker(&["exec", "shop.db", "sh", "-c", "echo precious > /var/lib/data/file"]);
     let whole = inventory(&lab);
-    let mut dice = Dice(0xca11_ab1e);
+    let mut dice = Dice::new(0xca11_ab1e);
     for round in 0..8 {
         let text = SHOP.replace("image: fly/busybox:test", &format!("image: fly/busybox:test\n  labels: {{round: '{round}'}}"));
         shop.write("fly.yml", &text);

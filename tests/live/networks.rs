@@ -251,6 +251,19 @@ fn a_bridge_in_place_of_a_nat_network() {
 }
 
 #[test]
+fn flushed_routes_come_back_with_the_way_to_their_gateway() {
+    let lab = Lab::start();
+    let shop = lab.project("shop", SHOP);
+    shop.fly(&["up", "--yes"]).success();
+    let before = lab.in_machine("shop.web", &["ip", "route"]);
+    lab.in_machine("shop.web", &["ip", "route", "flush", "dev", "eth2"]);
+    assert_eq!(changes(&shop), vec![crate::sample::change("nic/web:eth2", "update", &["gateway"])]);
+    shop.fly(&["up", "--yes"]).success();
+    assert_eq!(lab.in_machine("shop.web", &["ip", "route"]), before);
+    assert_eq!(changes(&shop), vec![]);
+}
+
+#[test]
 fn networks_that_the_file_drops_are_gone() {
     let lab = Lab::start();
     let before = lab.canonical();

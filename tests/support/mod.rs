@@ -37,6 +37,7 @@
 //! ```
 
 mod api;
+mod dice;
 mod engine;
 mod fly;
 mod images;
@@ -58,6 +59,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub(crate) use dice::Dice;
 use engine::Engine;
 pub(crate) use fly::{FlyCommand, Project};
 pub(crate) use kernel::KernelWatch;

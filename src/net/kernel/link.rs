@@ -152,7 +152,21 @@ impl<'a> Card<'a> {
         let how = if replace { NLM_F_REPLACE } else { NLM_F_EXCL };
         match self.tell(Say::NewRoute(message::route(self.raw.index, route)), NLM_F_CREATE | how) {
             Err(refused) if refused.is(&[Errno::EXIST]) && self.routes()?.contains(route) => Ok(()),
+            // Somebody has flushed the routes, and the kernel's own to the gateway's subnet with them.
+            Err(refused) if refused.is(&[Errno::NETUNREACH, Errno::HOSTUNREACH]) && self.connect_subnet_of(route)? => self
+                .tell(Say::NewRoute(message::route(self.raw.index, route)), NLM_F_CREATE | how)
+                .doing(|| format!("add route {route} to {}", self.at())),
             other => other.doing(|| format!("add route {route} to {}", self.at())),
+        }
+    }
+
+    /// Puts back the route by which a route's gateway is reached. Whether there was anything to put back.
+    fn connect_subnet_of(&self, route: &Route) -> Result<bool, NetError> {
+        let Some(via) = route.via else { return Ok(false) };
+        let Some(address) = self.addresses()?.into_iter().find(|address| address.contains(&via)) else { return Ok(false) };
+        match self.tell(Say::NewRoute(message::connected_route(self.raw.index, &address)), NLM_F_CREATE | NLM_F_EXCL) {
+            Err(refused) if refused.is(&[Errno::EXIST]) => Ok(false),
+            other => other.map(|_| true).doing(|| format!("add the route to {} to {}", address.trunc(), self.at())),
         }
     }
 

@@ -159,6 +159,17 @@ pub(super) fn route(index: u32, route: &Route) -> RouteMessage {
     message
 }
 
+/// The route to an address's own subnet, as the kernel makes it together with the address.
+pub(super) fn connected_route(index: u32, address: &IpNet) -> RouteMessage {
+    let mut message = self::route(index, &Route { to: address.trunc(), via: None, metric: None });
+    message.header.protocol = RouteProtocol::Kernel;
+    message.attributes.push(RouteAttribute::PrefSource(match address {
+        IpNet::V4(net) => RouteAddress::Inet(net.addr()),
+        IpNet::V6(net) => RouteAddress::Inet6(net.addr()),
+    }));
+    message
+}
+
 /// A route to be taken away, whoever made it: a protocol or scope that is said has to be the route's own.
 pub(super) fn unwanted_route(index: u32, route: &Route) -> RouteMessage {
     let mut message = self::route(index, route);

@@ -1,0 +1,159 @@
+//! The engine fails, hangs, or ends while fly is at work; several of fly are at work at once.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::sample::{SHOP, changes};
+use crate::support::{Lab, eventually};
+
+/// What the engine is asked for, one after the other, and does not do.
+#[test]
+fn a_call_that_fails_holds_up_only_what_needs_it() {
+    let lab = Lab::start();
+    let before = lab.canonical();
+    let shop = lab.project("shop", SHOP);
+    for (refused, machine) in [
+        ("POST /volumes/create", "db"),
+        ("name=shop.db", "db"),
+        ("POST /containers/shop.spare/start", "spare"),
+        ("POST /networks/create", "web"),
+    ] {
+        let proxy = lab.proxy();
+        proxy.refuse(refused, 500);
+        let up = shop.command().via(&proxy).args(&["up", "--yes"]).run();
+        up.expect_code(6);
+        assert!(up.stderr.contains("refused by the test"), "{up}");
+        assert!(!lab.docker(&["ps", "--format", "{{.Names}}"]).lines().any(|it| it == format!("shop.{machine}")), "{up}");
+        shop.fly(&["up", "--yes"]).success();
+        assert_eq!(changes(&shop), vec![]);
+        shop.fly(&["down", "--volumes", "--yes"]).success();
+        assert_eq!(lab.canonical(), before, "{refused}");
+    }
+    // What cannot be looked at is not guessed.
+    for asked in ["GET /containers/json", "GET /networks", "GET /info"] {
+        let proxy = lab.proxy();
+        proxy.refuse(asked, 500);
+        let up = shop.command().via(&proxy).args(&["up", "--yes"]).run();
+        assert!(matches!(up.code, 1 | 9), "{up}");
+        assert_eq!(proxy.mutations(), Vec::<String>::new(), "{up}");
+    }
+}
+
+#[test]
+fn a_down_that_fails_half_way_is_finished_by_the_next() {
+    let lab = Lab::start();
+    let before = lab.canonical();
+    let shop = lab.project("shop", SHOP);
+    shop.fly(&["up", "--yes"]).success();
+    for refused in ["DELETE /containers", "DELETE /networks", "DELETE /volumes", "/stop"] {
+        let proxy = lab.proxy();
+        proxy.refuse(refused, 500);
+        let down = shop.command().via(&proxy).args(&["down", "--volumes", "--yes"]).run();
+        assert!(matches!(down.code, 1 | 6), "{refused}: {down}");
+        shop.fly(&["down", "--volumes", "--yes"]).success();
+        assert_eq!(lab.canonical(), before, "{refused}");
+        shop.fly(&["up", "--yes"]).success();
+    }
+}
+
+#[test]
+fn an_engine_that_hangs_is_said_to() {
+    let lab = Lab::start();
+    let shop = lab.project("shop", SHOP);
+    lab.signal_engine(Signal::STOP);
+    let begun = Instant::now();
+    let plan = shop.fly(&["plan"]);
+    lab.signal_engine(Signal::CONT);
+    plan.expect_code(9);
+    assert!(plan.stderr.contains("did not answer in time"), "{plan}");
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+    // A short stop only takes its time.
+    let up = shop.command().args(&["up", "--yes"]).start();
+    eventually("the first container", Duration::from_secs(30), || {
+        let names = lab.docker(&["ps", "--all", "--format", "{{.Names}}"]);
+        if names.is_empty() { Err("none".to_owned()) } else { Ok(()) }
+    });
+    lab.signal_engine(Signal::STOP);
+    std::thread::sleep(Duration::from_secs(2));
+    lab.signal_engine(Signal::CONT);
+    up.wait().success();
+    assert_eq!(changes(&shop), vec![]);
+}
+
+#[test]
+fn an_engine_that_is_killed_in_between_costs_one_more_run() {
+    let lab = Lab::start();
+    let before = lab.canonical();
+    let shop = lab.project("shop", SHOP);
+    for wait in [50, 250, 600] {
+        let up = shop.command().args(&["up", "--yes"]).start();
+        std::thread::sleep(Duration::from_millis(wait));
+        lab.signal_engine(Signal::KILL);
+        lab.restart_engine();
+        let up = up.wait();
+        assert!(matches!(up.code, 0 | 1 | 6 | 8 | 9), "{wait}: {up}");
+        let again = shop.fly(&["up", "--yes"]);
+        assert_eq!(again.code, 0, "{wait}: {up}\n{again}");
+        assert_eq!(changes(&shop), vec![], "{wait}: {up}\n{again}");
+        shop.fly(&["down", "--volumes", "--yes"]).success();
+        // The engine itself may have made its firewall and default bridge anew, but nothing of ours is left.
+        for list in [["ps", "--all", "--quiet"], ["network", "ls", "--filter=name=shop"], ["volume", "ls", "--quiet"]] {
+            let text = lab.docker(&list);
+            assert!(!text.contains("shop") && (list[0] == "network" || text.is_empty()), "{wait}: {text}");
+        }
+        let ours = lab.ip(&["-o", "link", "show", "group", "6712441"]);
+        assert_eq!(ours, "", "{wait}");
+    }
+    assert!(before.contains("eth1"));
+}
+
+#[test]
+fn of_twenty_runs_at_once_one_works() {
+    let lab = Lab::start();
+    let file = "name: slow\nmachines:\n  job: {image: 'fly/busybox:test', command: [sleep, '3']}\n\
+                \x20 web: {image: 'fly/busybox:test', depends_on: {job: {condition: completed}}}\n";
+    let project = lab.project("slow", file);
+    let proxy = lab.proxy();
+    let all: Vec<_> = (0..20).map(|_| project.command().via(&proxy).args(&["up", "--yes"]).start()).collect();
+    let codes: Vec<i32> = all.into_iter().map(|run| run.wait().code).collect();
+    let count = |code: i32| codes.iter().filter(|it| **it == code).count();
+    assert!(count(0) >= 1 && count(0) + count(5) == 20, "{codes:?}");
+    let creates = proxy.mutations().into_iter().filter(|it| it.starts_with("POST /containers/create")).count();
+    assert_eq!(creates, 2, "{:?}", proxy.mutations());
+    assert_eq!(changes(&project), vec![]);
+}
+
+#[test]
+fn projects_side_by_side_do_not_meet() {
+    let lab = Lab::start();
+    let before = lab.canonical();
+    let file = |n: usize| {
+        format!(
+            "name: p{n}\ndefaults: {{image: 'fly/busybox:test'}}\nnetworks:\n\
+             \x20 lan: {{parent: eth1, subnet: 192.168.77.0/24, pool: 192.168.77.1{n}0-192.168.77.1{n}9, host_ip: 192.168.77.20{n}}}\n\
+             \x20 back: {{subnet: 10.1{n}.0.0/24}}\n  out: {{kind: nat, subnet: 10.2{n}.0.0/24}}\n\
+             machines:\n  a: {{nics: {{eth0: lan, eth1: back, eth2: out}}}}\n  b: {{nics: {{eth0: lan, eth1: back}}}}\n"
+        )
+    };
+    let projects: Vec<_> = (0..6).map(|n| lab.project(&format!("p{n}"), &file(n))).collect();
+    for round in 0..2 {
+        let runs: Vec<_> = projects.iter().map(|project| project.command().args(&["up", "--yes"]).start()).collect();
+        for run in runs {
+            let up = run.wait();
+            assert_eq!(up.code, 0, "round {round}: {up}");
+        }
+        for project in &projects {
+            assert_eq!(changes(project), vec![], "round {round}");
+        }
+        for n in 0..6 {
+            lab.docker(&["exec", &format!("p{n}.a"), "ping", "-c1", "-W2", "b"]);
+        }
+        let runs: Vec<_> = projects.iter().map(|project| project.command().args(&["down", "--yes"]).start()).collect();
+        for run in runs {
+            let down = run.wait();
+            assert_eq!(down.code, 0, "round {round}: {down}");
+        }
+        assert_eq!(lab.canonical(), before, "round {round}");
+    }
+}
