@@ -276,9 +276,8 @@ fn is_ours(op: &Op, desired: &Desired) -> bool {
             NetOp::CreateVeth { a, b } => at(&a.at) && at(&b.at),
             NetOp::SetLink { at: link, .. } | NetOp::DeleteLink { at: link } => at(link),
             NetOp::SetHosts { machine, .. } => MACHINES.contains(&machine.as_str()),
-            NetOp::AllowForward { bridge, comment } | NetOp::RevokeForward { bridge, comment } => {
-                bridge.starts_with("fly") && comment.starts_with("fly:shop/")
-            }
+            // The rule is ours, whosever the bridge is.
+            NetOp::AllowForward { comment, .. } | NetOp::RevokeForward { comment, .. } => comment.starts_with("fly:shop/"),
         },
     }
 }
@@ -339,7 +338,7 @@ fn whatever_somebody_changes_shows_as_exactly_that() {
     assert_eq!(seen(set("eth0", LinkSet { mac: Some("02:aa:00:00:00:01".parse().unwrap()), ..nothing() })), ["nic/a:eth0 update mac"]);
     assert_eq!(seen(|world| world.drift_rename_link("shop.a", "eth0", "moved")), ["nic/a:eth0 update name"]);
     assert_eq!(seen(|world| world.drift_clear_hosts("shop.b")), ["machine/b update names"]);
-    assert_eq!(seen(World::drift_clear_rules), ["network/back update firewall"]);
+    assert_eq!(seen(World::drift_clear_rules), ["network/back update firewall", "network/old update firewall"]);
     let limits = Limits { memory: Some(Bytes(99 << 20)), ..Limits::default() };
     assert_eq!(seen(|world| world.drift_limits("shop.a", &limits, Restart::No)), ["machine/a update memory"]);
     assert_eq!(seen(|world| world.drift_limits("shop.a", &Limits::default(), Restart::Always)), ["machine/a update restart"]);
@@ -404,6 +403,6 @@ fn verifying_says_what_still_differs() {
     let verify = || block_on(fly::verify::verify(&*world.engine(), &*world.net(), &desired, Duration::ZERO)).unwrap();
     assert_eq!(verify(), []);
     world.drift_clear_rules();
-    assert_eq!(verify().iter().map(|change| change.addr.to_string()).collect::<Vec<_>>(), ["network/back"]);
+    assert_eq!(verify().iter().map(|change| change.addr.to_string()).collect::<Vec<_>>(), ["network/back", "network/old"]);
     assert_eq!(world.mutations(), 0);
 }
