@@ -1,12 +1,14 @@
 //! Networks: a Docker network, a bridge of fly's, a shim beside macvlan children, and the firewall's word on bridged frames.
 
+use std::collections::BTreeMap;
+
 use super::fields::{Fields, joined};
 use super::link::{self, LinkDiff};
 use super::{Action, Change, Diff, Effect, FieldChange, Impact};
 use crate::actual::Actual;
 use crate::desired::{Desired, Network, NetworkKind, Places};
 use crate::net::LinkState;
-use crate::types::{Addr, EngineNetwork, LinkKind, Name, Ns};
+use crate::types::{Addr, EngineNetwork, LinkKind, Mac, Name, Ns, Owner, is_host_link_of};
 
 /// How the part of a network that is a link on the host gets to what it is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,6 +110,33 @@ pub fn unwanted_rules<'a>(desired: &Desired, actual: &'a Actual) -> Vec<(&'a str
     ours.filter(|(bridge, _, name)| !wanted(bridge, name)).collect()
 }
 
+/// Bridges of Docker networks of ours that the engine does not know: it was killed over them. They bear no mark of ours, but the
+/// name that only we give.
+fn engine_leftovers<'a>(desired: &Desired, actual: &'a Actual) -> Vec<(&'a str, Addr)> {
+    let host = actual.namespace(&Ns::Host);
+    let networks = desired.networks.iter().filter_map(|(name, network)| match &network.kind {
+        NetworkKind::Nat { network, .. } => Some((network.bridge.as_deref()?, name)),
+        _ => None,
+    });
+    let names: BTreeMap<&str, &Name> = networks.collect();
+    let left = host.into_iter().flat_map(|ns| &ns.links).filter(|(name, _)| is_engine_leftover(&desired.project, actual, name));
+    let network = |name: &String| {
+        let network = names.get(name.as_str()).map(|network| (*network).clone());
+        network.or_else(|| Name::new(name.clone()).ok()).unwrap_or_else(|| desired.project.clone())
+    };
+    left.map(|(name, _)| (name.as_str(), Addr::Network(network(name)))).collect()
+}
+
+pub(super) fn is_engine_leftover(project: &Name, actual: &Actual, name: &str) -> bool {
+    let known = actual.engine.networks.values().any(|network| network.network.bridge.as_deref() == Some(name));
+    let is_port = |link: &LinkState| link.link.master.as_deref() == Some(name);
+    let used = || actual.namespace(&Ns::Host).is_some_and(|ns| ns.links.values().any(is_port));
+    let engines = |link: &LinkState| {
+        link.link.kind == LinkKind::Bridge && link.owner == Owner::Stranger && link.link.mac.is_some_and(Mac::is_engines)
+    };
+    is_host_link_of(project, name) && !known && actual.host_link(name).is_some_and(engines) && !used()
+}
+
 /// Links on the host that are ours and that nothing in the file accounts for, with the network or card that they were for.
 pub fn orphans<'a>(desired: &Desired, actual: &'a Actual) -> Vec<(&'a str, Addr)> {
     let Some(host) = actual.namespace(&Ns::Host) else { return vec![] };
@@ -136,7 +165,8 @@ pub fn orphans<'a>(desired: &Desired, actual: &'a Actual) -> Vec<(&'a str, Addr)
     let ours = host.links.iter().filter(|(name, link)| link.owner.is_ours() && !has_card(link) && !expected(name));
     // Without an alias (the creating message cannot carry one) the link's own name has to do.
     let nameless = |name: &str| Addr::Network(Name::new(name).unwrap_or_else(|_| desired.project.clone()));
-    ours.map(|(name, link)| (name.as_str(), address(link).unwrap_or_else(|| nameless(name)))).collect()
+    let ours = ours.map(|(name, link)| (name.as_str(), address(link).unwrap_or_else(|| nameless(name))));
+    ours.chain(engine_leftovers(desired, actual)).collect()
 }
 
 pub(super) fn changes(desired: &Desired, actual: &Actual, diff: &mut Diff) {

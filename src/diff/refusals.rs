@@ -13,7 +13,7 @@ use crate::types::{Addr, LABEL_MACHINE, LABEL_PROJECT, LinkKind, Name, NetworkMo
 pub fn refusals(desired: &Desired, actual: &Actual, diff: &Diff) -> Vec<Diagnostic> {
     let mut found = vec![];
     for (name, network) in &desired.networks {
-        network_refusals(actual, diff, name, network, &mut found);
+        network_refusals(&desired.project, actual, diff, name, network, &mut found);
     }
     for (name, volume) in &desired.volumes {
         match actual.engine.taken.volumes.get(&volume.name) {
@@ -112,7 +112,7 @@ fn machine_refusals(actual: &Actual, name: &Name, machine: &crate::desired::Mach
     }
 }
 
-fn network_refusals(actual: &Actual, diff: &Diff, name: &Name, network: &Network, found: &mut Vec<Diagnostic>) {
+fn network_refusals(project: &Name, actual: &Actual, diff: &Diff, name: &Name, network: &Network, found: &mut Vec<Diagnostic>) {
     match &network.kind {
         NetworkKind::Nat { name: engine_name, network: wanted } => {
             // Docker allows two networks of one name; two people reading `docker network ls` do not.
@@ -146,7 +146,7 @@ fn network_refusals(actual: &Actual, diff: &Diff, name: &Name, network: &Network
     let Some((link, state)) = link.and_then(|link| Some((link, actual.host_link(link)?))) else { return };
     // The engine's bridge for a network of ours bears the same name, and no mark of ours.
     let engines = actual.engine.networks.values().any(|network| network.network.bridge.as_ref() == Some(link));
-    if !state.owner.is_ours() && !engines {
+    if !state.owner.is_ours() && !engines && !super::network::is_engine_leftover(project, actual, link) {
         found.push(taken("link", link, &state.owner, &network.places).hint(format!("ip link delete {link}")));
     }
 }

@@ -39,6 +39,11 @@ impl Mac {
         self.0[..2] == Self::PREFIX
     }
 
+    /// What the engine gives its bridges and containers, before 28.
+    pub fn is_engines(self) -> bool {
+        self.0[..2] == [0x02, 0x42]
+    }
+
     pub fn bytes(self) -> [u8; 6] {
         self.0
     }

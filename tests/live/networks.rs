@@ -255,11 +255,13 @@ fn flushed_routes_come_back_with_the_way_to_their_gateway() {
     let lab = Lab::start();
     let shop = lab.project("shop", SHOP);
     shop.fly(&["up", "--yes"]).success();
-    let before = lab.in_machine("shop.web", &["ip", "route"]);
+    // Who has made a route is another's business.
+    let routes = || lab.in_machine("shop.web", &["ip", "route"]).replace(" proto 241", "");
+    let before = routes();
     lab.in_machine("shop.web", &["ip", "route", "flush", "dev", "eth2"]);
     assert_eq!(changes(&shop), vec![crate::sample::change("nic/web:eth2", "update", &["gateway"])]);
     shop.fly(&["up", "--yes"]).success();
-    assert_eq!(lab.in_machine("shop.web", &["ip", "route"]), before);
+    assert_eq!(routes(), before);
     assert_eq!(changes(&shop), vec![]);
 }
 

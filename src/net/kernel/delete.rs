@@ -4,12 +4,18 @@ use super::error::fault;
 use super::link::Card;
 use super::place::Places;
 use crate::net::{NetError, NetErrorKind};
-use crate::types::LinkRef;
+use crate::types::{LinkRef, Mac, Name, is_host_link_of};
 
-pub(super) fn link(places: &Places<'_>, at: &LinkRef) -> Result<(), NetError> {
+pub(super) fn link(places: &Places<'_>, at: &LinkRef, project: &Name) -> Result<(), NetError> {
     match Card::find(places, at)? {
         None => Ok(()),
-        Some(card) if card.has_our_marks() => card.delete(),
+        Some(card) if card.has_our_marks() || is_engines_leftover(&card, project) => card.delete(),
         Some(_) => Err(fault(NetErrorKind::Conflict, format!("delete link {at}"), "fly did not make this link")),
     }
+}
+
+/// The bridge of a network that the engine was killed over: it has the name that we gave it, and the engine's own kind of MAC.
+fn is_engines_leftover(card: &Card<'_>, project: &Name) -> bool {
+    let raw = &card.raw;
+    raw.kind == "bridge" && is_host_link_of(project, &raw.name) && raw.mac.is_some_and(Mac::is_engines)
 }

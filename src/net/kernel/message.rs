@@ -161,7 +161,7 @@ pub(super) fn route(index: u32, route: &Route) -> RouteMessage {
 
 /// The route to an address's own subnet, as the kernel makes it together with the address.
 pub(super) fn connected_route(index: u32, address: &IpNet) -> RouteMessage {
-    let mut message = self::route(index, &Route { to: address.trunc(), via: None, metric: None });
+    let mut message = route(index, &Route { to: address.trunc(), via: None, metric: None });
     message.header.protocol = RouteProtocol::Kernel;
     message.attributes.push(RouteAttribute::PrefSource(match address {
         IpNet::V4(net) => RouteAddress::Inet(net.addr()),

@@ -91,7 +91,7 @@ fn perform(places: &Places<'_>, op: &NetOp, project: &Name) -> Result<(), NetErr
         NetOp::CreateVeth { a, b } => create::veth(places, a, b),
         NetOp::AdoptPort { bridge, link } => port::adopt(places, bridge, link, project),
         NetOp::SetLink { at, set } => set::link(places, at, set),
-        NetOp::DeleteLink { at } => delete::link(places, at),
+        NetOp::DeleteLink { at } => delete::link(places, at, project),
         NetOp::SetHosts { machine, set, remove } => hosts::write(&places.process(machine)?, set, remove).doing(|| op.to_string()),
         NetOp::AllowForward { bridge, comment } => places.on_host(|| firewall::allow(bridge, comment)).doing(|| op.to_string()),
         NetOp::RevokeForward { bridge, comment } => places.on_host(|| firewall::revoke(bridge, comment)).doing(|| op.to_string()),
