@@ -166,7 +166,7 @@ impl<'a> Card<'a> {
         let Some(address) = self.addresses()?.into_iter().find(|address| address.contains(&via)) else { return Ok(false) };
         match self.tell(Say::NewRoute(message::connected_route(self.raw.index, &address)), NLM_F_CREATE | NLM_F_EXCL) {
             Err(refused) if refused.is(&[Errno::EXIST]) => Ok(false),
-            other => other.map(|_| true).doing(|| format!("add the route to {} to {}", address.trunc(), self.at())),
+            other => other.map(|()| true).doing(|| format!("add the route to {} to {}", address.trunc(), self.at())),
         }
     }
 
