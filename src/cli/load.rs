@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::failure::{Failure, Sources};
 use super::settings::Settings;
 use crate::desired::{self, Context, Desired};
-use crate::diag::{At, Diagnostic, Kind, Place};
+use crate::diag::{self, At, Diagnostic, Kind, Place};
 use crate::spec::{self, Spec};
 use crate::types::Name;
 
@@ -100,9 +100,9 @@ fn read(path: &Path, shown: &str) -> Result<String, Diagnostic> {
 fn resolve(settings: &Settings, found: &Found, text: String) -> Result<Loaded, Failure> {
     let mut sources = Sources::new();
     let environment = variables(settings, found, &mut sources)?;
-    let parsed = spec::parse(&found.shown, &text, &environment);
+    let (spec, wrong) = spec::read(&found.shown, &text, &environment);
     sources.insert(Arc::from(found.shown.as_str()), text);
-    let mut spec = parsed.map_err(|wrong| Failure::new(wrong, &sources))?;
+    let Some(mut spec) = spec else { return Err(Failure::new(wrong, &sources)) };
     if let Some(project) = &settings.project {
         let place = Place { file: Arc::from("--project"), line: 1, column: 1, offset: 0, len: 0 };
         spec.name = Some(At::new(project.to_string(), place));
@@ -113,8 +113,23 @@ fn resolve(settings: &Settings, found: &Found, text: String) -> Result<Loaded, F
         env_files: env_files(&spec, &found.directory),
         environment,
     };
-    let desired = desired::resolve(&spec, &context).map_err(|wrong| Failure::new(wrong, &sources))?;
+    let desired = all_mistakes(wrong, desired::resolve(&spec, &context)).map_err(|wrong| Failure::new(wrong, &sources))?;
     Ok(Loaded { desired, shown: found.shown.clone(), sources })
+}
+
+/// Mistakes of form and of meaning in one run. Where a line is wrong already, what it means is not asked; nor is something without
+/// a place said of a file that could not be read whole: it may only be missing because of the others.
+fn all_mistakes(mut wrong: Vec<Diagnostic>, desired: Result<Desired, Vec<Diagnostic>>) -> Result<Desired, Vec<Diagnostic>> {
+    let more = match desired {
+        Ok(desired) if wrong.is_empty() => return Ok(desired),
+        Ok(_) => vec![],
+        Err(more) => more,
+    };
+    let line = |error: &Diagnostic| error.place.as_ref().map(|place| (place.file.clone(), place.line));
+    let known: Vec<_> = wrong.iter().map(line).collect();
+    wrong.extend(more.into_iter().filter(|error| known.is_empty() || error.place.is_some() && !known.contains(&line(error))));
+    diag::sort(&mut wrong);
+    Err(wrong)
 }
 
 /// `.env`, or the files of `--env-file`, and over them the user's environment.

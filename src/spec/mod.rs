@@ -39,18 +39,33 @@ use crate::diag::{Diagnostic, Place};
 
 /// Reads `text`, which users know as `file`, with the variables of `environment`. Every mistake of the file is reported.
 pub fn parse(file: &str, text: &str, environment: &BTreeMap<String, String>) -> Result<Spec, Vec<Diagnostic>> {
-    let file: Arc<str> = file.into();
-    if text.len() > yaml::MAX_BYTES {
-        let size = crate::types::Bytes(text.len() as u64).human();
-        return Err(vec![Diagnostic::invalid(format!("{file} is too large: {size}, and at most 1 MiB is read"))]);
+    match read(file, text, environment) {
+        (Some(spec), errors) if errors.is_empty() => Ok(spec),
+        (_, errors) => Err(errors),
     }
-    let raw = yaml::load(text).map_err(|refusal| vec![refused(&file, text, refusal)])?;
+}
+
+/// The same, with whatever could be read in spite of the mistakes, so that what it says can be checked in the same run; nothing where
+/// the text is no YAML at all.
+pub fn read(file: &str, text: &str, environment: &BTreeMap<String, String>) -> (Option<Spec>, Vec<Diagnostic>) {
+    let file: Arc<str> = file.into();
+    let raw = match load(&file, text) {
+        Ok(raw) => raw,
+        Err(refusal) => return (None, vec![refusal]),
+    };
     let mut builder = node::Builder::new(file, text, environment);
     let root = builder.root(raw);
     let mut reader = reader::Reader::with(builder.errors);
     let spec = file::read(&mut reader, &root);
-    let errors = reader.finish();
-    if errors.is_empty() { Ok(spec) } else { Err(errors) }
+    (Some(spec), reader.finish())
+}
+
+fn load(file: &Arc<str>, text: &str) -> Result<yaml::Raw, Diagnostic> {
+    if text.len() > yaml::MAX_BYTES {
+        let size = crate::types::Bytes(text.len() as u64).human();
+        return Err(Diagnostic::invalid(format!("{file} is too large: {size}, and at most 1 MiB is read")));
+    }
+    yaml::load(text).map_err(|refusal| refused(file, text, refusal))
 }
 
 fn refused(file: &Arc<str>, text: &str, refusal: yaml::Refusal) -> Diagnostic {

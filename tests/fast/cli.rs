@@ -180,6 +180,26 @@ fn empty_world(folder: &Folder) {
 }
 
 #[test]
+fn mistakes_of_form_and_of_meaning_are_told_in_one_run() {
+    let folder = Folder::new("meaning");
+    let text = "networks: {lan: {parent: eth0, subnet: 192.168.50.0/24}}
+machines:
+  web:
+    image: a:1
+    link: [db]
+    nics:
+      eth0: {network: lan, ip: 192.168.51.10}
+      eth1: bakc
+";
+    std::fs::write(folder.path().join("fly.yml"), text).unwrap();
+    let said = folder.fly(&["plan"]);
+    assert_eq!(said.code, Some(65), "{said:?}");
+    for mistake in ["`link` is not a key", "192.168.51.10", "bakc", "3 errors in fly.yml"] {
+        assert!(said.err.contains(mistake), "{mistake}: {}", said.err);
+    }
+}
+
+#[test]
 fn a_wrong_file_is_65_with_all_its_mistakes() {
     let folder = Folder::new("invalid");
     std::fs::write(folder.path().join("fly.yml"), "machines:\n  web: {iamge: 'debian:12'}\n  db: {image: [1]}\n").unwrap();
