@@ -1,7 +1,5 @@
 //! Networks: a Docker network, a bridge of fly's, a shim beside macvlan children, and the firewall's word on bridged frames.
 
-use std::collections::BTreeMap;
-
 use super::fields::{Fields, joined};
 use super::link::{self, LinkDiff};
 use super::{Action, Change, Diff, Effect, FieldChange, Impact};
@@ -111,20 +109,16 @@ pub fn unwanted_rules<'a>(desired: &Desired, actual: &'a Actual) -> Vec<(&'a str
 }
 
 /// Bridges of Docker networks of ours that the engine does not know: it was killed over them. They bear no mark of ours, but the
-/// name that only we give.
+/// name that only we give. One that is wanted stays: the engine takes it over, or is just making the network that it is for.
 fn engine_leftovers<'a>(desired: &Desired, actual: &'a Actual) -> Vec<(&'a str, Addr)> {
-    let host = actual.namespace(&Ns::Host);
-    let networks = desired.networks.iter().filter_map(|(name, network)| match &network.kind {
-        NetworkKind::Nat { network, .. } => Some((network.bridge.as_deref()?, name)),
-        _ => None,
-    });
-    let names: BTreeMap<&str, &Name> = networks.collect();
-    let left = host.into_iter().flat_map(|ns| &ns.links).filter(|(name, _)| is_engine_leftover(&desired.project, actual, name));
-    let network = |name: &String| {
-        let network = names.get(name.as_str()).map(|network| (*network).clone());
-        network.or_else(|| Name::new(name.clone()).ok()).unwrap_or_else(|| desired.project.clone())
+    let wanted = |bridge: &str| {
+        let is_its = |kind: &NetworkKind| matches!(kind, NetworkKind::Nat { network, .. } if network.bridge.as_deref() == Some(bridge));
+        desired.networks.values().any(|network| is_its(&network.kind))
     };
-    left.map(|(name, _)| (name.as_str(), Addr::Network(network(name)))).collect()
+    let links = actual.namespace(&Ns::Host).into_iter().flat_map(|ns| ns.links.keys());
+    let left = links.filter(|name| is_engine_leftover(&desired.project, actual, name) && !wanted(name));
+    let addr = |name: &str| Addr::Network(Name::new(name).unwrap_or_else(|_| desired.project.clone()));
+    left.map(|name| (name.as_str(), addr(name))).collect()
 }
 
 pub(super) fn is_engine_leftover(project: &Name, actual: &Actual, name: &str) -> bool {

@@ -220,9 +220,7 @@ fn host_links(b: &mut Builder<'_>) {
     let removed: BTreeSet<StepId> = b.freed.values().flatten().copied().collect();
     for (link, addr) in diff::orphans(b.desired, b.actual) {
         let before = if matches!(addr, Addr::Network(_)) { removed.clone() } else { BTreeSet::new() };
-        let step = b.add(&addr, NetOp::DeleteLink { at: LinkRef { ns: Ns::Host, name: link.to_owned() } }, before);
-        // The engine's own, of a network that is to be made again.
-        b.ready.entry(addr).or_default().insert(step);
+        b.add(&addr, NetOp::DeleteLink { at: LinkRef { ns: Ns::Host, name: link.to_owned() } }, before);
     }
 }
 
