@@ -43,7 +43,13 @@ pub(super) fn machines(b: &mut Builder<'_>) {
 /// the names of their other ends.
 pub(super) fn members(b: &mut Builder<'_>) {
     for (name, state) in &b.actual.engine.machines {
-        let NetworkMode::Machine(owner) = &state.container.network_mode else { continue };
+        let wanted = b.desired.machines.get(name).map(|machine| &machine.container.network_mode);
+        let owner = match (&state.container.network_mode, wanted) {
+            (NetworkMode::Machine(owner), _) => owner,
+            // An owner that somebody has removed is no more than an id.
+            (NetworkMode::Container(_), Some(NetworkMode::Machine(owner))) if b.actual.machine(owner).is_none() => owner,
+            _ => continue,
+        };
         if !state.is_up() || (b.diff.keeps_namespace(b.actual, owner) && !diff::stale(b.actual, name, owner)) {
             continue;
         }

@@ -142,9 +142,12 @@ fn who_needs_another_stops_first() {
 const SHARED: &str = r#"
 name: pod
 defaults: {image: "fly/busybox:test"}
-networks: {back: {subnet: 10.10.0.0/24}, out: {kind: nat, subnet: 10.30.0.0/24}}
+networks:
+  back: {subnet: 10.10.0.0/24}
+  out: {kind: nat, subnet: 10.30.0.0/24}
+  lan: {parent: eth1, subnet: 192.168.77.0/24, pool: 192.168.77.100-192.168.77.109}
 machines:
-  owner: {nics: {eth0: back, eth1: out}, labels: {version: "1"}}
+  owner: {nics: {eth0: back, eth1: out, eth2: lan}, labels: {version: "1"}}
   member: {network_mode: "machine:owner"}
   peer: {nics: {eth0: {network: back, ip: 10.10.0.9}}}
 "#;
@@ -156,7 +159,7 @@ fn share_one_namespace(lab: &Lab, project: &Project<'_>) {
     lab.docker(&["exec", "pod.member", "ping", "-c1", "-W2", "10.10.0.9"]);
     lab.docker(&["exec", "pod.peer", "ping", "-c1", "-W2", "member"]);
     let links = lab.docker(&["exec", "pod.member", "ls", "/sys/class/net"]);
-    assert_eq!(links, "eth0\neth1\nlo\n");
+    assert_eq!(links, "eth0\neth1\neth2\nlo\n");
 }
 
 #[test]

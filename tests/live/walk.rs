@@ -30,7 +30,7 @@ const ACCIDENTS: &[&[&str]] = &[
     &["docker", "restart", "--time=1"],
     &["docker", "kill"],
     &["docker", "stop", "--time=1"],
-    &["docker", "rm", "--force"],
+    &["docker", "rm", "--force", "--volumes"],
     &["docker", "pause"],
     &["docker", "update", "--cpus=0.7", "--restart=no"],
     &["docker", "network", "disconnect", "shop.out"],
