@@ -144,7 +144,7 @@ fn every_exit_code_is_there() {
     let source = include_str!("../../src/cli/exit.rs");
     let codes = source.lines().filter_map(|line| line.trim().strip_suffix(',')?.split_once(" = ")?.1.parse::<u8>().ok());
     let codes: BTreeSet<u8> = codes.collect();
-    let rows = section("## Commands").lines().filter(|line| line.starts_with(|c: char| c == '|') && !line.starts_with("| `"));
+    let rows = section("## Commands").lines().filter(|line| line.starts_with('|') && !line.starts_with("| `"));
     let cells = rows.filter_map(|line| line.split('|').nth(1));
     let named: BTreeSet<u8> = cells.flat_map(|cell| cell.split(',')).filter_map(|number| number.trim().parse().ok()).collect();
     assert!(codes.len() >= 13, "{codes:?}");

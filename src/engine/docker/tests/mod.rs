@@ -211,11 +211,7 @@ fn who_may_not_and_what_is_not_there_are_told_apart() {
     let say = |number| Failure::connecting(&address, &std::io::Error::from_raw_os_error(number));
     let denied = say(libc::EACCES);
     assert_eq!(denied.kind, Kind::Denied);
-    assert_eq!(
-        denied.message,
-        "this user may not open `unix:///run/docker.sock` (permission denied): run as root, or join the socket's group: \
-         `sudo usermod -aG docker $USER`, then log in again"
-    );
+    assert_eq!(denied.message, "this user may not open `unix:///run/docker.sock` (permission denied)");
     assert_eq!(say(libc::ENOENT).kind, Kind::Unreachable);
     assert_eq!(say(libc::ECONNREFUSED).kind, Kind::Unreachable);
 }
