@@ -212,7 +212,9 @@ impl Docker {
         }
         let answer: Result<serde_json::Value, Failure> = self.http.post("/networks/create", &network::create(name, wanted)).await;
         let Err(failure) = answer else { return Ok(()) };
-        if !failure.is_lost_answer() {
+        // A run that was cut off may have asked for it: until the engine has made it, it is in nobody's list but in everybody's way.
+        let in_the_way = ["conflicts with network", "already exists", "Pool overlaps"].iter().any(|words| failure.says(words));
+        if !failure.is_lost_answer() && !in_the_way {
             return Err(failure);
         }
         for _ in 0..LATE {
