@@ -138,6 +138,11 @@ pub struct Change {
 }
 
 impl Change {
+    /// Away with something that nobody loses data or time by.
+    pub fn delete(addr: Addr) -> Self {
+        Self { action: Action::Delete, reason: "no longer wanted".to_owned(), impact: Impact::Live, ..Self::keep(addr, None) }
+    }
+
     pub fn keep(addr: Addr, place: Option<Place>) -> Self {
         Self { addr, action: Action::Keep, fields: vec![], reason: String::new(), impact: Impact::None, losses: vec![], place }
     }

@@ -170,27 +170,15 @@ pub(super) fn changes(desired: &Desired, actual: &Actual, diff: &mut Diff) {
     for name in actual.engine.networks.keys() {
         let is_nat = desired.networks.get(name).is_some_and(|n| matches!(n.kind, NetworkKind::Nat { .. }));
         if !is_nat && !desired.networks.contains_key(name) {
-            diff.add(deleted(Addr::Network(name.clone())));
+            diff.add(Change::delete(Addr::Network(name.clone())));
         }
     }
     let gone = orphans(desired, actual).into_iter().map(|(_, addr)| addr);
     let rules = unwanted_rules(desired, actual).into_iter().map(|(_, _, name)| Addr::Network(name));
     for addr in gone.chain(rules) {
         if !diff.changes.contains_key(&addr) {
-            diff.add(deleted(addr));
+            diff.add(Change::delete(addr));
         }
-    }
-}
-
-fn deleted(addr: Addr) -> Change {
-    Change {
-        addr,
-        action: Action::Delete,
-        fields: vec![],
-        reason: "no longer wanted".to_owned(),
-        impact: Impact::Live,
-        losses: vec![],
-        place: None,
     }
 }
 

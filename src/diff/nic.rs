@@ -254,15 +254,7 @@ fn created(actual: &Actual, nic: &Nic) -> Vec<FieldChange> {
 fn extra(desired: &Desired, actual: &Actual, machine: &Name, wanted: &Machine, diff: &mut Diff) {
     for (name, _) in extra_links(desired, actual, machine, wanted) {
         let Ok(nic) = IfName::new(name) else { continue };
-        diff.add(Change {
-            addr: Addr::nic(machine, &nic),
-            action: Action::Delete,
-            fields: vec![],
-            reason: "no longer wanted".to_owned(),
-            impact: Impact::Live,
-            losses: vec![],
-            place: None,
-        });
+        diff.add(Change::delete(Addr::nic(machine, &nic)));
     }
     let links = actual.namespace(&Ns::Machine(machine.clone())).into_iter().flat_map(|ns| &ns.links);
     for (name, link) in links {
