@@ -43,6 +43,7 @@
 //! | [`observe`], [`apply`], [`verify`] | all of these |
 //! | [`lock`] | types, diag |
 //! | [`fake`] | engine, net, types: a small world for the fast tests, with faults to order |
+//! | [`guest`] | types; nothing uses it but `main` |
 //! | [`cli`] | everything; nothing uses it |
 //!
 //! # Invariants
@@ -57,7 +58,8 @@
 //! - Labels are never compared with what can change live: the attributes themselves are.
 //! - `Container` and `Link` are one type on both sides, and the diff takes them apart exhaustively: a new field that is not compared
 //!   does not compile.
-//! - Only `engine/docker` names bollard, only `net/kernel` names netlink crates, only [`cli`] prints, prompts or reads the environment.
+//! - Only `engine/docker` names bollard, only `net/kernel` names netlink crates, only [`cli`] prints, prompts or reads the environment
+//!   (the [`guest`] is a program of its own in the machine: it has its own log, and an environment to hand on).
 //!
 //! # Where the surprises are
 //!
@@ -74,6 +76,7 @@ pub mod diff;
 pub mod engine;
 #[doc(hidden)]
 pub mod fake;
+pub mod guest;
 pub mod lock;
 pub mod net;
 pub mod observe;

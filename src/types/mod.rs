@@ -6,6 +6,7 @@
 
 mod addr;
 mod container;
+mod guest;
 mod ifname;
 mod link;
 mod mac;
@@ -17,6 +18,10 @@ pub use addr::{Addr, AddrError, CableId};
 pub use container::{
     Container, Device, Endpoint, EngineNetwork, Healthcheck, ImageDefaults, Limits, Mount, MountSource, NetworkMode, Port, Protocol,
     Relabel, Restart, Ulimit,
+};
+pub use guest::{
+    GUEST_BINARY, GUEST_CONFIG, GUEST_HOME, GUEST_HOST_KEY, GUEST_SOCKET, GUEST_STATUS, GuestConfig, GuestSshd, GuestState, GuestStatus,
+    GuestUser, SshServer,
 };
 pub use ifname::{IfName, IfNameError};
 pub use link::{HostEntries, HostEntry, Link, LinkKind, LinkRef, MacvlanMode, Ns, PlacedLink, Route};

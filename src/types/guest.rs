@@ -1,0 +1,80 @@
+//! What a machine's guest is told, and what it tells: the files that fly and the guest share, and where they lie in the machine.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::{IfName, Seconds};
+
+/// fly's own binary in a machine, out of a volume that all machines share read-only.
+pub const GUEST_BINARY: &str = "/.fly/bin/fly";
+/// The machine's own volume: settings, state and host key. It outlives the container.
+pub const GUEST_HOME: &str = "/.fly/machine";
+/// In `GUEST_HOME`: a `GuestConfig`, written by fly, replaced by renaming.
+pub const GUEST_CONFIG: &str = "config.json";
+/// In `GUEST_HOME`: a `GuestStatus`, written by the guest, replaced by renaming.
+pub const GUEST_STATUS: &str = "status.json";
+/// In `GUEST_HOME`: the private host key in OpenSSH's format, made by the guest at its first start; the public one beside it has `.pub`.
+pub const GUEST_HOST_KEY: &str = "ssh_host_ed25519_key";
+/// In `GUEST_HOME`: the socket by which whoever has the engine reaches the ssh server. Only root in the machine can connect to it.
+pub const GUEST_SOCKET: &str = "ssh.sock";
+
+/// What a machine's guest is to do. Everything in it can change while the machine runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestConfig {
+    /// What the machine is called in messages.
+    pub machine: String,
+    /// The machine's own program waits until each of these cards is there with these addresses.
+    pub nics: BTreeMap<IfName, BTreeSet<IpNet>>,
+    /// But no longer than this; then it starts all the same, and the log says what is missing.
+    pub patience: Seconds,
+    /// `None`: no ssh server.
+    pub sshd: Option<GuestSshd>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestSshd {
+    pub server: SshServer,
+    /// On every address of the machine.
+    pub port: u16,
+    /// Who may log in, by their names in the machine's passwd.
+    pub users: BTreeMap<String, GuestUser>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SshServer {
+    /// fly's own.
+    #[default]
+    Fly,
+    /// The image's `sshd`, with the same keys.
+    Openssh,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestUser {
+    /// Lines as in `authorized_keys`: type, key in base64, comment.
+    pub authorized_keys: BTreeSet<String>,
+    /// As in shadow: `$6$salt$hash` (crypt's SHA-512). `None`: no login by password.
+    pub password_hash: Option<String>,
+}
+
+/// What a guest tells of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestStatus {
+    /// The version of fly that the guest is.
+    pub version: String,
+    pub state: GuestState,
+    /// What is wrong with the ssh server: the port is in use, there is no sshd in the image.
+    pub sshd_error: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuestState {
+    /// Waits for the machine's cards; what is missing.
+    Waiting(Vec<String>),
+    /// The program runs. What was still missing when the patience ended.
+    Running { missing: Vec<String> },
+}
