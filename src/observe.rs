@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::future::join_all;
+
 use crate::actual::Actual;
 use crate::diag::{Diagnostic, Kind};
 use crate::engine::{Engine, EngineError, EngineErrorKind, EngineQuery};
@@ -25,6 +27,17 @@ pub async fn observe<E: Engine, N: NetPlane>(engine: &E, net: &N, project: &Name
     let mut actual = actual?;
     actual.net.firewall = firewall?;
     Ok(actual)
+}
+
+/// Asks the registries of these images, as far as the engine has them, whether they have other ones by now.
+pub async fn ask_registries<E: Engine>(engine: &E, actual: &mut Actual, images: BTreeSet<&str>) {
+    let here = images.into_iter().filter(|image| actual.engine.images.contains_key(*image));
+    let answers = join_all(here.map(|image| async move { (image, engine.in_registry(image).await) })).await;
+    for (image, answer) in answers {
+        if let Some(state) = actual.engine.images.get_mut(image) {
+            state.registry = Some(answer);
+        }
+    }
 }
 
 /// The machines that have a namespace, by the process that it is found by. One on the host's network has none of its own;

@@ -2,5 +2,7 @@
 
 mod model;
 mod record;
+mod veil;
 
 pub use model::Actual;
+pub use veil::VEIL;

@@ -77,7 +77,7 @@ pub(super) struct PlanArgs {
     /// Plan from a recorded world; no engine is asked
     #[arg(long, value_name = "FILE", conflicts_with = "record")]
     pub(super) snapshot: Option<PathBuf>,
-    /// Record the world that the plan is made from; it holds the machines' environment
+    /// Record the world that the plan is made from, without the values of the machines' environment
     #[arg(long, value_name = "FILE")]
     pub(super) record: Option<PathBuf>,
 }

@@ -8,7 +8,7 @@ use super::ui::Ui;
 use crate::desired;
 
 pub(super) fn run(settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
-    let file = load::load(settings)?;
+    let file = load::load(settings, ui)?;
     ui.out(&desired::to_yaml(&file.desired))?;
     Ok(Exit::Done)
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::failure::{Failure, Sources};
 use super::settings::Settings;
+use super::ui::Ui;
 use crate::desired::{self, Context, Desired};
 use crate::diag::{self, At, Diagnostic, Kind, Place};
 use crate::spec::{self, Spec};
@@ -23,19 +24,23 @@ pub(super) struct Loaded {
     /// The file as the user would type it.
     pub(super) shown: String,
     pub(super) sources: Sources,
+    /// Variables that are used and not set, in words.
+    pub(super) unset: Vec<String>,
 }
 
 /// The file, resolved, or all that is wrong with it.
-pub(super) fn load(settings: &Settings) -> Result<Loaded, Failure> {
+pub(super) fn load(settings: &Settings, ui: &Ui) -> Result<Loaded, Failure> {
     let found = find(settings)?;
     let text = read(&found.path, &found.shown)?;
-    resolve(settings, &found, text)
+    let loaded = resolve(settings, &found, text)?;
+    loaded.unset.iter().for_each(|warning| ui.warn(warning));
+    Ok(loaded)
 }
 
 /// Like `load`, but a file that cannot be understood is no obstacle as long as the project's name can be known: taking machines
 /// away needs no more. Gives what is wrong along with it.
 pub(super) fn load_leniently(settings: &Settings) -> Result<(Loaded, Option<Failure>), Failure> {
-    let bare = |project, shown, sources| Loaded { desired: Desired::empty(project), shown, sources };
+    let bare = |project, shown, sources| Loaded { desired: Desired::empty(project), shown, sources, unset: vec![] };
     let named = settings.project.clone();
     let found = match (find(settings), named) {
         (Ok(found), _) => found,
@@ -114,7 +119,18 @@ fn resolve(settings: &Settings, found: &Found, text: String) -> Result<Loaded, F
         environment,
     };
     let desired = all_mistakes(wrong, desired::resolve(&spec, &context)).map_err(|wrong| Failure::new(wrong, &sources))?;
-    Ok(Loaded { desired, shown: found.shown.clone(), sources })
+    Ok(Loaded { desired, shown: found.shown.clone(), sources, unset: unset(&spec) })
+}
+
+/// Each variable once, where it is used first.
+fn unset(spec: &Spec) -> Vec<String> {
+    let mut known = std::collections::BTreeSet::new();
+    let first = spec.unset.iter().filter(|name| known.insert(name.value.as_str()));
+    let text = |name: &At<String>| {
+        let place = &name.place;
+        format!("{}:{}: the variable `{}` is not set, and an empty text stands for it", place.file, place.line, name.value)
+    };
+    first.map(text).collect()
 }
 
 /// Mistakes of form and of meaning in one run. Where a line is wrong already, what it means is not asked; nor is something without

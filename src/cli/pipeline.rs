@@ -12,9 +12,9 @@ use super::load::Loaded;
 use super::progress::Progress;
 use super::settings::Settings;
 use super::stop::Stop;
+use super::summary;
 use super::ui::Ui;
 use super::world::{self, Real, World};
-use super::{plan, summary};
 use crate::actual::Actual;
 use crate::apply::Report;
 use crate::desired::Desired;
@@ -55,7 +55,7 @@ async fn go<E: Engine, N: NetPlane>(
     listen: impl FnOnce() -> Result<Stop, Diagnostic>,
 ) -> Result<Exit, Failure> {
     let begun = Instant::now();
-    let mut actual = world.observe(&job.desired.project, plan::images(job.desired)).await?;
+    let mut actual = world.observe_for(job.desired).await?;
     let make = |actual: &Actual| crate::plan::plan(job.desired, actual).map_err(|wrong| Failure::new(wrong, &job.file.sources));
     let mut plan = make(&actual)?;
     // Who takes everything down does not ask how much it was.

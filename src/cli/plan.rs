@@ -1,6 +1,5 @@
 //! `fly plan`: what would be done. It takes no lock and changes nothing.
 
-use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -18,15 +17,19 @@ use crate::diag::{Diagnostic, Kind};
 use crate::plan::render;
 
 pub(super) fn run(args: &PlanArgs, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
-    let file = load::load(settings)?;
+    let file = load::load(settings, ui)?;
     let actual = match &args.snapshot {
-        Some(path) => from_snapshot(path)?,
+        Some(path) => {
+            let mut actual = from_snapshot(path)?;
+            actual.unveil(|name| Some(&file.desired.machines.get(name)?.container.environment));
+            actual
+        }
         None => world::block_on(look(settings, &file.desired))??,
     };
     if let Some(path) = &args.record {
-        record(path, &actual)?;
+        record(path, actual.clone().veiled())?;
     }
-    let Loaded { desired, shown, sources } = file;
+    let Loaded { desired, shown, sources, .. } = file;
     let plan = crate::plan::plan(&desired, &actual).map_err(|wrong| Failure::new(wrong, &sources))?;
     ui.out(&match args.format {
         Format::Text => render::text(&plan, &render::Options { color: ui.out_color, steps: true, file: shown }),
@@ -37,15 +40,11 @@ pub(super) fn run(args: &PlanArgs, settings: &Settings, ui: &Ui) -> Result<Exit,
 
 async fn look(settings: &Settings, desired: &Desired) -> Result<Actual, Diagnostic> {
     let world = Real::connect(settings.engine.as_deref()).await?;
-    let mut actual = world.observe(&desired.project, images(desired)).await?;
+    let mut actual = world.observe_for(desired).await?;
     if let Ok(plan) = crate::plan::plan(desired, &actual) {
         world.weigh(&plan, &mut actual).await;
     }
     Ok(actual)
-}
-
-pub(super) fn images(desired: &Desired) -> BTreeSet<String> {
-    desired.images().into_iter().map(str::to_owned).collect()
 }
 
 fn from_snapshot(path: &Path) -> Result<Actual, Diagnostic> {
@@ -55,11 +54,11 @@ fn from_snapshot(path: &Path) -> Result<Actual, Diagnostic> {
         .map_err(|error| cannot(Kind::Failed).cause(error).hint(format!("record a new one: `fly plan --record {}`", path.display())))
 }
 
-/// Readable by its owner only: the environment of machines is in it.
-fn record(path: &Path, actual: &Actual) -> Result<(), Diagnostic> {
+/// Readable by its owner only: commands and labels are in it, but no values of the environment.
+fn record(path: &Path, actual: Actual) -> Result<(), Diagnostic> {
     let cannot =
         |error: &dyn std::error::Error| Diagnostic::new(Kind::Failed, format!("cannot write `{}`", path.display())).caused_by(error);
-    let mut text = serde_json::to_string_pretty(actual).map_err(|error| cannot(&error))?;
+    let mut text = serde_json::to_string_pretty(&actual).map_err(|error| cannot(&error))?;
     text.push('\n');
     let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
     file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| cannot(&error))

@@ -31,7 +31,7 @@ struct Lines {
 
 impl<'a> Progress<'a> {
     pub(super) fn new(plan: &Plan, ui: &'a Ui, draws: bool) -> Self {
-        let does: BTreeMap<_, _> = plan.steps.iter().map(|step| (step.id, clean(&step.op.to_string()))).collect();
+        let does: BTreeMap<_, _> = plan.steps.iter().map(|step| (step.id, clean(&step.does()))).collect();
         let lines = draws.then(|| Lines::new(does.len()));
         Self { ui, does, state: RefCell::new(State { ended: 0, lines }) }
     }

@@ -25,7 +25,7 @@ pub(super) fn done(verb: Verb, counts: Counts, elapsed: Duration) -> String {
 
 /// What was done, what failed and why, and what was not begun for it.
 pub(super) fn unfinished(verb: Verb, plan: &Plan, report: &Report, elapsed: Duration) -> String {
-    let does: BTreeMap<StepId, String> = plan.steps.iter().map(|step| (step.id, clean(&step.op.to_string()))).collect();
+    let does: BTreeMap<StepId, String> = plan.steps.iter().map(|step| (step.id, clean(&step.does()))).collect();
     let name = |id: &StepId| does.get(id).cloned().unwrap_or_else(|| format!("step {id}"));
     let mut skipped: BTreeMap<Option<StepId>, Vec<String>> = BTreeMap::new();
     for (id, outcome, _) in &report.outcomes {

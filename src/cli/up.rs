@@ -10,6 +10,6 @@ use super::settings::Settings;
 use super::ui::Ui;
 
 pub(super) fn run(args: &UpArgs, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
-    let file = load::load(settings)?;
+    let file = load::load(settings, ui)?;
     pipeline::run(&Job { verb: Verb::Up, desired: &file.desired, file: &file, run: &args.run, settle: pipeline::SETTLE }, settings, ui)
 }

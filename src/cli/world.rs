@@ -63,6 +63,14 @@ impl<E: Engine, N: NetPlane> World<E, N> {
         observe::observe(&*self.engine, &*self.net, project, images).await
     }
 
+    /// All that a plan for `desired` is made from.
+    pub(super) async fn observe_for(&self, desired: &Desired) -> Result<Actual, Diagnostic> {
+        let images = desired.images().into_iter().map(str::to_owned).collect();
+        let mut actual = self.observe(&desired.project, images).await?;
+        observe::ask_registries(&*self.engine, &mut actual, desired.newest_images()).await;
+        Ok(actual)
+    }
+
     /// Fills in how much is lost with the machines that go in this plan. Whether there is anything new to say.
     ///
     /// The engine counts file by file, so only these are asked about, and only for so long.

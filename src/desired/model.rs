@@ -65,6 +65,12 @@ impl Desired {
         Self { order: self.order.clone(), ..Self::empty(self.project.clone()) }
     }
 
+    /// References of the images that are to be as new as their registries'.
+    pub fn newest_images(&self) -> BTreeSet<&str> {
+        let always = self.machines.values().filter(|machine| machine.pull_policy == PullPolicy::Always);
+        always.map(|machine| machine.container.image.as_str()).collect()
+    }
+
     /// References of all images that are wanted.
     pub fn images(&self) -> BTreeSet<&str> {
         self.machines.values().map(|m| m.container.image.as_str()).collect()

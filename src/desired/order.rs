@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::work::{Errors, Group, Groups};
 use crate::diag::{Diagnostic, Place};
-use crate::spec::{Condition, NetworkModeSpec};
+use crate::spec::{self, Condition, NetworkModeSpec};
 use crate::types::{Name, Restart};
 
 /// One machine of the file needs another.
@@ -23,9 +23,10 @@ pub(super) struct Order {
     pub(super) completed: BTreeSet<Name>,
 }
 
-pub(super) fn resolve(groups: &Groups, errors: &mut Errors) -> Order {
+pub(super) fn resolve(groups: &Groups, cables: &[spec::Cable], errors: &mut Errors) -> Order {
     let needs: BTreeMap<&Name, Vec<Need<'_>>> = groups.0.iter().map(|group| (&group.base, needs(group, groups, errors))).collect();
     check_cycles(groups, &needs, errors);
+    check_outlived(&needs, cables, errors);
     let mut order = Order::default();
     for (base, needs) in needs {
         let mut all = BTreeMap::new();
@@ -92,6 +93,28 @@ fn check_condition(need: &Need<'_>, errors: &mut Errors) {
                 let error = Diagnostic::invalid(message).at(need.place).also(&restart.place, "`restart` is set here");
                 errors.push(error.hint(format!("`restart: \"no\"` for `{}`", need.target.base)));
             }
+        }
+    }
+}
+
+/// A machine that ends takes its namespace along: nothing lasts that others have in it.
+fn check_outlived(needs: &BTreeMap<&Name, Vec<Need<'_>>>, cables: &[spec::Cable], errors: &mut Errors) {
+    let all = || needs.iter().flat_map(|(name, needs)| needs.iter().map(move |need| (*name, need)));
+    let ends: BTreeMap<&Name, &Place> =
+        all().filter(|(_, need)| need.condition == Condition::Completed).map(|(_, need)| (&need.target.base, need.place)).collect();
+    let mut refuse = |message: String, place: &Place, awaited: &Place| {
+        let error = Diagnostic::invalid(message).at(place).also(awaited, "its completion is waited for here");
+        errors.push(error.hint("condition: started"));
+    };
+    for (name, need) in all().filter(|(_, need)| need.key == "network_mode") {
+        let target = &need.target.base;
+        if let Some(awaited) = ends.get(target) {
+            refuse(format!("`{name}` cannot stay in the namespace of `{target}`, which ends"), need.place, awaited);
+        }
+    }
+    for end in cables.iter().flat_map(|cable| &cable.ends) {
+        if let Some((target, awaited)) = ends.iter().find(|(target, _)| target.as_str() == end.machine) {
+            refuse(format!("a cable to `{target}`, which ends, does not last"), &end.nic.place, awaited);
         }
     }
 }

@@ -23,7 +23,7 @@ pub fn resolve(spec: &Spec, context: &Context) -> Result<Desired, Vec<Diagnostic
     cable::check(&drafts, &mut errors);
     nic::check(&drafts, &nets, &mut errors);
     all_routes(&mut drafts, &nets, &mut errors);
-    let order = order::resolve(&groups, &mut errors);
+    let order = order::resolve(&groups, &spec.links, &mut errors);
     for group in &groups.0 {
         machine::check_network_mode(group, &drafts, &nets, &mut errors);
     }

@@ -2,8 +2,10 @@
 
 use super::tolerance::{self, same_mount};
 use super::{Effect, FieldChange, fields::Fields};
+use crate::actual::VEIL;
 use crate::desired::Machine;
-use crate::engine::{ImageState, MachineState};
+use crate::engine::{ImageState, InRegistry, MachineState};
+use crate::spec::PullPolicy;
 use crate::types::{Container, Healthcheck, Limits, Mount, MountSource, Ulimit};
 
 /// What differs between a machine of the file and its container. `now` is what its image's reference means today, `cpus` how many
@@ -29,6 +31,9 @@ fn image_field(fields: &mut Fields<'_>, desired: &Machine, actual: &MachineState
     } else if let Some(now) = now.filter(|now| now.id != actual.image_id) {
         let with_id = |id: &str| Some(format!("{new} ({})", short(id)));
         fields.push("image", with_id(&actual.image_id), with_id(&now.id), Effect::Replace);
+    } else if let (PullPolicy::Always, Some(InRegistry::Other(digest))) = (desired.pull_policy, now.and_then(|it| it.registry.as_ref())) {
+        let (old, newer) = (format!("{new} ({})", short(&actual.image_id)), format!("{new} (newer: {})", short(digest)));
+        fields.push("image", Some(old), Some(newer), Effect::Replace);
     }
 }
 
@@ -154,6 +159,9 @@ fn shown(check: &Healthcheck) -> String {
 
 /// A value that may be a secret is not for plans and logs: whether it is one shows in its name.
 fn masked(name: &str, value: &str) -> String {
+    if value.starts_with(VEIL) {
+        return "(not in the record)".to_owned();
+    }
     const SECRET: [&str; 8] = ["PASS", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "AUTH", "PRIVATE", "DSN"];
     let name = name.to_ascii_uppercase();
     // `scheme://user:password@host` gives a password away under any name.

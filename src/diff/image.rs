@@ -1,8 +1,9 @@
-//! Images: pulled when a container is to be made from one that is not there.
+//! Images: pulled when a container is to be made from one that is not there, or that the registry has a newer one of.
 
 use super::{Action, Change, Diff, Impact};
 use crate::actual::Actual;
 use crate::desired::Desired;
+use crate::engine::InRegistry;
 use crate::spec::PullPolicy;
 use crate::types::Addr;
 
@@ -11,10 +12,10 @@ pub(super) fn changes(desired: &Desired, actual: &Actual, diff: &mut Diff) {
         let addr = Addr::Image(machine.container.image.clone());
         let made =
             diff.changes.get(&Addr::Machine(name.clone())).is_some_and(|change| matches!(change.action, Action::Create | Action::Replace));
-        let there = actual.engine.images.contains_key(&machine.container.image);
-        let reason = match machine.pull_policy {
-            PullPolicy::Missing if made && !there => "not on the engine",
-            PullPolicy::Always if made => "pull_policy is always",
+        let state = actual.engine.images.get(&machine.container.image);
+        let reason = match (machine.pull_policy, state.map(|state| &state.registry)) {
+            (PullPolicy::Missing | PullPolicy::Always, None) if made => "not on the engine",
+            (PullPolicy::Always, Some(Some(InRegistry::Other(_)))) => "the registry has a newer one, and pull_policy is always",
             _ => continue,
         };
         diff.changes.entry(addr.clone()).or_insert_with(|| Change {

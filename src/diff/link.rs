@@ -53,6 +53,7 @@ pub(super) fn diff(desired: &Link, actual: &LinkState, places: &Places) -> LinkD
     // A link that is down has no routes, and none can be put there.
     if *up {
         diff_routes(routes, actual, &mut fields, &mut set);
+        diff_subnets(addresses, actual, &mut fields, &mut set);
         set.keep_routes.clone_from(routes);
     }
     LinkDiff { fields: fields.changes, set, recreate, foreign: foreign(desired, actual) }
@@ -90,6 +91,23 @@ fn diff_routes(desired: &BTreeSet<Route>, actual: &LinkState, fields: &mut Field
         if old != new {
             fields.push(field, old, new, Effect::Live);
         }
+    }
+}
+
+/// The kernel's own route to an address's subnet comes with the address: where it is missing, somebody has taken it away.
+fn diff_subnets(desired: &BTreeSet<IpNet>, actual: &LinkState, fields: &mut Fields<'_>, set: &mut LinkSet) {
+    if !actual.link.up || !actual.carrier {
+        return;
+    }
+    let leads_there = |to: &IpNet| actual.connected.contains(to) || actual.link.routes.iter().any(|route| route.to == *to);
+    let is_cut_off = |net: &&IpNet| {
+        let on_link = matches!(net, IpNet::V6(net) if net.addr().is_unicast_link_local());
+        net.prefix_len() < net.max_prefix_len() && !on_link && !leads_there(&net.trunc())
+    };
+    set.connect = desired.intersection(&actual.link.addresses).filter(is_cut_off).copied().collect();
+    if !set.connect.is_empty() {
+        let subnets: BTreeSet<IpNet> = set.connect.iter().map(IpNet::trunc).collect();
+        fields.push("routes", None, joined(&subnets), Effect::Live);
     }
 }
 

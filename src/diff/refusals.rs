@@ -6,6 +6,7 @@ use super::{Action, Diff};
 use crate::actual::Actual;
 use crate::desired::{Attach, Desired, Network, NetworkKind, Places};
 use crate::diag::{Diagnostic, Kind};
+use crate::engine::InRegistry;
 use crate::spec::PullPolicy;
 use crate::types::{Addr, LABEL_MACHINE, LABEL_PROJECT, LinkKind, Name, NetworkMode, Owner};
 
@@ -65,6 +66,16 @@ fn machine_refusals(actual: &Actual, name: &Name, machine: &crate::desired::Mach
             Diagnostic::invalid(format!("image `{image}` is not on the engine, and `pull_policy` of `{name}` is `never`"))
                 .at_some(machine.places.of("image"))
                 .hint(format!("docker pull {image}")),
+        );
+    }
+    if let (PullPolicy::Always, Some(InRegistry::Silent(why))) =
+        (machine.pull_policy, actual.engine.images.get(image).and_then(|image| image.registry.as_ref()))
+    {
+        found.push(
+            Diagnostic::new(Kind::Failed, format!("the registry of `{image}` does not say whether it has a newer image"))
+                .at_some(machine.places.of("pull_policy"))
+                .cause(why)
+                .hint("without `pull_policy: always` the image that is here will do"),
         );
     }
     // What is made of it could not be told from what somebody else makes of it: not even to be taken away again.

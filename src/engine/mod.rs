@@ -12,7 +12,9 @@ use std::future::Future;
 
 pub use docker::Docker;
 pub use op::{EngineOp, WaitFor};
-pub use snapshot::{EngineFacts, EngineSnapshot, Health, ImageState, Leftover, MachineState, NetworkState, RunState, Taken, VolumeState};
+pub use snapshot::{
+    EngineFacts, EngineSnapshot, Health, ImageState, InRegistry, Leftover, MachineState, NetworkState, RunState, Taken, VolumeState,
+};
 
 use crate::types::Name;
 
@@ -71,6 +73,9 @@ pub struct EngineError {
 /// A container engine.
 pub trait Engine: Send + Sync + 'static {
     fn observe(&self, query: &EngineQuery) -> impl Future<Output = Result<EngineSnapshot, EngineError>> + Send;
+
+    /// Compares an image that the engine has with what its registry has by now. Changes nothing, and pulls nothing.
+    fn in_registry(&self, image: &str) -> impl Future<Output = InRegistry> + Send;
 
     /// Does exactly this one operation. `progress` is called as often as there is something to tell.
     fn perform(

@@ -112,6 +112,20 @@ pub struct VolumeState {
 pub struct ImageState {
     pub id: String,
     pub defaults: ImageDefaults,
+    /// What the registry has under its reference, where that was asked.
+    #[serde(default)]
+    pub registry: Option<InRegistry>,
+}
+
+/// An image's registry, compared with the engine's own image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InRegistry {
+    Same,
+    /// Another one, by its manifest's digest.
+    Other(String),
+    /// It cannot be asked; the engine's words.
+    Silent(String),
 }
 
 /// Names that are not ours to use, with their owners.

@@ -3,7 +3,7 @@
 use super::World;
 use super::faults::Done;
 use super::state::{HOST, Image, NsId, State};
-use crate::engine::RunState;
+use crate::engine::{InRegistry, RunState};
 use crate::net::LinkSet;
 use crate::types::{Limits, Restart};
 
@@ -16,6 +16,14 @@ impl State {
                 Ok(())
             }
             None => super::faults::refuse(super::FaultKind::NotFound, format!("manifest for {reference} not found")),
+        }
+    }
+
+    pub(super) fn in_registry(&self, reference: &str) -> InRegistry {
+        match (self.images.get(reference), self.registry.get(reference)) {
+            (Some(here), Some(there)) if here.id == there.id => InRegistry::Same,
+            (_, Some(there)) => InRegistry::Other(there.id.clone()),
+            (_, None) => InRegistry::Silent(format!("manifest for {reference} not found")),
         }
     }
 

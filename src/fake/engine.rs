@@ -2,12 +2,17 @@
 
 use super::faults::Refusal;
 use super::{Call, FakeEngine};
-use crate::engine::{Engine, EngineDone, EngineError, EngineErrorKind, EngineOp, EngineQuery, EngineSnapshot, Progress};
+use crate::engine::{Engine, EngineDone, EngineError, EngineErrorKind, EngineOp, EngineQuery, EngineSnapshot, InRegistry, Progress};
 
 impl Engine for FakeEngine {
     async fn observe(&self, query: &EngineQuery) -> Result<EngineSnapshot, EngineError> {
         tokio::task::yield_now().await;
         Ok(self.world.lock().engine_snapshot(query))
+    }
+
+    async fn in_registry(&self, image: &str) -> InRegistry {
+        tokio::task::yield_now().await;
+        self.world.lock().in_registry(image)
     }
 
     async fn perform(&self, op: &EngineOp, progress: &(dyn Fn(Progress) + Send + Sync)) -> Result<EngineDone, EngineError> {

@@ -53,8 +53,9 @@ impl State {
             }
         }
         let images = query.images.iter().filter_map(|reference| Some((reference.clone(), self.images.get(reference)?)));
-        snapshot.images =
-            images.map(|(name, image)| (name, ImageState { id: image.id.clone(), defaults: image.defaults.clone() })).collect();
+        snapshot.images = images
+            .map(|(name, image)| (name, ImageState { id: image.id.clone(), defaults: image.defaults.clone(), registry: None }))
+            .collect();
         snapshot
     }
 
@@ -162,6 +163,7 @@ impl State {
             foreign_addresses: BTreeSet::new(),
             foreign_routes: BTreeSet::new(),
             connected: link.addresses.iter().map(ipnet::IpNet::trunc).collect(),
+            carrier: link.up,
         }
     }
 }

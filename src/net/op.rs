@@ -72,6 +72,8 @@ pub struct LinkSet {
     /// Routes that belong to the link and are put back if one of the changes above made the kernel drop them: setting a link
     /// down, or changing an address, takes its routes away.
     pub keep_routes: BTreeSet<Route>,
+    /// Addresses whose subnet the kernel has no route to any more: its own route is put back.
+    pub connect: BTreeSet<IpNet>,
 }
 
 impl LinkSet {

@@ -47,6 +47,9 @@ pub struct LinkState {
     pub owner: Owner,
     /// Destinations that leave by it besides `link.routes`, as the kernel's own routes for its addresses.
     pub connected: BTreeSet<IpNet>,
+    /// Frames can leave by it: only then does the kernel keep its own routes there.
+    #[serde(default)]
+    pub carrier: bool,
     /// Which of the addresses and routes somebody else has put there, as their protocol mark (`ip -d address`, `ip route`) tells;
     /// empty where the kernel keeps no such marks. They are shown, and left alone.
     #[serde(default)]

@@ -126,8 +126,8 @@ fn set_one(
         Attach::Nat { bridge, .. } if set.name.is_some() => {
             let adopted = adopt(b, machine, name, nic, bridge, before);
             (before, last, found) = (after([adopted]), Some(adopted), name.as_str());
-            let LinkSet { remove_addresses, remove_routes, .. } = set;
-            set = LinkSet { remove_addresses, remove_routes, ..LinkSet::default() };
+            let LinkSet { remove_addresses, remove_routes, connect, .. } = set;
+            set = LinkSet { remove_addresses, remove_routes, connect, ..LinkSet::default() };
         }
         // Half made, without the alias that says whose it is: making it again finishes it.
         _ if b.actual.link(&LinkRef::machine(machine, found)).is_some_and(|link| link.alias.is_none()) => {

@@ -8,7 +8,6 @@ mod json;
 mod values;
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
@@ -256,7 +255,7 @@ impl Text {
             return;
         }
         self.section("Steps:", AnsiColor::White);
-        let ops: Vec<String> = steps.iter().map(|step| clean(&step.op.to_string())).collect();
+        let ops: Vec<String> = steps.iter().map(|step| clean(&step.does())).collect();
         let afters: Vec<String> = steps.iter().map(|step| values::ranges(&step.after)).collect();
         let widest = |texts: &[String]| texts.iter().map(|t| t.chars().count()).filter(|w| *w <= 60).max().unwrap_or(0);
         let (op_width, after_width) = (widest(&ops), widest(&afters));
@@ -282,15 +281,16 @@ impl Text {
 
     fn closing(&mut self, plan: &Plan) {
         let n = Counts::of(&plan.changes);
-        let mut line = format!(
-            "Plan: {} to create, {} to change, {} to restart, {} to replace, {} to delete",
-            n.create, n.update, n.restart, n.replace, n.delete
-        );
-        if n.keep > 0 {
-            let _ = write!(line, ", {} unchanged", n.keep);
-        }
-        let _ = write!(line, "; impact: {}", plan.impact());
-        self.line(&line);
+        let all = [
+            (n.create, "to create"),
+            (n.update, "to change"),
+            (n.restart, "to restart"),
+            (n.replace, "to replace"),
+            (n.delete, "to delete"),
+            (n.keep, "unchanged"),
+        ];
+        let parts: Vec<String> = all.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+        self.line(&format!("Plan: {}; impact: {}", parts.join(", "), plan.impact()));
     }
 }
 

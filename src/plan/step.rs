@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::diff::{Change, Impact};
 use crate::engine::EngineOp;
 use crate::net::NetOp;
-use crate::types::{Addr, Name};
+use crate::types::{Addr, Name, Ns};
 
 /// The number of a step; a step comes after every step that it waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -63,6 +63,16 @@ pub struct Step {
     pub after: BTreeSet<StepId>,
     pub reason: Reason,
     pub impact: Impact,
+}
+
+impl Step {
+    /// What is done, in words. A link of the host's has a name made of hashes: whose it is stands behind it.
+    pub fn does(&self) -> String {
+        match &self.op {
+            Op::Net(op @ (NetOp::SetLink { at, .. } | NetOp::DeleteLink { at })) if at.ns == Ns::Host => format!("{op} of {}", self.addr),
+            op => op.to_string(),
+        }
+    }
 }
 
 /// What will be done, whole and in order. The executor runs exactly this and decides nothing.

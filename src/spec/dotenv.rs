@@ -151,7 +151,7 @@ impl<'a> Scanner<'a> {
         // An escaped dollar is a dollar: `$$` says so to the interpolation.
         let text = raw.replace("\\$", "$$");
         match interpolate(&text, &self.variables, MAX_VALUE) {
-            Ok(value) => Ok(value.unwrap_or(text)),
+            Ok(filled) => Ok(filled.map_or(text, |filled| filled.text)),
             Err(error) => {
                 let mut place = self.place(error.len);
                 // Only where the text is on this line, letter by letter.

@@ -16,15 +16,32 @@ pub(super) struct Error {
     pub hint: Option<String>,
 }
 
+/// A text with its variables replaced.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Filled {
+    pub text: String,
+    /// Variables that are not set and have no default: an empty text stands for them.
+    pub unset: Vec<String>,
+}
+
 /// The text with its variables replaced, or `None` where it has none. The answer is at most `limit` bytes long.
-pub(super) fn interpolate(text: &str, variables: &BTreeMap<String, String>, limit: usize) -> Result<Option<String>, Error> {
+pub(super) fn interpolate(text: &str, variables: &BTreeMap<String, String>, limit: usize) -> Result<Option<Filled>, Error> {
     if !text.contains('$') {
         return Ok(None);
     }
-    let mut out = String::new();
+    let mut out = Filled { text: String::new(), unset: vec![] };
     let replaced = expand(text, 0, variables, limit, 0, &mut out)?;
     // `$(x)` and `$1` are left alone, so a text with a dollar may come out as it went in.
-    Ok((replaced || out != text).then_some(out))
+    Ok((replaced || out.text != text).then_some(out))
+}
+
+impl Filled {
+    fn put(&mut self, name: &str, variables: &BTreeMap<String, String>) {
+        match variables.get(name) {
+            Some(value) => self.text.push_str(value),
+            None => self.unset.push(name.to_owned()),
+        }
+    }
 }
 
 fn expand(
@@ -33,15 +50,15 @@ fn expand(
     variables: &BTreeMap<String, String>,
     limit: usize,
     depth: usize,
-    out: &mut String,
+    out: &mut Filled,
 ) -> Result<bool, Error> {
     let (mut at, mut replaced) = (0, false);
     while let Some(dollar) = text[at..].find('$').map(|found| at + found) {
-        out.push_str(&text[at..dollar]);
+        out.text.push_str(&text[at..dollar]);
         let rest = &text[dollar + 1..];
         let error = |len, message: String| Error { at: start + dollar, len, message, hint: None };
         if rest.starts_with('$') {
-            out.push('$');
+            out.text.push('$');
             at = dollar + 2;
         } else if rest.starts_with('{') {
             let unclosed =
@@ -54,18 +71,18 @@ fn expand(
         } else {
             let name = &rest[..name_len(rest)];
             if name.is_empty() {
-                out.push('$');
+                out.text.push('$');
             } else {
-                out.push_str(variables.get(name).map_or("", String::as_str));
+                out.put(name, variables);
                 replaced = true;
             }
             at = dollar + 1 + name.len();
         }
-        if out.len() > limit {
+        if out.text.len() > limit {
             return Err(error(1, "the variables of this file stand for too much text".to_owned()));
         }
     }
-    out.push_str(&text[at..]);
+    out.text.push_str(&text[at..]);
     Ok(replaced)
 }
 
@@ -83,7 +100,7 @@ impl Braced<'_> {
         Error { at: self.start.saturating_sub(2), len: self.len, message, hint: None }
     }
 
-    fn expand(&self, variables: &BTreeMap<String, String>, limit: usize, out: &mut String) -> Result<(), Error> {
+    fn expand(&self, variables: &BTreeMap<String, String>, limit: usize, out: &mut Filled) -> Result<(), Error> {
         if self.depth > MAX_DEPTH {
             return Err(self.error(format!("variables are nested more than {MAX_DEPTH} deep")));
         }
@@ -113,13 +130,13 @@ impl Braced<'_> {
                 })
             }
             _ => {
-                out.push_str(value.unwrap_or_default());
+                out.put(name, variables);
                 Ok(())
             }
         }
     }
 
-    fn word(&self, word: &str, variables: &BTreeMap<String, String>, limit: usize, out: &mut String) -> Result<(), Error> {
+    fn word(&self, word: &str, variables: &BTreeMap<String, String>, limit: usize, out: &mut Filled) -> Result<(), Error> {
         let start = self.start + self.text.len() - word.len();
         expand(word, start, variables, limit, self.depth, out).map(|_| ())
     }
@@ -152,7 +169,7 @@ mod tests {
 
     fn run(text: &str) -> Result<String, Error> {
         let variables = [("A", "1"), ("B", "two"), ("EMPTY", "")].map(|(k, v)| (k.to_owned(), v.to_owned()));
-        interpolate(text, &variables.into(), 1000).map(|out| out.unwrap_or_else(|| text.to_owned()))
+        interpolate(text, &variables.into(), 1000).map(|out| out.map_or_else(|| text.to_owned(), |out| out.text))
     }
 
     #[test]
@@ -174,6 +191,14 @@ mod tests {
         ] {
             assert_eq!(run(text).as_deref(), Ok(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_not_set_is_told_unless_the_file_says_what_then() {
+        let unset = |text| interpolate(text, &[("EMPTY".to_owned(), String::new())].into(), 1000).unwrap().unwrap().unset;
+        assert_eq!(unset("$A ${B} ${EMPTY}"), ["A", "B"]);
+        assert!(unset("${A:-} ${A-} ${A:+x} ${A+x}").is_empty());
+        assert_eq!(unset("${A:-$B}"), ["B"]);
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub fn read(file: &str, text: &str, environment: &BTreeMap<String, String>) -> (
     let mut builder = node::Builder::new(file, text, environment);
     let root = builder.root(raw);
     let mut reader = reader::Reader::with(builder.errors);
-    let spec = file::read(&mut reader, &root);
+    let spec = Spec { unset: builder.unset, ..file::read(&mut reader, &root) };
     (Some(spec), reader.finish())
 }
 

@@ -30,6 +30,8 @@ pub struct Spec {
     pub machines: Entries<Machine>,
     pub links: Vec<Cable>,
     pub volumes: Entries<Volume>,
+    /// Variables that are used and neither set nor given a default: an empty text stands for them.
+    pub unset: Vec<At<String>>,
 }
 
 #[derive(Clone, Debug)]

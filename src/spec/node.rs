@@ -185,12 +185,14 @@ pub(super) struct Builder<'a> {
     pub source: &'a str,
     pub variables: &'a BTreeMap<String, String>,
     pub errors: Vec<Diagnostic>,
+    /// Variables that are not set and have no default, where they are used.
+    pub unset: Vec<At<String>>,
     interpolated: usize,
 }
 
 impl<'a> Builder<'a> {
     pub(super) fn new(file: Arc<str>, source: &'a str, variables: &'a BTreeMap<String, String>) -> Self {
-        Self { file, source, variables, errors: vec![], interpolated: 0 }
+        Self { file, source, variables, errors: vec![], unset: vec![], interpolated: 0 }
     }
 
     /// The whole file: of `x-` keys at the top only what others refer to counts.
@@ -254,9 +256,10 @@ impl<'a> Builder<'a> {
         let mut scalar = Scalar { kind: Kind::Text, text, written: None, inset };
         match interpolate(&scalar.text, self.variables, MAX_INTERPOLATED.saturating_sub(self.interpolated)) {
             Ok(None) => {}
-            Ok(Some(value)) => {
-                self.interpolated += value.len();
-                scalar.written = Some(std::mem::replace(&mut scalar.text, value));
+            Ok(Some(filled)) => {
+                self.interpolated += filled.text.len();
+                self.unset.extend(filled.unset.into_iter().map(|name| At::new(name, place.clone())));
+                scalar.written = Some(std::mem::replace(&mut scalar.text, filled.text));
                 scalar.inset = None;
             }
             Err(error) => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fly::apply::{Because, Counts, Event, Options, Outcome, Report, apply};
 use fly::diff::Impact;
-use fly::engine::{Engine, EngineDone, EngineError, EngineOp, EngineQuery, EngineSnapshot, Progress};
+use fly::engine::{Engine, EngineDone, EngineError, EngineOp, EngineQuery, EngineSnapshot, InRegistry, Progress};
 use fly::fake::{Fault, FaultKind, When, World};
 use fly::net::{NetOp, Processes};
 use fly::plan::{Op, Plan, Reason, Step, StepId};
@@ -150,6 +150,10 @@ struct Crowd {
 impl Engine for Crowd {
     async fn observe(&self, _: &EngineQuery) -> Result<EngineSnapshot, EngineError> {
         Ok(EngineSnapshot::default())
+    }
+
+    async fn in_registry(&self, _: &str) -> InRegistry {
+        InRegistry::Same
     }
 
     async fn perform(&self, _: &EngineOp, progress: &(dyn Fn(Progress) + Send + Sync)) -> Result<EngineDone, EngineError> {

@@ -46,6 +46,7 @@ fn host(desired: &Desired) -> Actual {
         alias: None,
         owner: Owner::Stranger,
         connected: BTreeSet::new(),
+        carrier: true,
         foreign_addresses: BTreeSet::new(),
         foreign_routes: BTreeSet::new(),
     };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fly::actual::Actual;
-use fly::desired::{self, Context};
+use fly::desired::{self, Context, Desired};
 use fly::fake::World;
 use fly::types::{ImageDefaults, Name, Ns};
 use fly::{apply, observe, plan, spec};
@@ -12,17 +12,21 @@ use tokio::sync::watch;
 
 /// As many machines as `up` makes of `scale`, all on one network.
 fn world(scale: usize) -> Actual {
+    recorded(scale).0
+}
+
+fn recorded(scale: usize) -> (Actual, Desired) {
     let world = World::new();
     world.add_parent("eth1");
     world.add_image("x", ImageDefaults::default());
     let file = format!(
         "name: shop\nnetworks:\n  lan: {{parent: eth1, subnet: 10.0.0.0/16}}\nmachines:\n  \
-         web: {{image: x, scale: {scale}, nics: {{eth0: lan}}}}\n"
+         web: {{image: x, scale: {scale}, environment: {{PIN: hunter2}}, nics: {{eth0: lan}}}}\n"
     );
     let spec = spec::parse("fly.yml", &file, &BTreeMap::new()).unwrap();
     let desired = desired::resolve(&spec, &Context { directory: "/srv/shop".into(), ..Context::default() }).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
+    let actual = runtime.block_on(async {
         let (engine, net) = (world.engine(), world.net());
         let look = || observe::observe(&*engine, &*net, &desired.project, BTreeSet::from(["x".to_owned()]));
         let before = look().await.unwrap();
@@ -32,7 +36,8 @@ fn world(scale: usize) -> Actual {
         let options = apply::Options::default();
         apply::apply(&plan, engine, net, observe::processes(&before), options, |_| (), stop).await;
         look().await.unwrap()
-    })
+    });
+    (actual, desired)
 }
 
 #[test]
@@ -52,4 +57,23 @@ fn a_record_grows_with_the_machines_and_not_with_all_that_they_know_of_each_othe
     let size = |scale: usize| serde_json::to_string(&world(scale)).unwrap().len();
     let (few, many) = (size(10), size(100));
     assert!(many < few * 12, "{few} bytes for 10 machines, {many} for 100");
+}
+
+#[test]
+fn a_record_holds_no_values_of_the_environment_and_still_tells_what_differs() {
+    let (actual, mut desired) = recorded(1);
+    let text = serde_json::to_string(&actual.clone().veiled()).unwrap();
+    assert!(serde_json::to_string(&actual).unwrap().contains("hunter2") && !text.contains("hunter2"), "{text}");
+    let plan = |desired: &Desired| {
+        let mut read: Actual = serde_json::from_str(&text).unwrap();
+        read.unveil(|name| Some(&desired.machines.get(name)?.container.environment));
+        plan::plan(desired, &read).unwrap()
+    };
+    assert!(plan(&desired).is_empty());
+    for machine in desired.machines.values_mut() {
+        machine.container.environment.insert("PIN".into(), "hunter3".into());
+    }
+    let options = plan::render::Options { color: false, steps: false, file: "fly.yml".into() };
+    let text = plan::render::text(&plan(&desired), &options);
+    assert!(text.contains("environment.PIN: (not in the record) -> hunter3"), "{text}");
 }

@@ -95,6 +95,15 @@ fn a_default_route_is_deleted() {
 }
 
 #[test]
+fn a_route_of_the_kernels_own_is_deleted() {
+    let by_hand = |lab: &Lab| {
+        lab.in_machine("shop.web", &["ip", "route", "del", "192.168.77.0/24", "dev", "eth0"]);
+        lab.in_machine("shop.spare", &["ip", "-6", "route", "del", "fd00:10::/64", "dev", "eth1"]);
+    };
+    drifts(by_hand, &[("nic/spare:eth1", "update", &["routes"]), ("nic/web:eth0", "update", &["routes"])], &MACHINES);
+}
+
+#[test]
 fn limits_are_updated() {
     let by_hand = |lab: &Lab| drop(lab.docker(&["update", "--cpus=1", "--restart=no", "shop.web"]));
     drifts(by_hand, &[("machine/web", "update", &["restart", "cpus"])], &MACHINES);

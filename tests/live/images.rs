@@ -63,22 +63,30 @@ fn a_tag_that_moved_is_pulled_when_the_file_asks_for_it() {
     let project = lab.project("pulled", &always);
     project.fly(&["up", "--yes"]).success();
     let (first, pid) = (id(&lab, &image), lab.pid_and_start("pulled.web"));
-    // A machine that is there and as it should be is not pulled for.
+    // The registry has nothing newer: nothing to do, and nothing is pulled.
     project.fly(&["plan", "--check"]).success();
     registry.push("fly/busybox:next", "web:stable");
     lab.docker(&["tag", &first, &image]);
+    // Whoever does not ask for the newest keeps what is there.
+    project.write("fly.yml", &file(&image, "    pull_policy: missing\n"));
     project.fly(&["plan", "--check"]).success();
-    // Where one is made, only `always` looks whether there is something newer.
-    project.write("fly.yml", &(file(&image, "    pull_policy: missing\n") + "    labels: {round: '1'}\n"));
-    project.fly(&["up", "--yes"]).success();
-    assert_eq!(id(&lab, &image), first);
-    project.write("fly.yml", &(always + "    labels: {round: '2'}\n"));
+    project.write("fly.yml", &always);
+    let plan = project.fly(&["plan", "--check"]);
+    plan.expect_code(3);
+    assert!(plan.stdout.contains("the registry has a newer one") && plan.stdout.contains("(newer: "), "{plan}");
+    assert_eq!((id(&lab, &image), lab.pid_and_start("pulled.web")), (first.clone(), pid.clone()), "a plan pulls nothing");
     project.fly(&["up", "--yes"]).success();
     assert_ne!(id(&lab, &image), first);
     assert_ne!(lab.pid_and_start("pulled.web"), pid);
     assert_eq!(lab.inspect("pulled.web")["Image"], id(&lab, &image).as_str());
     assert_eq!(lab.docker(&["exec", "pulled.web", "cat", "/etc/release"]), "next\n");
+    project.fly(&["plan", "--check"]).success();
     assert_eq!(changes(&project), vec![]);
+    // Nobody knows whether there is a newer one.
+    drop(registry);
+    let plan = project.fly(&["plan"]);
+    plan.expect_code(1);
+    assert!(plan.stderr.contains("does not say whether it has a newer image") && plan.stderr.contains("fly.yml:5"), "{plan}");
 }
 
 #[test]

@@ -8,22 +8,25 @@ use bollard::query_parameters::CreateImageOptionsBuilder;
 use docker_credential::{CredentialRetrievalError, DockerCredential};
 use futures_util::StreamExt;
 
-use super::answer;
 use super::error::Failure;
 use super::inspect;
-use crate::engine::{EngineErrorKind, ImageState, Progress};
+use super::{Docker, answer};
+use crate::engine::{EngineErrorKind, ImageState, InRegistry, Progress};
 use crate::types::ImageDefaults;
 
 /// Docker Hub's key in the user's list of logins.
 const HUB: &str = "https://index.docker.io/v1/";
 /// Between two signs of life; layers can be large, but they never stand still for so long.
 const SILENCE: std::time::Duration = std::time::Duration::from_secs(300);
+/// Until a registry says which image it has.
+const ASKING: std::time::Duration = std::time::Duration::from_secs(20);
 
 pub(super) fn state(image: &answer::Image) -> ImageState {
     let config = &image.config;
     let text = |text: &str| Some(text.to_owned()).filter(|it| !it.is_empty());
     ImageState {
         id: image.id.clone(),
+        registry: None,
         defaults: ImageDefaults {
             command: config.cmd.clone(),
             entrypoint: config.entrypoint.clone(),
@@ -76,6 +79,18 @@ async fn credentials(registry: String) -> Result<Option<DockerCredentials>, Fail
         }
     }
     Ok(Some(login))
+}
+
+/// Whether the registry has another image by this reference than the engine.
+pub(super) async fn in_registry(docker: &Docker, image: &str) -> Result<InRegistry, Failure> {
+    let path = format!("/images/{}/json", super::raw::encode(image));
+    let here: Option<answer::Image> = docker.http.find(&path).await?;
+    let login = credentials(registry(image).to_owned()).await?;
+    let asked = tokio::time::timeout(ASKING, docker.api.inspect_registry_image(image, login));
+    let there = asked.await.map_err(|_| Failure::timeout(ASKING.as_secs()))??.descriptor.digest.unwrap_or_default();
+    let digests = here.iter().flat_map(|image| &image.repo_digests).filter_map(|it| it.split_once('@'));
+    let is_here = digests.into_iter().any(|(_, digest)| digest == there);
+    Ok(if is_here { InRegistry::Same } else { InRegistry::Other(there) })
 }
 
 pub(super) async fn pull(api: &bollard::Docker, image: &str, progress: &(dyn Fn(Progress) + Send + Sync)) -> Result<(), Failure> {

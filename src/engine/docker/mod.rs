@@ -36,7 +36,7 @@ use error::Failure;
 use raw::Http;
 use tokio::sync::OnceCell;
 
-use super::{Engine, EngineDone, EngineError, EngineErrorKind, EngineOp, EngineQuery, EngineSnapshot, Progress};
+use super::{Engine, EngineDone, EngineError, EngineErrorKind, EngineOp, EngineQuery, EngineSnapshot, InRegistry, Progress};
 use crate::types::Bytes;
 
 /// The newest API that fly was written for: a newer engine is spoken to in this one.
@@ -105,6 +105,10 @@ impl Docker {
 impl Engine for Docker {
     async fn observe(&self, query: &EngineQuery) -> Result<EngineSnapshot, EngineError> {
         observe::observe(self, query).await.map_err(|failure| failure.doing("look at the Docker Engine"))
+    }
+
+    async fn in_registry(&self, image: &str) -> InRegistry {
+        image::in_registry(self, image).await.unwrap_or_else(|failure| InRegistry::Silent(failure.doing("ask the registry").message))
     }
 
     async fn perform(&self, op: &EngineOp, progress: &(dyn Fn(Progress) + Send + Sync)) -> Result<EngineDone, EngineError> {

@@ -164,7 +164,12 @@ impl<'a> Card<'a> {
     fn connect_subnet_of(&self, route: &Route) -> Result<bool, NetError> {
         let Some(via) = route.via else { return Ok(false) };
         let Some(address) = self.addresses()?.into_iter().find(|address| address.contains(&via)) else { return Ok(false) };
-        match self.tell(Say::NewRoute(message::connected_route(self.raw.index, &address)), NLM_F_CREATE | NLM_F_EXCL) {
+        self.connect_subnet(&address)
+    }
+
+    /// Puts back the kernel's own route to the subnet of an address. Whether it was missing.
+    pub(super) fn connect_subnet(&self, address: &IpNet) -> Result<bool, NetError> {
+        match self.tell(Say::NewRoute(message::connected_route(self.raw.index, address)), NLM_F_CREATE | NLM_F_EXCL) {
             Err(refused) if refused.is(&[Errno::EXIST]) => Ok(false),
             other => other.map(|()| true).doing(|| format!("add the route to {} to {}", address.trunc(), self.at())),
         }

@@ -187,6 +187,7 @@ fn links(at: usize, seen: &Seen<'_>, view: &Ns, project: &Name, peers: &Peers<'_
                 .filter(|route| route.kernels && !read::is_everywhere(&route.route.to))
                 .map(|route| route.route.to)
                 .collect(),
+            carrier: link.carrier,
             foreign_addresses: addresses().filter(|address| marks && address.maker != PROTOCOL).map(|address| address.net).collect(),
             foreign_routes: routes().filter(|route| is_foreign(route)).map(|route| route.route.clone()).collect(),
         };

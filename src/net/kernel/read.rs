@@ -19,12 +19,14 @@ use crate::types::{Mac, MacvlanMode, Route};
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 const IFF_UP: u32 = 1;
+const IFF_RUNNING: u32 = 0x40;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct RawLink {
     pub(super) index: u32,
     pub(super) name: String,
     pub(super) up: bool,
+    pub(super) carrier: bool,
     pub(super) mac: Option<Mac>,
     pub(super) mtu: u32,
     /// The link that this one hangs on, or its other end; in the namespace that `space` stands for, or in the same one.
@@ -58,7 +60,9 @@ pub(super) struct RawRoute {
 }
 
 fn read_link(payload: &[u8]) -> Option<RawLink> {
-    let mut link = RawLink { index: u32_at(payload, 4)?, up: u32_at(payload, 8)? & IFF_UP != 0, ..RawLink::default() };
+    let flags = u32_at(payload, 8)?;
+    let (up, carrier) = (flags & IFF_UP != 0, flags & IFF_RUNNING != 0);
+    let mut link = RawLink { index: u32_at(payload, 4)?, up, carrier, ..RawLink::default() };
     for (kind, value) in attributes(payload, 16) {
         match kind {
             1 => link.mac = <[u8; 6]>::try_from(value).ok().and_then(|bytes| Mac::new(bytes).ok()),

@@ -37,6 +37,9 @@ pub(super) fn link(places: &Places<'_>, at: &LinkRef, set: &LinkSet) -> Result<(
         // A link that is down has no routes, and can be given none.
         return Ok(());
     }
+    for address in &set.connect {
+        card.connect_subnet(address)?;
+    }
     let mut kept: BTreeSet<Route> = set.keep_routes.clone();
     if was_down {
         kept.extend(routes.difference(&set.remove_routes).cloned());

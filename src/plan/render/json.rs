@@ -38,7 +38,7 @@ pub fn json(plan: &Plan) -> String {
     let steps = plan.steps.iter().map(|step| StepView {
         id: step.id,
         addr: &step.addr,
-        does: step.op.to_string(),
+        does: step.does(),
         after: &step.after,
         reason: step.reason.as_str(),
         impact: step.impact,

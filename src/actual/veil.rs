@@ -1,0 +1,45 @@
+//! A record without secrets: of what the file put into a machine's environment it keeps a fingerprint.
+//!
+//! Too short a one to guess the value by, long enough to tell that the file's value is another. What the image says anybody can read
+//! there, so it stays.
+
+use std::collections::BTreeMap;
+
+use super::Actual;
+use crate::types::{Name, stable_hash};
+
+/// What stands for a value that is not in the record.
+pub const VEIL: &str = "fly-veiled:";
+
+fn fingerprint(name: &str, value: &str) -> String {
+    let [a, b, c, ..] = stable_hash(&["veil", name, value]);
+    format!("{VEIL}{a:02x}{b:02x}{c:02x}")
+}
+
+impl Actual {
+    /// Every value of a machine's environment that its image does not have becomes its fingerprint.
+    #[must_use]
+    pub fn veiled(mut self) -> Self {
+        for machine in self.engine.machines.values_mut() {
+            let image = machine.image.as_ref().map(|image| &image.environment);
+            for (name, value) in &mut machine.container.environment {
+                if image.and_then(|image| image.get(name)) != Some(value) {
+                    *value = fingerprint(name, value);
+                }
+            }
+        }
+        self
+    }
+
+    /// Puts back what was veiled where it is what the file says: `of` gives the environment that a machine is to have.
+    pub fn unveil<'a>(&mut self, of: impl Fn(&Name) -> Option<&'a BTreeMap<String, String>>) {
+        for (machine, state) in &mut self.engine.machines {
+            let Some(wanted) = of(machine) else { continue };
+            for (name, value) in &mut state.container.environment {
+                if let Some(wanted) = wanted.get(name).filter(|wanted| fingerprint(name, wanted) == *value) {
+                    value.clone_from(wanted);
+                }
+            }
+        }
+    }
+}
