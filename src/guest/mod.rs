@@ -11,6 +11,9 @@
 //! | `sftp` | session | the sftp subsystem on stdin and stdout |
 //! | `channel` | whoever has the engine, by an exec | stdin and stdout to the server's own socket |
 
+mod init;
+mod log;
+
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -20,5 +23,10 @@ pub fn role(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     if arguments.next()? != "guest" {
         return None;
     }
-    Some(ExitCode::from(64))
+    let role = arguments.next().unwrap_or_default();
+    let rest: Vec<OsString> = arguments.collect();
+    Some(match role.to_str() {
+        Some("init") => init::main(&rest),
+        _ => ExitCode::from(64),
+    })
 }

@@ -66,8 +66,6 @@ pub struct GuestStatus {
     /// The version of fly that the guest is.
     pub version: String,
     pub state: GuestState,
-    /// What is wrong with the ssh server: the port is in use, there is no sshd in the image.
-    pub sshd_error: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,0 +1,150 @@
+//! A machine's first process: small, without `async`, and never at a loss.
+//!
+//! It holds the machine's own program until the cards carry their addresses, keeps the ssh server running, hands signals on, reaps
+//! whoever is left behind, and ends as the program ended. Nothing here may panic: the machine would go with it.
+
+mod addresses;
+mod hold;
+mod program;
+mod server;
+mod settings;
+mod wake;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process};
+
+use self::program::Program;
+use self::server::Server;
+use self::settings::Settings;
+use self::wake::Wake;
+use super::log;
+use crate::types::{GUEST_HOME, GuestState};
+
+/// While the program waits: what the kernel or a writer did not tell is seen this much later.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+pub(super) fn main(arguments: &[OsString]) -> ExitCode {
+    let home = Path::new(GUEST_HOME);
+    let program = match arguments {
+        [dashes, rest @ ..] if dashes == "--" => rest,
+        all => all,
+    };
+    match Wake::new(home) {
+        Ok(wake) => Init::new(home, Program::new(program), wake).run(),
+        Err(error) => {
+            log::line(&format!("the first process cannot start: {error}"));
+            ExitCode::from(125)
+        }
+    }
+}
+
+struct Init<'a> {
+    home: &'a Path,
+    wake: Wake,
+    settings: Settings,
+    server: Server<'a>,
+    program: Program,
+    /// The program's process.
+    main: Option<Pid>,
+    /// It waits no longer than this.
+    deadline: Instant,
+    begun: bool,
+}
+
+impl<'a> Init<'a> {
+    fn new(home: &'a Path, program: Program, wake: Wake) -> Self {
+        let settings = Settings::read(home);
+        let deadline = Instant::now() + settings.patience();
+        Self { home, wake, settings, server: Server::new(home), program, main: None, deadline, begun: false }
+    }
+
+    fn run(mut self) -> ExitCode {
+        settings::tell(self.home, GuestState::Waiting(hold::missing(&self.settings)));
+        loop {
+            self.server.keep(self.settings.wants_server());
+            if !self.begun
+                && let Some(code) = self.begin()
+            {
+                return code;
+            }
+            let woken = self.wake.wait(self.pause());
+            for signal in woken.signals {
+                if let Some(code) = self.on_signal(signal) {
+                    return code;
+                }
+            }
+            // Children are looked for at every turn: one signal may stand for several of them.
+            if let Some(code) = self.reap() {
+                return code;
+            }
+            if woken.settings {
+                self.settings.refresh(self.home);
+            }
+        }
+    }
+
+    /// How long there is nothing to do of itself.
+    fn pause(&self) -> Option<Duration> {
+        let until_look = (!self.begun).then(|| LOOK_AGAIN.min(self.deadline.saturating_duration_since(Instant::now())));
+        [until_look, self.server.rests()].into_iter().flatten().min()
+    }
+
+    /// Starts the program if its time has come. An exit code, if it cannot be started.
+    fn begin(&mut self) -> Option<ExitCode> {
+        let missing = hold::missing(&self.settings);
+        if !missing.is_empty() && Instant::now() < self.deadline {
+            return None;
+        }
+        if !missing.is_empty() {
+            let waited = self.settings.patience().as_secs();
+            log::line(&format!("after {waited} s the program starts all the same, although {}", missing.join(", ")));
+        }
+        self.begun = true;
+        settings::tell(self.home, GuestState::Running { missing });
+        match self.program.start() {
+            Ok(main) => {
+                self.main = main;
+                None
+            }
+            Err(failure) => {
+                log::line(&failure.message);
+                Some(ExitCode::from(failure.code))
+            }
+        }
+    }
+
+    /// Hands it on. Without a program to hand it to, whatever is to end a program ends the machine.
+    fn on_signal(&self, signal: i32) -> Option<ExitCode> {
+        let Some(signal) = Signal::from_named_raw(signal) else { return None };
+        if signal == Signal::CHILD {
+            return None;
+        }
+        if let Some(main) = self.main {
+            // It may have ended just now; then that is what comes next.
+            let _ = kill_process(main, signal);
+            return None;
+        }
+        let harmless = [Signal::WINCH, Signal::CONT, Signal::URG, Signal::TSTP];
+        (!harmless.contains(&signal)).then_some(ExitCode::SUCCESS)
+    }
+
+    fn reap(&mut self) -> Option<ExitCode> {
+        loop {
+            match rustix::process::wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) if Some(pid) == self.main => return Some(code(status)),
+                Ok(Some((pid, _))) => self.server.ended(pid),
+                Ok(None) | Err(_) => return None,
+            }
+        }
+    }
+}
+
+/// As a shell says it, and as the engine shows it.
+fn code(status: WaitStatus) -> ExitCode {
+    let code = status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal)).unwrap_or(1);
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}

@@ -1,0 +1,72 @@
+//! The ssh server: a process of its own, started again whenever it ends.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, geteuid, getuid, kill_process};
+
+use super::super::log;
+
+const FIRST_REST: Duration = Duration::from_millis(200);
+const LONGEST_REST: Duration = Duration::from_secs(30);
+/// Whoever ran this long is not ailing.
+const WELL: Duration = Duration::from_secs(60);
+
+pub(super) struct Server<'a> {
+    home: &'a Path,
+    process: Option<(Pid, Instant)>,
+    /// It ended, and is not started again before this.
+    not_before: Option<Instant>,
+    rest: Duration,
+}
+
+impl<'a> Server<'a> {
+    pub(super) fn new(home: &'a Path) -> Self {
+        Self { home, process: None, not_before: None, rest: FIRST_REST }
+    }
+
+    /// Starts or stops it.
+    pub(super) fn keep(&mut self, wanted: bool) {
+        match (&self.process, wanted) {
+            (None, true) if self.rests().is_none() => self.start(),
+            (Some((process, _)), false) => {
+                let _ = kill_process(*process, Signal::TERM);
+            }
+            _ => {}
+        }
+    }
+
+    /// How long it rests before another try.
+    pub(super) fn rests(&self) -> Option<Duration> {
+        let rest = self.not_before?.saturating_duration_since(Instant::now());
+        (self.process.is_none() && !rest.is_zero()).then_some(rest)
+    }
+
+    pub(super) fn ended(&mut self, pid: Pid) {
+        let Some((_, since)) = self.process.filter(|(process, _)| *process == pid) else { return };
+        self.process = None;
+        self.rest = if since.elapsed() > WELL { FIRST_REST } else { (self.rest * 2).min(LONGEST_REST) };
+        self.not_before = Some(Instant::now() + self.rest);
+    }
+
+    fn start(&mut self) {
+        let mut command = Command::new("/proc/self/exe");
+        command.args(["guest", "serve", "--home"]).arg(self.home).stdin(Stdio::null()).env_clear();
+        if geteuid() != getuid() {
+            command.uid(0).gid(0);
+        }
+        match command.spawn() {
+            Ok(child) => {
+                let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+                self.process = pid.map(|pid| (pid, Instant::now()));
+            }
+            Err(error) => {
+                log::line(&format!("the ssh server cannot be started: {error}"));
+                self.rest = (self.rest * 2).min(LONGEST_REST);
+                self.not_before = Some(Instant::now() + self.rest);
+            }
+        }
+    }
+}
