@@ -18,7 +18,10 @@ pub async fn observe<E: Engine, N: NetPlane>(engine: &E, net: &N, project: &Name
     let query = EngineQuery { project: project.clone(), images };
     let links = async {
         let mut actual = Actual { engine: engine.observe(&query).await.map_err(|e| engine_diagnostic(&e))?, ..Actual::default() };
-        actual.net = net.observe(project, &processes(&actual)).await.map_err(|e| net_diagnostic(&e))?;
+        let (namespaces, guests) = (namespaces(&actual), with_guest(&actual));
+        let (links, guests) = tokio::join!(net.observe(project, &namespaces), net.guests(&guests));
+        actual.net = links.map_err(|e| net_diagnostic(&e))?;
+        actual.net.guests = guests.map_err(|e| net_diagnostic(&e))?;
         Ok(actual)
     };
     let firewall = async { net.firewall().await.map_err(|e| net_diagnostic(&e)) };
@@ -40,9 +43,19 @@ pub async fn ask_registries<E: Engine>(engine: &E, actual: &mut Actual, images: 
     }
 }
 
+/// The machines that run, by their first process.
+pub fn processes(actual: &Actual) -> Processes {
+    actual.engine.machines.iter().filter_map(|(name, machine)| Some((name.clone(), machine.pid?))).collect()
+}
+
+fn with_guest(actual: &Actual) -> Processes {
+    let machines = actual.engine.machines.iter().filter(|(_, machine)| machine.container.guest.is_some());
+    machines.filter_map(|(name, machine)| Some((name.clone(), machine.pid?))).collect()
+}
+
 /// The machines that have a namespace, by the process that it is found by. One on the host's network has none of its own;
 /// one that shares another machine's is among them: the inode tells whether it still does.
-pub fn processes(actual: &Actual) -> Processes {
+fn namespaces(actual: &Actual) -> Processes {
     let has_namespace = |mode: &NetworkMode| match mode {
         NetworkMode::Own | NetworkMode::Machine(_) | NetworkMode::Container(_) => true,
         NetworkMode::Host => false,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::failure::{Failure, Sources};
+use super::keys;
 use super::settings::Settings;
 use super::ui::Ui;
 use crate::desired::{self, Context, Desired};
@@ -116,6 +117,9 @@ fn resolve(settings: &Settings, found: &Found, text: String) -> Result<Loaded, F
         directory: found.directory.display().to_string(),
         home: settings.environment.variable("HOME").map(str::to_owned),
         env_files: env_files(&spec, &found.directory),
+        key_files: key_files(&spec, settings, &found.directory),
+        own_keys: keys::own(&settings.environment),
+        guest: crate::engine::guest_version().unwrap_or_else(|_| env!("CARGO_PKG_VERSION").to_owned()),
         environment,
     };
     let desired = all_mistakes(wrong, desired::resolve(&spec, &context)).map_err(|wrong| Failure::new(wrong, &sources))?;
@@ -175,6 +179,24 @@ fn env_files(spec: &Spec, directory: &Path) -> BTreeMap<String, Result<String, S
     let files = machines.flat_map(|machine| machine.env_file.iter().flatten());
     let text = |path: &str| read(&directory.join(path), path).map_err(|error| error.causes.into_iter().next().unwrap_or(error.message));
     files.map(|file| (file.path.value.clone(), text(&file.path.value))).collect()
+}
+
+/// The text of every file of public keys that the file names, or why there is none.
+fn key_files(spec: &Spec, settings: &Settings, directory: &Path) -> BTreeMap<String, Result<String, String>> {
+    let machines = spec.machines.0.iter().map(|(_, machine)| machine).chain(&spec.defaults);
+    let servers = machines.filter_map(|machine| machine.sshd.as_ref());
+    let users = |sshd: &spec::Sshd| {
+        sshd.users.iter().flat_map(|users| &users.0).filter_map(|(_, user)| user.authorized_keys.clone()).collect::<Vec<_>>()
+    };
+    let named = servers.flat_map(|sshd| sshd.authorized_keys.clone().into_iter().chain(users(sshd)).flatten());
+    let home = settings.environment.variable("HOME");
+    let path = |text: &str| match (text.strip_prefix("~/"), home) {
+        (Some(rest), Some(home)) => Path::new(home).join(rest),
+        _ => directory.join(text),
+    };
+    let text = |name: &str| read(&path(name), name).map_err(|error| error.causes.into_iter().next().unwrap_or(error.message));
+    // A key itself is no path.
+    named.filter(|name| !name.value.contains(' ')).map(|name| (name.value.clone(), text(&name.value))).collect()
 }
 
 /// What stands behind `name:` at the beginning of a line, if that alone is a project's name.

@@ -12,6 +12,7 @@ mod down;
 mod environment;
 mod exit;
 mod failure;
+mod keys;
 mod load;
 mod pipeline;
 mod plan;

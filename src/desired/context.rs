@@ -1,6 +1,6 @@
 //! What resolving needs to know besides the file. It is gathered by the caller: resolving itself asks nobody.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Context {
@@ -12,4 +12,10 @@ pub struct Context {
     pub environment: BTreeMap<String, String>,
     /// The text of every `env_file`, by its path as written, or why it could not be read.
     pub env_files: BTreeMap<String, Result<String, String>>,
+    /// The text of every file of public keys, by its path as written, or why it could not be read.
+    pub key_files: BTreeMap<String, Result<String, String>>,
+    /// The public keys of whoever runs fly: lines as in `authorized_keys`.
+    pub own_keys: BTreeSet<String>,
+    /// The version of the guest that new machines get.
+    pub guest: String,
 }

@@ -68,6 +68,8 @@ pub(super) fn merge(name: &str, own: &Machine, below: Option<&Machine>) -> Machi
         network_mode: over!(network_mode),
         scale: over!(scale),
         nics: over!(nics),
+        sshd: over!(sshd),
+        guest: over!(guest),
     };
     // Cards and a borrowed namespace exclude each other: what the machine itself says wins over both.
     if own.network_mode.is_some() && own.nics.is_none() {

@@ -55,6 +55,7 @@ pub(super) fn container(
         dns_search: texts(&spec.dns_search),
         labels: volumes::user_labels(spec.labels.as_ref(), errors),
         network_mode: network_mode(spec, groups, errors),
+        guest: None,
         hosts: crate::types::HostEntries::default(),
     }
 }
@@ -188,6 +189,8 @@ pub(super) fn places(group: &Group) -> Places {
     value!(stop_grace_period, cpus, cpuset, memory, pids_limit, privileged, network_mode, scale);
     list!(volumes, tmpfs, ports, cap_add, cap_drop, devices, security_opt, dns, dns_search);
     map!(environment, depends_on, ulimits, sysctls, labels, nics);
+    note(&mut places, "sshd", spec.sshd.as_ref().map(|sshd| &sshd.place));
+    note(&mut places, "guest", place_of(spec.guest.as_ref()));
     note(&mut places, "env_file", spec.env_file.iter().flatten().next().map(|file| &file.path.place));
     note(&mut places, "links", spec.links.iter().flatten().next().map(|link| &link.machine.place));
     note(&mut places, "extra_hosts", spec.extra_hosts.iter().flatten().next().map(|(name, _)| &name.place));

@@ -8,6 +8,7 @@ mod cable;
 mod context;
 mod defaults;
 mod environment;
+mod guest;
 mod hosts;
 mod ipam;
 mod limits;
@@ -28,6 +29,6 @@ mod work;
 mod yaml;
 
 pub use context::Context;
-pub use model::{Attach, Cable, Desired, DesiredState, Machine, Network, NetworkKind, Nic, OrphanVolumes, Places, Volume};
+pub use model::{Attach, Cable, Desired, DesiredState, Guest, Machine, Network, NetworkKind, Nic, OrphanVolumes, Places, Volume};
 pub use render::to_yaml;
 pub use resolve::resolve;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::diag::Place;
 use crate::spec::{Condition, PullPolicy};
 use crate::types::{
-    CableId, Container, Endpoint, EngineNetwork, HostEntries, IfName, Link, LinkRef, Mac, MacvlanMode, Name, PlacedLink, Route,
+    CableId, Container, Endpoint, EngineNetwork, GuestConfig, HostEntries, IfName, Link, LinkRef, Mac, MacvlanMode, Name, PlacedLink, Route,
 };
 
 /// Where in the file each field of a resource comes from; a field that is not there comes from fly's stated defaults.
@@ -121,6 +121,7 @@ pub struct Machine {
     pub name: String,
     pub container: Container,
     pub pull_policy: PullPolicy,
+    pub guest: Option<Guest>,
     pub state: DesiredState,
     pub nics: BTreeMap<IfName, Nic>,
     /// The lines of `/etc/hosts` that are fly's.
@@ -128,6 +129,18 @@ pub struct Machine {
     /// Machines that have to be there first, and in what state.
     pub depends_on: BTreeMap<Name, Condition>,
     pub places: Places,
+}
+
+/// fly as a machine's first process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guest {
+    pub config: GuestConfig,
+    /// Of a machine that is made now.
+    pub version: String,
+    /// The keys are those of whoever runs fly, and not the file's: keys of others stay.
+    pub adds_keys: bool,
+    /// Another version is a reason to replace the machine.
+    pub renew: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

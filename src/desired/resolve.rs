@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::context::Context;
 use super::model::{Attach, Desired, DesiredState, Machine, Nic, OrphanVolumes, Volume};
 use super::work::{Draft, Errors, Groups, Nets};
-use super::{address, cable, hosts, machine, network, nic, order, ports, routes, scale, volumes};
+use super::{address, cable, guest, hosts, machine, network, nic, order, ports, routes, scale, volumes};
 use crate::diag::{Diagnostic, sort};
 use crate::spec::{Condition, Spec};
 use crate::types::{IfName, Name};
@@ -37,6 +37,9 @@ pub fn resolve(spec: &Spec, context: &Context) -> Result<Desired, Vec<Diagnostic
             }
             machine.nics.insert(card, nic);
         }
+    }
+    for (name, machine) in &mut machines {
+        guest::personal(name, machine);
     }
     hosts::resolve(&groups, &mut machines, &mut errors);
     if !errors.is_empty() {
@@ -96,6 +99,7 @@ fn machines(
     for group in &groups.0 {
         let container = machine::container(group, context, volumes, groups, errors);
         let places = machine::places(group);
+        let guest = guest::resolve(group, context, errors);
         let needs: BTreeMap<Name, Condition> = order.needs.get(&group.base).cloned().unwrap_or_default();
         for (number, name) in group.names.iter().enumerate() {
             let mut container = machine::personal(container.clone(), project, name);
@@ -106,6 +110,7 @@ fn machines(
             let machine = Machine {
                 name: name.in_project(project),
                 container,
+                guest: guest.clone(),
                 pull_policy: group.spec.pull_policy.as_ref().map(|policy| policy.value).unwrap_or_default(),
                 state: if completed { DesiredState::RunningOrCompleted } else { DesiredState::Running },
                 nics: BTreeMap::new(),

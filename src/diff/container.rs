@@ -20,7 +20,12 @@ pub(super) fn fields(desired: &Machine, actual: &MachineState, now: Option<&Imag
     };
     let mut fields = Fields::new(&desired.places);
     image_field(&mut fields, desired, actual, now);
-    compare(&mut fields, &tolerance::expected(&desired.container, image, cpus), &tolerance::normalised(&actual.container));
+    let mut expected = tolerance::expected(&desired.container, image, cpus);
+    // Another version of the guest is no reason to make a machine anew, unless somebody says so.
+    if expected.guest.is_some() && actual.container.guest.is_some() && !desired.guest.as_ref().is_some_and(|guest| guest.renew) {
+        expected.guest.clone_from(&actual.container.guest);
+    }
+    compare(&mut fields, &expected, &tolerance::normalised(&actual.container));
     fields.changes
 }
 
@@ -73,6 +78,7 @@ fn compare(fields: &mut Fields<'_>, expected: &Container, actual: &Container) {
         dns_search,
         labels,
         network_mode,
+        guest,
         hosts: _, // what it was created with; the running machine's own file is compared
     } = expected;
     fields.list("command", actual.command.as_deref(), command.as_deref(), Replace);
@@ -107,6 +113,7 @@ fn compare(fields: &mut Fields<'_>, expected: &Container, actual: &Container) {
     fields.list("dns_search", Some(&actual.dns_search), Some(dns_search), Replace);
     fields.map("labels", &actual.labels, labels, Replace, |_, value| value.clone());
     fields.value("network_mode", &actual.network_mode, network_mode, Replace);
+    fields.option("guest", actual.guest.as_ref(), guest.as_ref(), Replace);
 }
 
 fn compare_limits(fields: &mut Fields<'_>, expected: &Limits, actual: &Limits) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::fields::{Fields, joined};
-use super::{Action, Change, Diff, Effect, FieldChange, Impact, Loss, container, tolerance};
+use super::{Action, Change, Diff, Effect, FieldChange, Impact, Loss, container, guest, tolerance};
 use crate::actual::Actual;
 use crate::desired::{Desired, DesiredState, Machine};
 use crate::engine::{MachineState, RunState};
@@ -41,6 +41,9 @@ fn created(name: &Name, machine: &Machine) -> Change {
     fields.option("cpus", None, limits.cpus.as_ref(), Effect::Live);
     fields.option("memory", None, limits.memory.as_ref(), Effect::Live);
     fields.set("ports", &BTreeSet::new(), &machine.container.ports, Effect::Replace);
+    if let Some(sshd) = machine.guest.as_ref().and_then(|guest| guest.config.sshd.as_ref()) {
+        fields.push("sshd", None, Some(guest::shown(sshd)), Effect::Live);
+    }
     Change {
         addr: Addr::Machine(name.clone()),
         action: Action::Create,
@@ -69,6 +72,7 @@ fn compared(actual: &Actual, name: &Name, machine: &Machine, state: &MachineStat
             fields.extend(hosts_field(actual, name, machine));
         }
         fields.extend(stray_endpoints(actual, name, machine, state));
+        fields.extend(guest::fields(actual, name, machine));
     }
     let addr = Addr::Machine(name.clone());
     let place = machine.places.own.clone();

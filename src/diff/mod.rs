@@ -5,6 +5,7 @@
 mod change;
 mod container;
 mod fields;
+mod guest;
 mod image;
 mod link;
 mod machine;
@@ -17,6 +18,7 @@ mod volume;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use change::{Action, Change, Effect, FieldChange, Impact, Loss};
+pub use guest::{guest_config, guest_to_write};
 pub use link::LinkDiff;
 pub use machine::{anonymous_volumes, hosts, leftover_of, lost_networks, runs_as_wanted, stale, stray_networks};
 pub use network::{HostLinkDiff, forward_rule, host_link, orphans, unwanted_rules};
@@ -68,5 +70,7 @@ pub fn diff(desired: &Desired, actual: &Actual) -> Diff {
     nic::changes(desired, actual, &mut diff);
     nic::cable_changes(desired, actual, &mut diff);
     image::changes(desired, actual, &mut diff);
+    guest::changes(desired, actual, &mut diff);
+    diff.notes.extend(guest::notes(desired, actual));
     diff
 }

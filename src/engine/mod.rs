@@ -3,6 +3,7 @@
 //! Two implementations: `docker`, the real one, and `fake`, a small stateful world for the fast tests. No other module names
 //! bollard. What the engine says becomes an `EngineSnapshot`; what it is told is an `EngineOp`.
 
+mod build;
 mod docker;
 mod op;
 mod snapshot;
@@ -10,6 +11,7 @@ mod snapshot;
 use std::collections::BTreeSet;
 use std::future::Future;
 
+pub use build::guest_version;
 pub use docker::Docker;
 pub use op::{EngineOp, WaitFor};
 pub use snapshot::{

@@ -20,6 +20,12 @@ pub struct EngineSnapshot {
     pub volumes: BTreeMap<Name, VolumeState>,
     /// What was asked about, by reference; not there: not on this engine.
     pub images: BTreeMap<String, ImageState>,
+    /// fly's own binaries for machines that the engine has, by version, and the containers that run them, of all projects.
+    #[serde(default)]
+    pub guests: BTreeMap<String, BTreeSet<String>>,
+    /// The volumes of this project's machines that hold their host keys, by machine; their machine need not be there.
+    #[serde(default)]
+    pub host_keys: BTreeMap<Name, String>,
     /// Names in use by somebody else.
     pub taken: Taken,
     /// Subnets of Docker networks that are not this project's, by the network's name.

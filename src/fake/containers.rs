@@ -46,6 +46,10 @@ impl State {
             let network_id = self.network(network)?.id.clone();
             plugs.insert(network.clone(), Plug { network_id, endpoint: endpoint.clone(), remembered: None });
         }
+        if let Some(version) = container.guest.as_ref().filter(|version| !self.guests.contains(*version)) {
+            return refuse(FaultKind::NotFound, format!("guest {version} is not installed"));
+        }
+        self.add_host_key(container);
         let id = self.new_id();
         let (container, anonymous) = self.merged(container, &image);
         let instance = Instance {

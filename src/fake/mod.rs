@@ -11,6 +11,7 @@ mod containers;
 mod drift;
 mod engine;
 mod faults;
+mod guest;
 mod net;
 mod networks;
 mod observe;
@@ -204,6 +205,7 @@ fn owned(labels: &[(&str, &str)]) -> BTreeMap<String, String> {
 /// A container about which nothing is said but its image.
 pub fn blank(image: &str) -> Container {
     Container {
+        guest: None,
         image: image.to_owned(),
         command: None,
         entrypoint: None,

@@ -1,12 +1,12 @@
 //! The world as a kernel.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::faults::{Done, FaultKind, refuse};
 use super::state::{FakeLink, HOST, Kind, NsId, State};
 use super::{Call, FakeNet};
-use crate::net::{Firewall, HostsLine, LinkSet, NetError, NetOp, NetPlane, NetSnapshot, Processes};
-use crate::types::{HostEntry, LINK_GROUP, LinkKind, LinkRef, Mac, Name, Ns, PlacedLink};
+use crate::net::{Firewall, GuestSeen, HostsLine, LinkSet, NetError, NetOp, NetPlane, NetSnapshot, Processes};
+use crate::types::{HostEntry, LABEL_MACHINE, LINK_GROUP, LinkKind, LinkRef, Mac, Name, Ns, PlacedLink};
 
 impl NetPlane for FakeNet {
     async fn firewall(&self) -> Result<Firewall, NetError> {
@@ -18,6 +18,17 @@ impl NetPlane for FakeNet {
     async fn observe(&self, project: &Name, processes: &Processes) -> Result<NetSnapshot, NetError> {
         tokio::task::yield_now().await;
         Ok(self.world.lock().net_snapshot(project, processes))
+    }
+
+    async fn guests(&self, processes: &Processes) -> Result<BTreeMap<Name, GuestSeen>, NetError> {
+        tokio::task::yield_now().await;
+        let state = self.world.lock();
+        let told = |pid: u32| {
+            let running = state.containers.values().find(|container| container.pid == Some(pid))?;
+            let config = state.guest_settings.get(running.container.labels.get(LABEL_MACHINE)?)?;
+            Some(GuestSeen { config: Some(config.clone()), ..GuestSeen::default() })
+        };
+        Ok(processes.iter().filter_map(|(name, pid)| Some((name.clone(), told(*pid)?))).collect())
     }
 
     async fn perform(&self, op: &NetOp, _project: &Name, processes: &Processes) -> Result<(), NetError> {

@@ -6,8 +6,8 @@ use super::state::{FakeLink, HOST, Instance, Kind, Network, NsId, State};
 use crate::engine::{EngineFacts, EngineQuery, EngineSnapshot, ImageState, Leftover, MachineState, NetworkState, VolumeState};
 use crate::net::{Firewall, LinkState, Namespace, NetSnapshot, Processes};
 use crate::types::{
-    Bytes, Container, Endpoint, ImageDefaults, LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, LINK_GROUP, Link, LinkKind, LinkRef, Name,
-    NetworkMode, Ns, Owner, is_host_link_of,
+    Bytes, Container, Endpoint, GUEST_VOLUME, ImageDefaults, LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, LINK_GROUP, Link, LinkKind,
+    LinkRef, Name, NetworkMode, Ns, Owner, is_host_link_of,
 };
 
 /// What a label and a name say together: whose it is, and which of theirs; `None` for the latter is a leftover.
@@ -44,7 +44,12 @@ impl State {
                 }
             }
         }
+        snapshot.guests = self.guests.iter().map(|version| (version.clone(), self.guest_users(version).cloned().collect())).collect();
         for (name, volume) in &self.volumes {
+            if let Some(machine) = host_key_of(name, &volume.labels, project) {
+                snapshot.host_keys.insert(machine, name.clone());
+                continue;
+            }
             match mark(name, &volume.labels, LABEL_RESOURCE, project) {
                 (Owner::Ours, Some(own)) => {
                     drop(snapshot.volumes.insert(own, VolumeState { name: name.clone(), labels: volume.labels.clone() }));
@@ -136,7 +141,7 @@ impl State {
                 Namespace { inode: 4_026_531_840 + u64::from(ns.0), links: links.collect(), hosts: hosts.clone().into() },
             );
         }
-        NetSnapshot { namespaces, firewall: Firewall::default(), incomplete: None }
+        NetSnapshot { namespaces, firewall: Firewall::default(), guests: BTreeMap::new(), incomplete: None }
     }
 
     fn link_state(&self, name: &str, link: &FakeLink, ns: NsId, project: &Name, link_ref: &dyn Fn(u32) -> Option<LinkRef>) -> LinkState {
@@ -192,4 +197,11 @@ pub(super) fn owner_of(name: &str, link: &FakeLink, project: &Name) -> Owner {
         Some(owner) => Owner::Project(owner),
         None => Owner::Stranger,
     }
+}
+
+/// The machine of this project whose host key a volume holds.
+fn host_key_of(name: &str, labels: &BTreeMap<String, String>, project: &Name) -> Option<Name> {
+    let machine = Name::new(labels.get(LABEL_MACHINE)?.as_str()).ok()?;
+    let ours = labels.get(LABEL_PROJECT).is_some_and(|it| it == project.as_str());
+    (ours && name == format!("{}{GUEST_VOLUME}", machine.in_project(project))).then_some(machine)
 }

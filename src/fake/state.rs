@@ -9,7 +9,7 @@ use super::Call;
 use super::faults::Faults;
 use crate::engine::{Health, RunState};
 use crate::net::HostsLine;
-use crate::types::{Container, Endpoint, EngineNetwork, ImageDefaults, Mac, MacvlanMode, Port, Route};
+use crate::types::{Container, Endpoint, EngineNetwork, GuestConfig, ImageDefaults, Mac, MacvlanMode, Port, Route};
 
 /// The host's namespace.
 pub(super) const HOST: NsId = NsId(0);
@@ -27,6 +27,10 @@ pub(super) struct State {
     pub(super) containers: BTreeMap<String, Instance>,
     pub(super) networks: BTreeMap<String, Network>,
     pub(super) volumes: BTreeMap<String, Volume>,
+    /// Versions of the guest that are installed.
+    pub(super) guests: BTreeSet<String>,
+    /// What guests were told last, by machine; it lies in a volume that outlives the container.
+    pub(super) guest_settings: BTreeMap<String, GuestConfig>,
     /// Each with its links by name.
     pub(super) namespaces: BTreeMap<NsId, BTreeMap<String, FakeLink>>,
     /// Bridge and comment.
@@ -166,6 +170,8 @@ impl State {
             containers: BTreeMap::new(),
             networks: BTreeMap::new(),
             volumes: BTreeMap::new(),
+            guests: BTreeSet::new(),
+            guest_settings: BTreeMap::new(),
             namespaces: BTreeMap::from([(HOST, BTreeMap::new())]),
             rules: BTreeSet::new(),
             faults: Faults::default(),

@@ -13,12 +13,17 @@
 
 mod init;
 mod log;
+mod rights;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// The guest's work, if that is what the arguments (without the program's name) ask for.
 pub fn role(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
+    // Whatever is asked for: in a machine anybody can run this binary.
+    if rights::drop_unless_first().is_err() {
+        return Some(ExitCode::from(125));
+    }
     let mut arguments = arguments.into_iter();
     if arguments.next()? != "guest" {
         return None;
@@ -27,6 +32,7 @@ pub fn role(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let rest: Vec<OsString> = arguments.collect();
     Some(match role.to_str() {
         Some("init") => init::main(&rest),
+        Some("program") => init::program::main(&rest),
         _ => ExitCode::from(64),
     })
 }

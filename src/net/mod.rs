@@ -12,7 +12,7 @@ use std::future::Future;
 
 pub use kernel::Kernel;
 pub use op::{LinkSet, NetOp};
-pub use snapshot::{Firewall, HostsLine, LinkState, Namespace, NetSnapshot};
+pub use snapshot::{Firewall, GuestSeen, HostsLine, LinkState, Namespace, NetSnapshot};
 
 use crate::types::Name;
 
@@ -53,6 +53,9 @@ pub trait NetPlane: Send + Sync + 'static {
 
     /// The host's namespace and that of every machine in `processes`; all but the firewall. A machine that ended meanwhile is simply not in the answer.
     fn observe(&self, project: &Name, processes: &Processes) -> impl Future<Output = Result<NetSnapshot, NetError>> + Send;
+
+    /// What the guests of these machines were told and say. A machine without a guest, or that ended meanwhile, is not in the answer.
+    fn guests(&self, processes: &Processes) -> impl Future<Output = Result<BTreeMap<Name, GuestSeen>, NetError>> + Send;
 
     /// Does exactly this one operation. `processes` has every machine that `op` names.
     fn perform(&self, op: &NetOp, project: &Name, processes: &Processes) -> impl Future<Output = Result<(), NetError>> + Send;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::types::{HostEntry, Link, Ns, Owner, Route};
+use crate::types::{GuestConfig, GuestStatus, HostEntry, Link, Name, Ns, Owner, Route, SshdStatus};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetSnapshot {
@@ -14,6 +14,9 @@ pub struct NetSnapshot {
     pub namespaces: BTreeMap<Ns, Namespace>,
     /// What the firewall does with frames between the ports of a bridge.
     pub firewall: Firewall,
+    /// What the guests of running machines were told last, and what they say.
+    #[serde(default)]
+    pub guests: BTreeMap<Name, GuestSeen>,
     /// Why something could not be seen. Nothing is deleted on the strength of such a view.
     pub incomplete: Option<String>,
 }
@@ -26,6 +29,14 @@ pub struct Namespace {
     pub links: BTreeMap<String, LinkState>,
     /// Lines of the machine's `/etc/hosts`, without those of the loopback and of multicast; empty for the host.
     pub hosts: Arc<BTreeSet<HostsLine>>,
+}
+
+/// The files that fly and a machine's guest share. What cannot be read is not there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestSeen {
+    pub config: Option<GuestConfig>,
+    pub status: Option<GuestStatus>,
+    pub sshd: Option<SshdStatus>,
 }
 
 /// A name of `/etc/hosts`, and whether fly's mark stands behind it.

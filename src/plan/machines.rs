@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::builder::{Builder, after, union};
-use super::{StepId, nics};
+use super::{StepId, guests, nics};
 use crate::desired::{Attach, Desired, Machine};
 use crate::diff::{self, Action, Effect, Impact};
 use crate::engine::{EngineOp, Health, MachineState, RunState, WaitFor};
@@ -145,6 +145,7 @@ fn create_container(
     let first = rest.pop_first();
     let mut before = free.clone();
     before.extend(b.ready_of(&Addr::Image(container.image.clone())));
+    before.extend(container.guest.iter().flat_map(|version| b.ready_of(&Addr::Guest(version.clone()))));
     for mount in machine.container.mounts.values() {
         if let MountSource::Volume(volume) = &mount.source {
             let made = b.desired.volumes.iter().find(|(_, wanted)| wanted.name == *volume);
@@ -188,6 +189,7 @@ fn start(b: &mut Builder<'_>, name: &Name, machine: &Machine, mut before: BTreeS
         before.extend(b.left.get(network).into_iter().flatten());
         before.extend(b.ready_of(&Addr::Network(network.clone())));
     }
+    let before = guests::settings(b, name, machine, before);
     after([b.add(&Addr::Machine(name.clone()), EngineOp::StartContainer { name: machine.name.clone() }, before)])
 }
 
@@ -237,6 +239,7 @@ fn update(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> BTreeSet<StepI
             return last;
         }
         last.extend(names(b, name, machine, &BTreeSet::new()));
+        last.extend(guests::changed(b, name, machine));
         return last;
     }
     if state.state == RunState::Paused {

@@ -1,6 +1,7 @@
 //! The plan: every difference turned into steps, in an order, each with its reason. Pure.
 
 mod builder;
+mod guests;
 mod machines;
 mod networks;
 mod nics;
@@ -26,6 +27,7 @@ pub fn plan(desired: &Desired, actual: &Actual) -> Result<Plan, Vec<Diagnostic>>
     let mut b = builder::Builder::new(desired, actual, &diff);
     networks::images(&mut b);
     networks::volumes(&mut b);
+    guests::install(&mut b);
     machines::names_of_containers(&mut b);
     removals::machines(&mut b);
     removals::members(&mut b);
@@ -36,6 +38,7 @@ pub fn plan(desired: &Desired, actual: &Actual) -> Result<Plan, Vec<Diagnostic>>
     nics::changed(&mut b);
     nics::cables(&mut b);
     removals::volumes(&mut b);
+    guests::remove(&mut b);
     let steps = b.steps;
     Ok(Plan {
         project: desired.project.clone(),

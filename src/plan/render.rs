@@ -107,7 +107,8 @@ fn in_reading_order(changes: &[Change]) -> Vec<&Change> {
     shown.sort_by_key(|change| {
         let rank = match &change.addr {
             Addr::Image(_) => 0,
-            Addr::Volume(_) => 1,
+            Addr::Guest(_) => 1,
+            Addr::Volume(_) | Addr::HostKey(_) => 1,
             Addr::Network(_) => 2,
             Addr::Machine(_) | Addr::Nic(..) => 3,
             Addr::Link(_) => 4,
@@ -172,7 +173,9 @@ impl Text {
 
     fn interrupted(&mut self, changes: &[&Change]) {
         let mut impacts: BTreeMap<Impact, Vec<String>> = BTreeMap::new();
-        for change in changes.iter().filter(|c| c.impact.is_disruptive() && !matches!(c.addr, Addr::Volume(_) | Addr::Image(_))) {
+        for change in
+            changes.iter().filter(|c| c.impact.is_disruptive() && !matches!(c.addr, Addr::Volume(_) | Addr::HostKey(_) | Addr::Image(_)))
+        {
             impacts.entry(change.impact).or_default().push(clean(&change.addr.to_string()));
         }
         if impacts.is_empty() {

@@ -10,6 +10,7 @@ use super::ports::PORTS;
 use super::reader::{Key, Reader, key};
 use super::runtime::{CAPS, CPUSET, DEVICES, HEALTHCHECK, MEMORY, PIDS, PULL_POLICY, RESTART, SCALE, STOP_SIGNAL, ULIMITS};
 use super::scalars::{BOOL, BYTES, CPUS, IMAGE, LOOSE_TEXT, SECONDS, TEXT};
+use super::sshd::SSHD;
 use crate::diag::Place;
 
 pub(super) const TABLES: &[&[Key<Machine>]] = &[KEYS];
@@ -51,6 +52,8 @@ const KEYS: &[Key<Machine>] = &[
     key!(labels: LABELS, "Labels of the container"),
     key!(network_mode: NETWORK_MODE, "Whose network it uses instead of cards of its own: `none`, `host`, `machine:NAME`, `container:NAME`"),
     key!(scale: SCALE, "How many of it there are. Default: 1"),
+    key!(sshd: SSHD, "Whether one can log in by ssh: `true`, `openssh` for the image's own server, or its keys. Default: `false`"),
+    key!(guest: BOOL, "Whether fly is its first process, which waits for the cards. Default: with `sshd`"),
     key!(nics: NICS, "Its network cards, by their names inside. Default: one on the project's own nat network"),
 ];
 
@@ -100,5 +103,7 @@ fn empty(place: Place) -> Machine {
         network_mode: None,
         scale: None,
         nics: None,
+        sshd: None,
+        guest: None,
     }
 }

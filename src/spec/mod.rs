@@ -22,6 +22,7 @@ mod runtime;
 mod scalars;
 mod schema;
 mod shell;
+mod sshd;
 mod volume;
 mod yaml;
 
@@ -31,7 +32,7 @@ use std::sync::Arc;
 pub use dotenv::dotenv;
 pub use model::{
     Cable, CableEnd, Condition, Dependency, Entries, EnvFile, Ip, Machine, MachineLink, Network, NetworkKind, NetworkModeSpec, Nic,
-    PortRange, PullPolicy, RouteSpec, Spec, Tmpfs, Volume, VolumeMount, VolumeMountKind,
+    PortRange, PullPolicy, RouteSpec, Spec, Sshd, SshdUser, Tmpfs, Volume, VolumeMount, VolumeMountKind,
 };
 pub use schema::schema;
 

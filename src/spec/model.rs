@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::diag::{At, Place};
-use crate::types::{Bytes, Cpus, Device, Healthcheck, Mac, MacvlanMode, Protocol, Relabel, Restart, Seconds, Ulimit};
+use crate::types::{Bytes, Cpus, Device, Healthcheck, Mac, MacvlanMode, Protocol, Relabel, Restart, Seconds, SshServer, Ulimit};
 
 /// A mapping that keeps the file's order and the places of its keys.
 #[derive(Clone, Debug)]
@@ -107,6 +107,28 @@ pub struct Machine {
     pub network_mode: Option<At<NetworkModeSpec>>,
     pub scale: Option<At<u32>>,
     pub nics: Option<Entries<Nic>>,
+    pub sshd: Option<Sshd>,
+    /// Whether fly is its first process.
+    pub guest: Option<At<bool>>,
+}
+
+/// The ssh server of a machine.
+#[derive(Clone, Debug)]
+pub struct Sshd {
+    pub place: Place,
+    /// `sshd: false` is none.
+    pub enabled: bool,
+    pub server: Option<At<SshServer>>,
+    pub port: Option<At<u16>>,
+    /// Keys and paths of files with keys.
+    pub authorized_keys: Option<Vec<At<String>>>,
+    pub users: Option<Entries<SshdUser>>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct SshdUser {
+    pub authorized_keys: Option<Vec<At<String>>>,
+    pub password: Option<At<String>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

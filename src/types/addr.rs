@@ -6,13 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use super::{IfName, Name};
 
-/// The name of a resource everywhere: `machine/web`, `nic/web:eth1`, `network/lan`, `link/web:eth5-db:eth5`, `volume/data`, `image/debian:12`.
+/// The name of a resource everywhere: `machine/web`, `nic/web:eth1`, `network/lan`, `link/web:eth5-db:eth5`, `volume/data`, `image/debian:12`,
+/// `guest/1f0c2a` (fly's own binary for machines, by its version), `hostkey/web`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Addr {
     Image(String),
+    Guest(String),
     Volume(Name),
     Network(Name),
+    /// The volume with a machine's ssh host key: it outlives the machine.
+    HostKey(Name),
     Machine(Name),
     Nic(Name, IfName),
     Link(CableId),
@@ -50,7 +54,7 @@ impl Addr {
     pub fn machine(&self) -> Option<&Name> {
         match self {
             Self::Machine(machine) | Self::Nic(machine, _) => Some(machine),
-            Self::Image(_) | Self::Volume(_) | Self::Network(_) | Self::Link(_) => None,
+            Self::Image(_) | Self::Guest(_) | Self::Volume(_) | Self::Network(_) | Self::HostKey(_) | Self::Link(_) => None,
         }
     }
 }
@@ -59,8 +63,10 @@ impl std::fmt::Display for Addr {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let text = match self {
             Self::Image(name) => format!("image/{name}"),
+            Self::Guest(version) => format!("guest/{version}"),
             Self::Volume(name) => format!("volume/{name}"),
             Self::Network(name) => format!("network/{name}"),
+            Self::HostKey(name) => format!("hostkey/{name}"),
             Self::Machine(name) => format!("machine/{name}"),
             Self::Nic(machine, nic) => format!("nic/{machine}:{nic}"),
             Self::Link(id) => format!("link/{id}"),
@@ -85,7 +91,9 @@ fn parse(text: &str) -> Option<Addr> {
     let name = || Name::new(rest).ok();
     Some(match kind {
         "image" => Addr::Image(rest.to_owned()),
+        "guest" => Addr::Guest(rest.to_owned()),
         "volume" => Addr::Volume(name()?),
+        "hostkey" => Addr::HostKey(name()?),
         "network" => Addr::Network(name()?),
         "machine" => Addr::Machine(name()?),
         "nic" => end(rest).map(|(machine, nic)| Addr::Nic(machine, nic))?,
@@ -122,7 +130,16 @@ mod tests {
 
     #[test]
     fn what_is_written_can_be_read() {
-        for text in ["image/debian:12", "volume/data", "network/lan", "machine/web-1", "nic/web:eth0", "link/db:eth5-web:eth5"] {
+        for text in [
+            "image/debian:12",
+            "guest/1f0c2a",
+            "hostkey/web",
+            "volume/data",
+            "network/lan",
+            "machine/web-1",
+            "nic/web:eth0",
+            "link/db:eth5-web:eth5",
+        ] {
             assert_eq!(text.parse::<Addr>().unwrap().to_string(), text);
         }
         assert!("machine".parse::<Addr>().is_err());

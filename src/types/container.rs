@@ -46,6 +46,9 @@ pub struct Container {
     /// The user's and fly's own.
     pub labels: BTreeMap<String, String>,
     pub network_mode: NetworkMode,
+    /// The version of fly's guest that is its first process; `None`: the engine starts the machine's own program.
+    #[serde(default)]
+    pub guest: Option<String>,
     /// The lines of `/etc/hosts` that the container is created with: the engine writes them anew at every start. Names that
     /// change later are written into the running machine, so this is never compared as such.
     pub hosts: HostEntries,

@@ -11,6 +11,14 @@ use super::{IfName, Seconds};
 pub const GUEST_BINARY: &str = "/.fly/bin/fly";
 /// The machine's own volume: settings, state and host key. It outlives the container.
 pub const GUEST_HOME: &str = "/.fly/machine";
+/// Where `GUEST_BINARY` lies.
+pub const GUEST_BIN: &str = "/.fly/bin";
+/// What an engine's objects for the guest are called, with the version behind it: image, volume, and the container that fills it.
+pub const GUEST_PREFIX: &str = "fly-guest-";
+/// The label of these objects: the version.
+pub const LABEL_GUEST: &str = "fly.guest";
+/// The end of the name of a machine's own volume: `shop.web.guest`.
+pub const GUEST_VOLUME: &str = ".guest";
 /// In `GUEST_HOME`: a `GuestConfig`, written by fly, replaced by renaming.
 pub const GUEST_CONFIG: &str = "config.json";
 /// In `GUEST_HOME`: a `GuestStatus`, written by the guest, replaced by renaming.
@@ -58,6 +66,18 @@ pub struct GuestUser {
     pub authorized_keys: BTreeSet<String>,
     /// As in shadow: `$6$salt$hash` (crypt's SHA-512). `None`: no login by password.
     pub password_hash: Option<String>,
+}
+
+/// In `GUEST_HOME`: an `SshdStatus`, written by the ssh server, replaced by renaming.
+pub const GUEST_SSHD: &str = "sshd.json";
+
+/// What the ssh server tells of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SshdStatus {
+    /// What is wrong, in words for a user: the port is in use, the host key cannot be read.
+    pub error: Option<String>,
+    /// Addresses with their ports, as `0.0.0.0:22` and `[::]:22`.
+    pub listening: Vec<String>,
 }
 
 /// What a guest tells of itself.

@@ -260,6 +260,7 @@ fn is_ours(op: &Op, desired: &Desired) -> bool {
             | EngineOp::CreateVolume { name, .. }
             | EngineOp::DeleteVolume { name }
             | EngineOp::CreateContainer { name, .. }
+            | EngineOp::WriteGuest { name, .. }
             | EngineOp::StartContainer { name }
             | EngineOp::StopContainer { name }
             | EngineOp::UnpauseContainer { name }
@@ -270,6 +271,7 @@ fn is_ours(op: &Op, desired: &Desired) -> bool {
                 named(container) && (named(network) || network == "none")
             }
             EngineOp::Wait { container, .. } => named(container),
+            EngineOp::InstallGuest { .. } | EngineOp::RemoveGuest { .. } => true,
         },
         Op::Net(op) => match op {
             NetOp::CreateLink { link } | NetOp::AdoptPort { link, .. } => at(&link.at),

@@ -368,5 +368,7 @@ fn nothing() -> Machine {
         network_mode: None,
         scale: None,
         nics: None,
+        sshd: None,
+        guest: None,
     }
 }

@@ -72,6 +72,7 @@ fn set(items: &[&str]) -> BTreeSet<String> {
 
 fn plain(machine: &str) -> Container {
     Container {
+        guest: None,
         image: IMAGE.to_owned(),
         command: Some(words(&["/bin/stay"])),
         entrypoint: None,

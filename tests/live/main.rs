@@ -9,6 +9,7 @@ mod crash;
 mod drift;
 mod engine;
 mod faults;
+mod guest;
 mod images;
 mod inplace;
 mod keys;

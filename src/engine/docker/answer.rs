@@ -36,6 +36,8 @@ pub(super) struct Listed {
     pub(super) labels: Labels,
     #[serde(deserialize_with = "null")]
     pub(super) network_settings: NetworkSettings,
+    #[serde(deserialize_with = "null")]
+    pub(super) mounts: Vec<MountPoint>,
 }
 
 impl Listed {

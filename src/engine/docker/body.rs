@@ -8,8 +8,10 @@ use bollard::models::{
     ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
 };
 
+use super::guest;
 use crate::types::{
-    Container, Cpus, Endpoint, Healthcheck, LABEL_PROJECT, Limits, Mount, MountSource, Name, NetworkMode, Port, Relabel, Restart,
+    Container, Cpus, Endpoint, Healthcheck, ImageDefaults, LABEL_PROJECT, Limits, Mount, MountSource, Name, NetworkMode, Port, Relabel,
+    Restart,
 };
 
 /// The most that a memory cgroup takes, and what takes a limit away: the engine reads 0 as "leave as it is".
@@ -21,12 +23,18 @@ const API_IFNAME: (u16, u16) = (1, 48);
 pub(super) const PROPAGATION: [&str; 6] = ["private", "rprivate", "shared", "rshared", "slave", "rslave"];
 
 /// `network`: name or id, and the place in it.
-pub(super) fn create(container: &Container, network: Option<(String, EndpointSettings)>) -> ContainerCreateBody {
+/// `image`: what it says, where it is known.
+pub(super) fn create(
+    container: &Container,
+    image: Option<&ImageDefaults>,
+    network: Option<(String, EndpointSettings)>,
+) -> ContainerCreateBody {
     let own = container.network_mode == NetworkMode::Own;
+    let (entrypoint, cmd) = program(container, image);
     ContainerCreateBody {
         image: Some(container.image.clone()),
-        cmd: container.command.clone(),
-        entrypoint: container.entrypoint.clone(),
+        cmd,
+        entrypoint,
         env: Some(container.environment.iter().map(|(name, value)| format!("{name}={value}")).collect()),
         hostname: container.hostname.clone(),
         user: container.user.clone(),
@@ -44,6 +52,22 @@ pub(super) fn create(container: &Container, network: Option<(String, EndpointSet
     }
 }
 
+/// Entrypoint and command. The guest comes before both; the engine's own rules for what the image says are applied here, because to
+/// the engine the guest is an entrypoint of one's own.
+fn program(container: &Container, image: Option<&ImageDefaults>) -> (Option<Vec<String>>, Option<Vec<String>>) {
+    if container.guest.is_none() {
+        return (container.entrypoint.clone(), container.command.clone());
+    }
+    let of_image = |part: fn(&ImageDefaults) -> &Option<Vec<String>>| image.and_then(|image| part(image).clone());
+    let entrypoint = container.entrypoint.clone().or_else(|| of_image(|image| &image.entrypoint)).unwrap_or_default();
+    let command = match (&container.command, &container.entrypoint) {
+        (Some(command), _) => command.clone(),
+        (None, Some(_)) => vec![],
+        (None, None) => of_image(|image| &image.command).unwrap_or_default(),
+    };
+    (Some(guest::entrypoint().into_iter().chain(entrypoint).collect()), Some(command))
+}
+
 fn host_config(container: &Container) -> HostConfig {
     let (short, long): (Vec<_>, Vec<_>) = container.mounts.iter().partition(|(place, mount)| is_short(place, mount));
     let limits = &container.limits;
@@ -51,7 +75,7 @@ fn host_config(container: &Container) -> HostConfig {
         // Whatever networks a machine has come by connecting, so that none of them is fixed by its creation.
         network_mode: Some(network_mode(container)),
         binds: Some(short.into_iter().map(|(place, mount)| bind(place, mount)).collect()),
-        mounts: Some(long.into_iter().map(|(place, mount)| long_mount(place, mount)).collect()),
+        mounts: Some(long.into_iter().map(|(place, mount)| long_mount(place, mount)).chain(guest::mounts(container)).collect()),
         tmpfs: Some(container.tmpfs.clone().into_iter().collect()),
         shm_size: container.shm_size.map(|size| signed(size.0)),
         port_bindings: Some(port_bindings(&container.ports)),

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::answer::{self, HostConfig, Inspect, MountPoint, PortMap};
-use super::body;
+use super::{body, guest};
 use crate::types::{
-    Bytes, Container, Cpus, Device, Endpoint, Healthcheck, HostEntry, IfName, Limits, Mount, MountSource, Name, NetworkMode, Port,
-    Protocol, Relabel, Restart, Seconds, Ulimit,
+    Bytes, Container, Cpus, Device, Endpoint, GUEST_BIN, GUEST_HOME, Healthcheck, HostEntry, IfName, Limits, Mount, MountSource, Name,
+    NetworkMode, Port, Protocol, Relabel, Restart, Seconds, Ulimit,
 };
 
 /// The engine's default for /dev/shm.
@@ -29,10 +29,12 @@ pub(super) struct Around {
 pub(super) fn container(inspect: &Inspect, around: &Around) -> Container {
     let (config, host) = (&inspect.config, &inspect.host_config);
     let network_mode = network_mode(&host.network_mode, around);
+    let guest = guest_version(inspect);
+    let own_words = if guest.is_some() { guest::entrypoint().len() } else { 0 };
     Container {
         image: config.image.clone(),
         command: config.cmd.clone(),
-        entrypoint: config.entrypoint.clone(),
+        entrypoint: config.entrypoint.as_ref().map(|words| words[own_words..].to_vec()),
         environment: environment(&config.env),
         hostname: hostname(inspect, &network_mode, around),
         user: text(&config.user),
@@ -57,8 +59,16 @@ pub(super) fn container(inspect: &Inspect, around: &Around) -> Container {
         dns_search: host.dns_search.clone(),
         labels: config.labels.clone(),
         network_mode,
+        guest,
         hosts: Arc::new(host.extra_hosts.iter().filter_map(|entry| host_entry(entry)).collect()),
     }
+}
+
+/// The guest shows in two places: it is what the engine starts, out of its volume.
+fn guest_version(inspect: &Inspect) -> Option<String> {
+    let starts = inspect.config.entrypoint.as_ref().is_some_and(|words| words.starts_with(&guest::entrypoint()));
+    let volume = inspect.mounts.iter().find(|mount| mount.destination == GUEST_BIN).filter(|_| starts)?;
+    guest::version_of(&volume.name).map(ToOwned::to_owned)
 }
 
 fn text(text: &str) -> Option<String> {
@@ -107,6 +117,10 @@ fn mounts(mounts: &[MountPoint], host: &HostConfig) -> BTreeMap<String, Mount> {
             "bind" => MountSource::Bind(mount.source.clone()),
             _ => continue,
         };
+        // fly's own, which no file names.
+        if [GUEST_BIN, GUEST_HOME].contains(&mount.destination.as_str()) {
+            continue;
+        }
         let options = asked.get(mount.destination.as_str()).copied().unwrap_or_default();
         let long = host.mounts.iter().find(|it| it.target == mount.destination);
         let relabel = options.split(',').find_map(|option| match option {

@@ -10,6 +10,7 @@
 //! | `ownership` | whose a resource is |
 //! | `observe` | everything at once: the snapshot |
 //! | `inspect`, `body` | a `Container` from the engine's words, and into them |
+//! | `guest` | fly's own binary on the engine, and what guests are told |
 //! | `network`, `image` | the same for networks and images; pulling |
 //! | `perform`, `wait` | one operation |
 //! | `error` | what the engine refuses, by kind |
@@ -18,6 +19,7 @@ mod address;
 mod answer;
 mod body;
 mod error;
+mod guest;
 mod image;
 mod inspect;
 mod network;

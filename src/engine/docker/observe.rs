@@ -9,7 +9,7 @@ use super::error::Failure;
 use super::inspect::{self, Around};
 use super::ownership::{Proof, other};
 use super::raw::encode;
-use super::{Docker, image, network};
+use super::{Docker, guest, image, network};
 use crate::engine::{
     EngineFacts, EngineQuery, EngineSnapshot, Health, ImageState, Leftover, MachineState, NetworkState, RunState, VolumeState,
 };
@@ -53,6 +53,7 @@ pub(super) async fn observe(docker: &Docker, query: &EngineQuery) -> Result<Engi
         let proof = Proof::of_container(it.name(), &it.labels, &answer::Labels::new());
         snapshot.taken.containers.insert(it.name().to_owned(), other(proof));
     }
+    snapshot.guests = guest::installed(&listed);
     add_networks(&mut snapshot, &query.project, &networks, &listed);
     add_volumes(&mut snapshot, &query.project, volumes.volumes);
     Ok(snapshot)
@@ -193,6 +194,10 @@ fn is_on(container: &Listed, network: &answer::Network, only_of_its_name: bool) 
 
 fn add_volumes(snapshot: &mut EngineSnapshot, project: &Name, volumes: Vec<answer::Volume>) {
     for it in volumes {
+        if let Some((_, machine)) = guest::host_key_of(&it.name, &it.labels).filter(|(owner, _)| owner == project) {
+            snapshot.host_keys.insert(machine, it.name);
+            continue;
+        }
         match Proof::of_resource(&it.name, &it.labels) {
             Some(proof) if proof.project == *project => {
                 snapshot.volumes.insert(proof.what, VolumeState { name: it.name, labels: it.labels });

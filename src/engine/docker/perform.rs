@@ -16,9 +16,9 @@ use super::error::Failure;
 use super::inspect::{self, Around};
 use super::ownership::Proof;
 use super::raw::encode;
-use super::{Docker, body, image, network, wait};
+use super::{Docker, body, guest, image, network, wait};
 use crate::engine::{EngineDone, EngineErrorKind as Kind, EngineOp, Progress};
-use crate::types::{Container, Endpoint, EngineNetwork, LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, Limits, Restart};
+use crate::types::{Container, Endpoint, EngineNetwork, ImageDefaults, LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, Limits, Restart};
 
 /// A taken NIC name makes the engine's counter go on by one: so often at most.
 const NAMES_TO_TRY: u32 = 16;
@@ -27,12 +27,15 @@ const STOP: u64 = 10;
 /// What the engine needs beyond a container's time to stop.
 const STOP_MARGIN: u64 = 60;
 /// How long a request whose answer was lost may still take effect, in steps of `STEP`.
-const LATE: u32 = 20;
-const STEP: Duration = Duration::from_millis(250);
+pub(super) const LATE: u32 = 20;
+pub(super) const STEP: Duration = Duration::from_millis(250);
 
 pub(super) async fn perform(docker: &Docker, op: &EngineOp, progress: &(dyn Fn(Progress) + Send + Sync)) -> Result<EngineDone, Failure> {
     match op {
         EngineOp::PullImage { image } => image::pull(&docker.api, image, progress).await?,
+        EngineOp::InstallGuest { version } => docker.install_guest(version).await?,
+        EngineOp::RemoveGuest { version } => docker.remove_guest(version).await?,
+        EngineOp::WriteGuest { name, config } => docker.write_guest(name, config).await?,
         EngineOp::CreateNetwork { name, network } => docker.create_network(name, network).await?,
         EngineOp::DeleteNetwork { name } => docker.delete_network(name).await?,
         EngineOp::CreateVolume { name, labels } => docker.create_volume(name, labels).await?,
@@ -51,13 +54,14 @@ pub(super) async fn perform(docker: &Docker, op: &EngineOp, progress: &(dyn Fn(P
     Ok(EngineDone::default())
 }
 
-fn conflict(message: String) -> Failure {
+pub(super) fn conflict(message: String) -> Failure {
     Failure::new(Kind::Conflict, message)
 }
 
 /// Whether a resource of this name bears fly's marks. The plan knew whose it is; this holds if a stranger's has come since.
 fn is_flys(name: &str, labels: &Labels) -> bool {
-    Proof::of_container(name, labels, &Labels::new()).or_else(|| Proof::of_resource(name, labels)).is_some()
+    let proof = Proof::of_container(name, labels, &Labels::new()).or_else(|| Proof::of_resource(name, labels));
+    proof.is_some() || guest::host_key_of(name, labels).is_some()
 }
 
 fn same_marks(there: &Labels, wanted: &Labels) -> bool {
@@ -70,9 +74,9 @@ impl Docker {
             Some((network, endpoint)) => Some((self.network_key(network).await?, body::endpoint(endpoint, self.version))),
             None => None,
         };
-        self.check_image(container).await?;
+        let image = self.check_image(container).await?;
         let options = CreateContainerOptionsBuilder::default().name(name).build();
-        let failure = match self.api.create_container(Some(options), body::create(container, place)).await {
+        let failure = match self.api.create_container(Some(options), body::create(container, image.as_ref(), place)).await {
             Ok(_) => return Ok(()),
             Err(error) => Failure::from(error),
         };
@@ -92,14 +96,14 @@ impl Docker {
 
     /// An image that bears the very labels would make a container that is not known to be fly's: nobody would take it away. The plan
     /// has seen to that, where the image was there already.
-    async fn check_image(&self, container: &Container) -> Result<(), Failure> {
+    async fn check_image(&self, container: &Container) -> Result<Option<ImageDefaults>, Failure> {
         let path = format!("/images/{}/json", encode(&container.image));
-        let Some(image) = self.http.find::<answer::Image>(&path).await? else { return Ok(()) };
+        let Some(image) = self.http.find::<answer::Image>(&path).await? else { return Ok(None) };
         let same = |label: &str| image.config.labels.get(label) == container.labels.get(label);
         if container.labels.contains_key(LABEL_MACHINE) && same(LABEL_PROJECT) && same(LABEL_MACHINE) {
             return Err(conflict(format!("image `{}` bears the labels by which fly knows its own containers", container.image)));
         }
-        Ok(())
+        Ok(Some(image::state(&image).defaults))
     }
 
     async fn is_that(&self, name: &str, container: &Container, there: &Inspect) -> Result<(), Failure> {
@@ -162,7 +166,7 @@ impl Docker {
         Ok(())
     }
 
-    async fn remove_by_id(&self, id: &str) -> Result<(), Failure> {
+    pub(super) async fn remove_by_id(&self, id: &str) -> Result<(), Failure> {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
         let failure = match self.api.remove_container(id, Some(options)).await.map_err(Failure::from) {
             Ok(()) => return Ok(()),
@@ -268,7 +272,7 @@ impl Docker {
         self.remove_volume(name).await
     }
 
-    async fn remove_volume(&self, name: &str) -> Result<(), Failure> {
+    pub(super) async fn remove_volume(&self, name: &str) -> Result<(), Failure> {
         match self.api.remove_volume(name, None::<RemoveVolumeOptions>).await.map_err(Failure::from) {
             Err(failure) if failure.is(404) => Ok(()),
             done => done,

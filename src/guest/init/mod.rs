@@ -5,7 +5,7 @@
 
 mod addresses;
 mod hold;
-mod program;
+pub(super) mod program;
 mod server;
 mod settings;
 mod wake;

@@ -2,13 +2,15 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal as _;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
-use rustix::process::{Pid, getuid, geteuid};
+use rustix::process::Pid;
 use rustix::termios::tcsetpgrp;
+
+use super::super::{log, rights};
 
 /// Without a terminal they end at once: a machine whose image names no more than a shell just stays up.
 const SHELLS: [&str; 7] = ["sh", "bash", "ash", "dash", "zsh", "fish", "busybox"];
@@ -33,12 +35,15 @@ impl Program {
         if !terminal && arguments.is_empty() && is_shell(program) {
             return Ok(None);
         }
-        let mut command = Command::new(program);
+        let mut command = if rights::is_raised() {
+            // A process of its own becomes the user again, with the groups and the environment that the engine gave.
+            let mut command = Command::new("/proc/self/exe");
+            command.args(["guest", "program"]).arg(program).env_clear().envs(rights::environment());
+            command
+        } else {
+            Command::new(program)
+        };
         command.args(arguments);
-        if geteuid() != getuid() {
-            // The engine has started fly as the machine's user, and the kernel has made it root: for the program both is undone.
-            command.uid(getuid().as_raw()).env_clear().envs(environment());
-        }
         if terminal {
             // The terminal's own signals are for the program alone.
             command.process_group(0);
@@ -52,19 +57,18 @@ impl Program {
     }
 }
 
+/// `fly guest program WORDS…`: who has become the machine's user becomes its program.
+pub(in crate::guest) fn main(words: &[OsString]) -> ExitCode {
+    let Some((program, arguments)) = words.split_first() else { return ExitCode::from(64) };
+    let error = Command::new(program).args(arguments).env_clear().envs(rights::environment()).exec();
+    let failure = failure(program, &error);
+    log::line(&failure.message);
+    ExitCode::from(failure.code)
+}
+
 fn is_shell(program: &OsStr) -> bool {
     let name = Path::new(program).file_name().and_then(OsStr::to_str).map(|name| name.trim_start_matches('-'));
     name.is_some_and(|name| SHELLS.contains(&name))
-}
-
-/// The whole environment: the C library has taken some of it out of what a program that became root sees.
-fn environment() -> Vec<(OsString, OsString)> {
-    let raw = std::fs::read("/proc/self/environ").unwrap_or_default();
-    let pairs = raw.split(|byte| *byte == 0).filter_map(|entry| {
-        let equals = entry.iter().position(|byte| *byte == b'=')?;
-        Some((OsString::from_vec(entry[..equals].to_vec()), OsString::from_vec(entry[equals + 1..].to_vec())))
-    });
-    pairs.filter(|(name, _)| !name.is_empty()).collect()
 }
 
 fn failure(program: &OsStr, error: &std::io::Error) -> Failure {

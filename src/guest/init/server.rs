@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, geteuid, getuid, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 
-use super::super::log;
+use super::super::{log, rights};
 
 const FIRST_REST: Duration = Duration::from_millis(200);
 const LONGEST_REST: Duration = Duration::from_secs(30);
@@ -54,7 +54,7 @@ impl<'a> Server<'a> {
     fn start(&mut self) {
         let mut command = Command::new("/proc/self/exe");
         command.args(["guest", "serve", "--home"]).arg(self.home).stdin(Stdio::null()).env_clear();
-        if geteuid() != getuid() {
+        if rights::is_raised() {
             command.uid(0).gid(0);
         }
         match command.spawn() {

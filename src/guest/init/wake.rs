@@ -50,7 +50,8 @@ impl Wake {
     /// Until something happens, or `pause` is over.
     pub(super) fn wait(&mut self, pause: Option<Duration>) -> Woken {
         let ready = {
-            let sources = [Some(&self.bell as &dyn std::os::fd::AsFd), self.folder.as_ref().map(|it| it as _), self.links.as_ref().map(|it| it as _)];
+            let sources =
+                [Some(&self.bell as &dyn std::os::fd::AsFd), self.folder.as_ref().map(|it| it as _), self.links.as_ref().map(|it| it as _)];
             let mut polled: Vec<PollFd<'_>> =
                 sources.into_iter().flatten().map(|source| PollFd::from_borrowed_fd(source.as_fd(), PollFlags::IN)).collect();
             let pause = pause.and_then(|pause| Timespec::try_from(pause).ok());

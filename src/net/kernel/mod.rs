@@ -8,6 +8,7 @@ mod create;
 mod delete;
 mod error;
 mod firewall;
+mod guests;
 mod hosts;
 mod link;
 mod message;
@@ -23,13 +24,14 @@ mod socket;
 mod space;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use self::error::{While, fault};
 use self::place::Places;
 use self::space::Space;
-use super::{Firewall, NetError, NetErrorKind, NetOp, NetPlane, NetSnapshot, Processes};
+use super::{Firewall, GuestSeen, NetError, NetErrorKind, NetOp, NetPlane, NetSnapshot, Processes};
 use crate::types::Name;
 
 /// The kernel's network, seen from one namespace that counts as the host's.
@@ -66,6 +68,14 @@ impl NetPlane for Kernel {
     async fn observe(&self, project: &Name, processes: &Processes) -> Result<NetSnapshot, NetError> {
         let (host, project, processes) = (Arc::clone(&self.host), project.clone(), processes.clone());
         apart("look at the network", move || observe::observe(&host, &project, &processes)).await
+    }
+
+    async fn guests(&self, processes: &Processes) -> Result<BTreeMap<Name, GuestSeen>, NetError> {
+        if processes.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let processes = processes.clone();
+        apart("look at the guests", move || guests::observe(&processes)).await
     }
 
     async fn perform(&self, op: &NetOp, project: &Name, processes: &Processes) -> Result<(), NetError> {

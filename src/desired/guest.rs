@@ -1,0 +1,190 @@
+//! What a machine's guest is told: which cards to wait for, and who can log in.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::context::Context;
+use super::model::{Guest, Machine};
+use super::work::{Errors, Group};
+use crate::diag::{At, Diagnostic, Place};
+use crate::spec;
+use crate::types::{GuestConfig, GuestSshd, GuestUser, Name, NetworkMode, Seconds};
+
+/// How long a machine's program waits for its cards.
+const PATIENCE: Seconds = Seconds::from_nanos(30_000_000_000);
+const PORT: u16 = 22;
+
+/// Types of keys that a server takes.
+const KEY_TYPES: [&str; 8] = [
+    "ssh-ed25519",
+    "ssh-rsa",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+    "ssh-dss",
+];
+
+/// Of one group of machines, without what is each one's own: name and cards.
+pub(super) fn resolve(group: &Group, context: &Context, errors: &mut Errors) -> Option<Guest> {
+    let spec = &group.spec;
+    let sshd = spec.sshd.as_ref().filter(|sshd| sshd.enabled);
+    match (&spec.guest, sshd) {
+        (Some(At { value: false, place }), Some(sshd)) => {
+            let error = Diagnostic::invalid("an ssh server is the guest's work, and `guest` is false").at(&sshd.place);
+            errors.push(error.also(place, "`guest` is set here").hint("leave `sshd` or `guest` out"));
+            return None;
+        }
+        (Some(At { value: true, .. }), _) | (None, Some(_)) => {}
+        _ => return None,
+    }
+    let mut adds_keys = false;
+    let sshd = sshd.map(|sshd| server(sshd, context, &mut adds_keys, errors));
+    let config = GuestConfig { machine: String::new(), nics: BTreeMap::new(), patience: PATIENCE, sshd };
+    Some(Guest { config, version: context.guest.clone(), adds_keys, renew: false })
+}
+
+fn server(sshd: &spec::Sshd, context: &Context, adds_keys: &mut bool, errors: &mut Errors) -> GuestSshd {
+    let common = match &sshd.authorized_keys {
+        Some(keys) => all_keys(keys, context, errors),
+        None => {
+            *adds_keys = true;
+            context.own_keys.clone()
+        }
+    };
+    let user = |user: &spec::SshdUser, errors: &mut Errors| GuestUser {
+        authorized_keys: user.authorized_keys.as_ref().map_or_else(|| common.clone(), |keys| all_keys(keys, context, errors)),
+        password_hash: None,
+    };
+    let users = match &sshd.users {
+        None => BTreeMap::from([("root".to_owned(), user(&spec::SshdUser::default(), errors))]),
+        Some(users) => users.0.iter().map(|(name, it)| (name.value.clone(), user(it, errors))).collect(),
+    };
+    for password in sshd.users.iter().flat_map(|users| &users.0).filter_map(|(_, user)| user.password.as_ref()) {
+        errors.push(Diagnostic::invalid("no login by password in this release").at(&password.place).hint("`authorized_keys`"));
+    }
+    GuestSshd {
+        server: sshd.server.as_ref().map(|server| server.value).unwrap_or_default(),
+        port: sshd.port.as_ref().map_or(PORT, |port| port.value),
+        users,
+    }
+}
+
+fn all_keys(written: &[At<String>], context: &Context, errors: &mut Errors) -> BTreeSet<String> {
+    let mut keys = BTreeSet::new();
+    for text in written {
+        if is_key(&text.value) {
+            keys.extend(key(&text.value, &text.place, None, errors));
+            continue;
+        }
+        match context.key_files.get(&text.value) {
+            Some(Ok(file)) => {
+                let lines = file.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+                let before = keys.len();
+                keys.extend(lines.filter_map(|line| key(line, &text.place, Some(&text.value), errors)));
+                if keys.len() == before && file.trim().is_empty() {
+                    errors.push(Diagnostic::invalid(format!("`{}` holds no key", text.value)).at(&text.place));
+                }
+            }
+            missing => {
+                let mut error = Diagnostic::invalid(format!("the key file `{}` cannot be read", text.value)).at(&text.place);
+                if let Some(Err(why)) = missing {
+                    error = error.cause(why);
+                }
+                errors.push(
+                    error
+                        .hint("a path to a file of public keys, or a key itself: `ssh-ed25519 AAAA…`")
+                        .hint("`ssh-keygen -t ed25519` makes a pair"),
+                );
+            }
+        }
+    }
+    keys
+}
+
+/// Whether it is meant to be a key, and not a path.
+fn is_key(text: &str) -> bool {
+    KEY_TYPES.iter().any(|kind| text.split_whitespace().any(|word| word == *kind)) || text.contains("PRIVATE KEY")
+}
+
+/// A line of public key, checked as far as it can be without arithmetic.
+fn key(line: &str, place: &Place, file: Option<&str>, errors: &mut Errors) -> Option<String> {
+    let whose = file.map_or_else(|| "this".to_owned(), |file| format!("what `{file}` holds"));
+    if line.contains("PRIVATE KEY") {
+        let error = Diagnostic::invalid(format!("{whose} is a private key, which belongs on no machine but its owner's")).at(place);
+        errors.push(error.hint("the public one is in the file beside it whose name ends in `.pub`"));
+        return None;
+    }
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let kind = words.iter().position(|word| KEY_TYPES.contains(word));
+    let good = kind.and_then(|at| Some((words[at], words.get(at + 1)?))).is_some_and(|(kind, body)| names_its_type(body, kind));
+    if !good {
+        // One wrong line of a file is enough to say.
+        let already = errors.iter().any(|error| error.place.as_ref() == Some(place));
+        if !already {
+            errors.push(Diagnostic::invalid(format!("{whose} is not a public key")).at(place).hint("as in `ssh-ed25519 AAAA… you@host`"));
+        }
+        return None;
+    }
+    Some(words.join(" "))
+}
+
+/// A key's body is base64, and begins with the length and the name of its type.
+fn names_its_type(body: &str, kind: &str) -> bool {
+    let Some(bytes) = base64(body) else { return false };
+    let length = bytes.get(..4).and_then(|length| length.try_into().ok()).map(u32::from_be_bytes);
+    length == u32::try_from(kind.len()).ok() && bytes.get(4..4 + kind.len()) == Some(kind.as_bytes()) && bytes.len() > 8 + kind.len()
+}
+
+fn base64(text: &str) -> Option<Vec<u8>> {
+    let digits = text.trim_end_matches('=');
+    if digits.len() % 4 == 1 || text.len() - digits.len() > 2 {
+        return None;
+    }
+    let value = |byte: u8| match byte {
+        b'A'..=b'Z' => Some(byte - b'A'),
+        b'a'..=b'z' => Some(byte - b'a' + 26),
+        b'0'..=b'9' => Some(byte - b'0' + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    };
+    let (mut bytes, mut bits, mut held) = (Vec::with_capacity(digits.len() * 3 / 4), 0_u32, 0);
+    for byte in digits.bytes() {
+        bits = bits << 6 | u32::from(value(byte)?);
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            bytes.push((bits >> held).to_be_bytes()[3]);
+        }
+    }
+    Some(bytes)
+}
+
+/// What is the machine's own: its name, and the cards that its program waits for.
+pub(super) fn personal(name: &Name, machine: &mut Machine) {
+    let Some(guest) = &mut machine.guest else { return };
+    guest.config.machine = name.to_string();
+    if machine.container.network_mode == NetworkMode::Own {
+        let up = machine.nics.iter().filter(|(_, nic)| nic.up);
+        guest.config.nics = up.map(|(name, nic)| (name.clone(), nic.addresses.clone())).collect();
+    }
+    machine.container.guest = Some(guest.version.clone());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_says_its_type_twice() {
+        const KEY: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIJ2yYx3fG2cZ0oYwUqI9d8B8l2yWw5m0m8oRrG1q2h3k";
+        assert!(names_its_type(KEY, "ssh-ed25519"));
+        assert!(!names_its_type(KEY, "ssh-rsa"));
+        assert!(!names_its_type("AAAA", "ssh-ed25519"));
+        assert!(!names_its_type("no base64!", "ssh-ed25519"));
+        assert_eq!(base64("aGVsbG8="), Some(b"hello".to_vec()));
+        assert_eq!(base64("aGVsbG8"), Some(b"hello".to_vec()));
+        assert_eq!(base64("a"), None);
+    }
+}

@@ -1,0 +1,174 @@
+//! The guest: fly's own binary on the engine, what each machine's is told, and the host keys that outlive their machines.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::fields::Fields;
+use super::machine::runs_as_wanted;
+use super::{Action, Change, Diff, Effect, FieldChange, Impact, Loss};
+use crate::actual::Actual;
+use crate::desired::{Desired, Machine, OrphanVolumes};
+use crate::types::{Addr, GuestConfig, GuestSshd, GuestUser, Name};
+
+/// What is to be written for a machine's guest. Keys that come from whoever runs fly are added to those of others; keys that the
+/// file names are all there are.
+pub fn guest_config(actual: &Actual, name: &Name, machine: &Machine) -> Option<GuestConfig> {
+    let guest = machine.guest.as_ref()?;
+    let mut config = guest.config.clone();
+    let now = actual.net.guests.get(name).and_then(|seen| seen.config.as_ref()?.sshd.as_ref());
+    if let (true, Some(sshd), Some(now)) = (guest.adds_keys, &mut config.sshd, now) {
+        for (user, wanted) in &mut sshd.users {
+            wanted.authorized_keys.extend(now.users.get(user).into_iter().flat_map(|user| user.authorized_keys.iter().cloned()));
+        }
+    }
+    Some(config)
+}
+
+/// The same, where a guest that runs has been told something else.
+pub fn guest_to_write(actual: &Actual, name: &Name, machine: &Machine) -> Option<GuestConfig> {
+    let state = actual.machine(name)?;
+    let has_guest = state.is_up() && state.container.guest.is_some();
+    let wanted = guest_config(actual, name, machine).filter(|_| has_guest && runs_as_wanted(machine, state))?;
+    let now = actual.net.guests.get(name).and_then(|seen| seen.config.as_ref());
+    (now != Some(&wanted)).then_some(wanted)
+}
+
+/// What changes about a guest that runs.
+pub(super) fn fields(actual: &Actual, name: &Name, machine: &Machine) -> Vec<FieldChange> {
+    let mut fields = Fields::new(&machine.places);
+    let Some(wanted) = guest_to_write(actual, name, machine) else { return vec![] };
+    let Some(now) = actual.net.guests.get(name).and_then(|seen| seen.config.as_ref()) else {
+        fields.push("guest", None, Some("its settings".to_owned()), Effect::Live);
+        return fields.changes;
+    };
+    let GuestConfig { machine: called, nics, patience, sshd } = &wanted;
+    fields.value("guest.machine", &now.machine, called, Effect::Live);
+    fields.set("guest.waits_for", &waits(now), &waits_for(nics), Effect::Live);
+    fields.value("guest.patience", &now.patience, patience, Effect::Live);
+    server(&mut fields, now.sshd.as_ref(), sshd.as_ref());
+    fields.changes
+}
+
+fn server(fields: &mut Fields<'_>, now: Option<&GuestSshd>, wanted: Option<&GuestSshd>) {
+    let (Some(now), Some(wanted)) = (now, wanted) else {
+        if now.is_some() != wanted.is_some() {
+            fields.push("sshd", now.map(shown), wanted.map(shown), Effect::Live);
+        }
+        return;
+    };
+    let GuestSshd { server, port, users } = wanted;
+    let word = |server: &crate::types::SshServer| Some(format!("{server:?}").to_lowercase());
+    if now.server != *server {
+        fields.push("sshd.server", word(&now.server), word(server), Effect::Live);
+    }
+    fields.value("sshd.port", &now.port, port, Effect::Live);
+    let nobody = GuestUser::default();
+    for user in now.users.keys().chain(users.keys()).collect::<BTreeSet<_>>() {
+        let (old, new) = (now.users.get(user), users.get(user));
+        let (old_keys, new_keys) = (keys(old.unwrap_or(&nobody)), keys(new.unwrap_or(&nobody)));
+        fields.set(&format!("sshd.keys of {user}"), &old_keys, &new_keys, Effect::Live);
+        let password = |user: Option<&GuestUser>| user.and_then(|user| user.password_hash.as_ref()).map(|_| "(hidden)".to_owned());
+        if old.map(|it| &it.password_hash) != new.map(|it| &it.password_hash) && (password(old).is_some() || password(new).is_some()) {
+            fields.push(format!("sshd.password of {user}"), password(old), password(new), Effect::Live);
+        }
+        if old_keys == new_keys && old.is_some() != new.is_some() {
+            let may = |user: Option<&GuestUser>| user.map(|_| "may log in".to_owned());
+            fields.push(format!("sshd.users.{user}"), may(old), may(new), Effect::Live);
+        }
+    }
+}
+
+/// `port 22, root with 2 keys`.
+pub(super) fn shown(sshd: &GuestSshd) -> String {
+    let users = sshd.users.iter().map(|(name, user)| {
+        let keys = user.authorized_keys.len();
+        format!("{name} with {keys} key{}", if keys == 1 { "" } else { "s" })
+    });
+    [format!("port {}", sshd.port)].into_iter().chain(users).collect::<Vec<_>>().join(", ")
+}
+
+/// The type, the end of the key and the comment of each: enough to know one's own.
+fn keys(user: &GuestUser) -> BTreeSet<String> {
+    let short = |line: &String| {
+        let shown = |word: &str| if word.len() > 40 { format!("…{}", &word[word.len() - 12..]) } else { word.to_owned() };
+        line.split(' ').map(shown).collect::<Vec<_>>().join(" ")
+    };
+    user.authorized_keys.iter().map(short).collect()
+}
+
+fn waits(config: &GuestConfig) -> BTreeSet<String> {
+    waits_for(&config.nics)
+}
+
+fn waits_for(nics: &BTreeMap<crate::types::IfName, BTreeSet<ipnet::IpNet>>) -> BTreeSet<String> {
+    let one = |(name, addresses): (&crate::types::IfName, &BTreeSet<ipnet::IpNet>)| {
+        [name.to_string()].into_iter().chain(addresses.iter().map(ToString::to_string)).collect::<Vec<_>>().join(" ")
+    };
+    nics.iter().map(one).collect()
+}
+
+/// What the engine has of the guest itself, and what machines that are gone left of theirs.
+pub(super) fn changes(desired: &Desired, actual: &Actual, diff: &mut Diff) {
+    let made = |diff: &Diff, name: &Name| matches!(diff.action(&Addr::Machine(name.clone())), Action::Create | Action::Replace);
+    for (name, machine) in &desired.machines {
+        let Some(version) = machine.container.guest.as_ref().filter(|_| made(diff, name)) else { continue };
+        if !actual.engine.guests.contains_key(version) {
+            let change = install(Addr::Guest(version.clone()), Action::Create, "not on the engine");
+            diff.changes.entry(change.addr.clone()).or_insert(change);
+        }
+    }
+    for (version, users) in &actual.engine.guests {
+        let ours = |name: &String| actual.engine.machines.iter().find(|(_, state)| state.name == *name).map(|(machine, _)| machine);
+        let goes = |name: &String| {
+            ours(name).is_some_and(|machine| made(diff, machine) || diff.action(&Addr::Machine(machine.clone())) == Action::Delete)
+        };
+        let wanted = desired.machines.iter().any(|(name, it)| it.container.guest.as_ref() == Some(version) && made(diff, name));
+        // One that nobody uses may be another project's, which is about to: only its last user, or whoever takes all down, removes it.
+        let is_last = users.iter().any(goes) || desired.machines.is_empty();
+        if is_last && !wanted && users.iter().all(goes) {
+            diff.add(install(Addr::Guest(version.clone()), Action::Delete, "no machine uses it any more"));
+        }
+    }
+    host_keys(desired, actual, diff);
+}
+
+fn install(addr: Addr, action: Action, reason: &str) -> Change {
+    Change { addr, action, fields: vec![], reason: reason.to_owned(), impact: Impact::None, losses: vec![], place: None }
+}
+
+fn host_keys(desired: &Desired, actual: &Actual, diff: &mut Diff) {
+    for (name, volume) in &actual.engine.host_keys {
+        if desired.machines.get(name).is_some_and(|machine| machine.guest.is_some()) {
+            continue;
+        }
+        match desired.orphan_volumes {
+            OrphanVolumes::Keep => {
+                diff.notes.insert(format!("the ssh host key of {name} is kept: `fly down --volumes` deletes it"));
+            }
+            OrphanVolumes::Delete => diff.add(Change {
+                addr: Addr::HostKey(name.clone()),
+                action: Action::Delete,
+                fields: vec![],
+                reason: "volumes are to be deleted as well".to_owned(),
+                impact: Impact::Live,
+                losses: vec![Loss::Volume(volume.clone())],
+                place: None,
+            }),
+        }
+    }
+}
+
+/// What a reader should know of the guests, although nothing is done about it.
+pub(super) fn notes(desired: &Desired, actual: &Actual) -> Vec<String> {
+    let mut notes = vec![];
+    for (name, machine) in &desired.machines {
+        let sshd = machine.guest.as_ref().and_then(|guest| guest.config.sshd.as_ref());
+        if sshd.is_some_and(|sshd| sshd.users.values().all(|user| user.authorized_keys.is_empty() && user.password_hash.is_none())) {
+            notes.push(format!("no public key is known to log into {name} with; `fly ssh {name}` needs none"));
+        }
+        let ailing = actual.net.guests.get(name).and_then(|seen| seen.sshd.as_ref()?.error.as_ref());
+        if let (Some(_), Some(error)) = (sshd, ailing) {
+            notes.push(format!("the ssh server of {name}: {error}"));
+        }
+    }
+    notes
+}

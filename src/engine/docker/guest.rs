@@ -1,0 +1,196 @@
+//! fly's own binary on the engine, and what its guests are told.
+//!
+//! An image is made of the binary and nothing else. A container that never runs is made from it, with a volume where the binary lies:
+//! the engine copies what an image has there into a volume that is empty. The container is in the list only when the copy is whole, so
+//! it is the sign that the volume can be used; and as long as it is there, nobody prunes the volume.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType, MountVolumeOptions};
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, RemoveImageOptions, UploadToContainerOptionsBuilder,
+};
+use futures_util::StreamExt as _;
+use tokio::time::sleep;
+
+use super::answer::{Labels, Listed};
+use super::error::Failure;
+use super::perform::{LATE, STEP, conflict};
+use super::raw::encode;
+use super::{Docker, answer};
+use crate::engine::EngineErrorKind;
+use crate::types::{
+    Container, GUEST_BIN, GUEST_BINARY, GUEST_CONFIG, GUEST_HOME, GUEST_PREFIX, GUEST_VOLUME, GuestConfig, LABEL_GUEST, LABEL_MACHINE,
+    LABEL_PROJECT, Name,
+};
+
+/// What the engine calls the image, before the version.
+const IMAGE: &str = "fly-guest";
+
+fn object(version: &str) -> String {
+    format!("{GUEST_PREFIX}{version}")
+}
+
+/// The guest before a machine's own words.
+pub(super) fn entrypoint() -> [String; 3] {
+    [GUEST_BINARY.to_owned(), "guest".to_owned(), "init".to_owned()]
+}
+
+/// The version out of the name of the volume that a container has its guest from.
+pub(super) fn version_of(volume: &str) -> Option<&str> {
+    volume.strip_prefix(GUEST_PREFIX)
+}
+
+/// The engine's name of the volume of a machine's own.
+fn home_volume(container: &Container) -> Option<(String, HashMap<String, String>)> {
+    let name = |label: &str| container.labels.get(label).and_then(|it| Name::new(it.as_str()).ok());
+    let (project, machine) = (name(LABEL_PROJECT)?, name(LABEL_MACHINE)?);
+    let labels = [(LABEL_PROJECT, &project), (LABEL_MACHINE, &machine)].map(|(label, name)| (label.to_owned(), name.to_string()));
+    Some((format!("{}{GUEST_VOLUME}", machine.in_project(&project)), HashMap::from(labels)))
+}
+
+/// The machine whose host key a volume holds, with its project.
+pub(super) fn host_key_of(name: &str, labels: &Labels) -> Option<(Name, Name)> {
+    let label = |label: &str| labels.get(label).and_then(|it| Name::new(it.as_str()).ok());
+    let (project, machine) = (label(LABEL_PROJECT)?, label(LABEL_MACHINE)?);
+    (name == format!("{}{GUEST_VOLUME}", machine.in_project(&project))).then_some((project, machine))
+}
+
+fn volume(source: String, target: &str, read_only: bool, labels: Option<HashMap<String, String>>, no_copy: bool) -> Mount {
+    Mount {
+        typ: Some(MountType::VOLUME),
+        source: Some(source),
+        target: Some(target.to_owned()),
+        read_only: Some(read_only),
+        volume_options: Some(MountVolumeOptions { no_copy: Some(no_copy), labels, ..MountVolumeOptions::default() }),
+        ..Mount::default()
+    }
+}
+
+/// What a container with a guest is mounted besides its own.
+pub(super) fn mounts(container: &Container) -> Vec<Mount> {
+    let Some(version) = &container.guest else { return vec![] };
+    let home = home_volume(container).map(|(name, labels)| volume(name, GUEST_HOME, false, Some(labels), true));
+    home.into_iter().chain([volume(object(version), GUEST_BIN, true, None, true)]).collect()
+}
+
+/// The guests that are installed, with the containers that have them.
+pub(super) fn installed(listed: &[Listed]) -> BTreeMap<String, BTreeSet<String>> {
+    let is_anchor = |it: &&Listed| it.labels.get(LABEL_GUEST).is_some_and(|version| it.name() == object(version));
+    let users = |volume: &str, anchor: &Listed| {
+        let has_it = |it: &&Listed| it.id != anchor.id && it.mounts.iter().any(|mount| mount.name == volume);
+        listed.iter().filter(has_it).map(|it| it.name().to_owned()).collect()
+    };
+    let guest = |anchor: &Listed| Some((anchor.labels.get(LABEL_GUEST)?.clone(), users(anchor.name(), anchor)));
+    listed.iter().filter(is_anchor).filter_map(guest).collect()
+}
+
+impl Docker {
+    pub(super) async fn install_guest(&self, version: &str) -> Result<(), Failure> {
+        let name = object(version);
+        if self.is_anchor(&name, version).await? {
+            return Ok(());
+        }
+        self.import_guest(version).await?;
+        // Whatever an attempt that was cut off has left in it; one that machines use is whole.
+        match self.remove_volume(&name).await {
+            Err(failure) if !failure.is(409) => return Err(failure),
+            _ => {}
+        }
+        let labels = HashMap::from([(LABEL_GUEST.to_owned(), version.to_owned())]);
+        let body = ContainerCreateBody {
+            image: Some(format!("{IMAGE}:{version}")),
+            cmd: Some(vec![GUEST_BINARY.to_owned()]),
+            labels: Some(labels.clone()),
+            host_config: Some(HostConfig {
+                network_mode: Some("none".into()),
+                mounts: Some(vec![volume(name.clone(), GUEST_BIN, false, Some(labels), false)]),
+                ..HostConfig::default()
+            }),
+            ..ContainerCreateBody::default()
+        };
+        let options = CreateContainerOptionsBuilder::default().name(&name).build();
+        let failure = match self.api.create_container(Some(options), body).await {
+            Ok(_) => return Ok(()),
+            Err(error) => Failure::from(error),
+        };
+        if !failure.is(409) && !failure.is_lost_answer() {
+            return Err(failure);
+        }
+        // Somebody else is at it: it is in the list when it is whole.
+        for _ in 0..LATE {
+            if self.is_anchor(&name, version).await? {
+                return Ok(());
+            }
+            sleep(STEP).await;
+        }
+        Err(failure)
+    }
+
+    async fn is_anchor(&self, name: &str, version: &str) -> Result<bool, Failure> {
+        match self.inspect(name).await? {
+            Some(there) if there.config.labels.get(LABEL_GUEST).is_some_and(|it| it == version) => Ok(true),
+            Some(_) => Err(conflict(format!("the name `{name}` is in use by a container that is not fly's"))),
+            None => Ok(false),
+        }
+    }
+
+    async fn import_guest(&self, version: &str) -> Result<(), Failure> {
+        let path = format!("/images/{}/json", encode(&format!("{IMAGE}:{version}")));
+        if self.http.find::<answer::Image>(&path).await?.is_some() {
+            return Ok(());
+        }
+        let archive = tokio::task::spawn_blocking(own_binary).await;
+        let archive = archive.map_err(|error| Failure::new(EngineErrorKind::Other, error.to_string()))?;
+        let archive = archive.map_err(|error| Failure::new(EngineErrorKind::Other, format!("fly's own binary cannot be read: {error}")))?;
+        let options = CreateImageOptionsBuilder::default().from_src("-").repo(IMAGE).tag(version).build();
+        let mut answers = std::pin::pin!(self.api.create_image(Some(options), Some(bollard::body_full(archive.into())), None));
+        while let Some(answer) = answers.next().await {
+            answer?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn remove_guest(&self, version: &str) -> Result<(), Failure> {
+        let name = object(version);
+        if self.is_anchor(&name, version).await? {
+            self.remove_by_id(&name).await?;
+        }
+        match self.remove_volume(&name).await {
+            // A machine has come meanwhile.
+            Err(failure) if failure.is(409) => return Ok(()),
+            done => done?,
+        }
+        match self.api.remove_image(&format!("{IMAGE}:{version}"), None::<RemoveImageOptions>, None).await.map_err(Failure::from) {
+            Err(failure) if !failure.is(404) && !failure.is(409) => Err(failure),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) async fn write_guest(&self, name: &str, config: &GuestConfig) -> Result<(), Failure> {
+        let other = |error: &dyn std::fmt::Display| Failure::new(EngineErrorKind::Other, error.to_string());
+        let text = serde_json::to_vec(config).map_err(|error| other(&error))?;
+        // What users' keys are is for nobody else in the machine to read.
+        let archive = archive(&[(GUEST_CONFIG, 0o600, &text)]).map_err(|error| other(&error))?;
+        let options = UploadToContainerOptionsBuilder::default().path(GUEST_HOME).build();
+        Ok(self.api.upload_to_container(name, Some(options), bollard::body_full(archive.into())).await?)
+    }
+}
+
+/// Files of root's.
+fn archive(files: &[(&str, u32, &[u8])]) -> std::io::Result<Vec<u8>> {
+    let mut archive = tar::Builder::new(Vec::with_capacity(files.iter().map(|(.., text)| text.len() + 1024).sum::<usize>() + 1024));
+    for (name, mode, text) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(*mode);
+        archive.append_data(&mut header, name, *text)?;
+    }
+    archive.into_inner()
+}
+
+/// The binary may become root: a machine's first process runs as the machine's user, and the guest has to log in others.
+fn own_binary() -> std::io::Result<Vec<u8>> {
+    let binary = std::fs::read("/proc/self/exe")?;
+    archive(&[(GUEST_BINARY.trim_start_matches('/'), 0o4755, &binary)])
+}

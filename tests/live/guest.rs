@@ -1,0 +1,118 @@
+//! fly as a machine's first process: the program under it is what it would be without.
+
+use std::time::Duration;
+
+use crate::sample::{change, changes};
+use crate::support::{Lab, Project, eventually};
+
+fn file(more: &str) -> String {
+    format!(
+        "name: vm\nnetworks: {{back: {{subnet: 10.20.0.0/24}}}}\nmachines:\n  web:\n    image: fly/busybox:test\n    guest: true\n    \
+         nics: {{eth0: {{network: back, ip: 10.20.0.5}}}}\n{more}"
+    )
+}
+
+fn up<'a>(lab: &'a Lab, more: &str) -> Project<'a> {
+    let project = lab.project("vm", &file(more));
+    project.fly(&["up", "--yes"]).success();
+    project
+}
+
+#[test]
+fn the_program_starts_when_its_cards_are_there_and_not_before() {
+    let lab = Lab::start();
+    let project = up(&lab, "    command: [sh, -c, 'ip -4 -o addr show eth0 > /seen; exec /bin/stay']\n");
+    eventually("the program's first look", Duration::from_secs(5), || {
+        let seen = lab.docker(&["exec", "vm.web", "cat", "/seen"]);
+        if seen.contains("10.20.0.5/24") { Ok(()) } else { Err(seen) }
+    });
+    assert_eq!(changes(&project), vec![]);
+    project.fly(&["plan", "--check"]).success();
+    let inspect = lab.inspect("vm.web");
+    assert_eq!(inspect["Config"]["Entrypoint"][0], "/.fly/bin/fly");
+    // Nothing is written into the image, and the binary is there once for all.
+    assert!(lab.docker(&["exec", "vm.web", "sh", "-c", "touch /.fly/bin/x 2>&1 || true"]).contains("Read-only"));
+    project.fly(&["down", "--yes"]).success();
+    assert_eq!(lab.docker(&["volume", "ls", "--quiet"]).trim(), "vm.web.guest", "the machine's own volume stays");
+    assert!(!lab.docker(&["image", "ls"]).contains("fly-guest"));
+    project.fly(&["down", "--yes", "--volumes"]).success();
+    assert_eq!(lab.docker(&["volume", "ls", "--quiet"]).trim(), "");
+}
+
+#[test]
+fn the_program_runs_as_whom_image_and_file_say() {
+    let lab = Lab::start();
+    let look = "    user: '1234:1234'\n    working_dir: /tmp\n    environment: {LD_LIBRARY_PATH: /x, A: b}\n    command: [sh, -c, 'id > /tmp/id; pwd >> /tmp/id; env >> /tmp/id; grep -E \"Cap|Groups\" /proc/self/status >> /tmp/id; exec /bin/stay']\n";
+    let project = up(&lab, look);
+    let under = eventually_reads(&lab, "vm.web", "/tmp/id");
+    assert_eq!(lab.docker(&["exec", "vm.web", "id"]), "uid=1234 gid=1234 groups=1234\n", "an exec is nobody else's");
+    // The binary belongs to root and may become root; whoever else runs it does not.
+    let sneaky =
+        lab.try_docker(&["exec", "vm.web", "/.fly/bin/fly", "guest", "program", "/bin/sh", "-c", "id -u; grep ^Uid /proc/self/status"]);
+    assert_eq!(sneaky.stdout, "1234\nUid:\t1234\t1234\t1234\t1234\n", "{sneaky}");
+    project.fly(&["down", "--yes", "--volumes"]).success();
+    // The same without the guest.
+    let project = lab.project("vm", &file(look).replace("guest: true", "guest: false"));
+    project.fly(&["up", "--yes"]).success();
+    let plain = eventually_reads(&lab, "vm.web", "/tmp/id");
+    let sorted = |text: &str| {
+        let mut lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("HOSTNAME=")).collect();
+        lines.sort_unstable();
+        lines.join("\n")
+    };
+    assert_eq!(sorted(&under), sorted(&plain));
+}
+
+fn eventually_reads(lab: &Lab, container: &str, file: &str) -> String {
+    eventually("what the program wrote", Duration::from_secs(5), || {
+        let text = lab.docker(&["exec", container, "sh", "-c", &format!("cat {file} 2>/dev/null || true")]);
+        if text.contains("CapBnd") { Ok(text) } else { Err(text) }
+    })
+}
+
+#[test]
+fn it_ends_as_the_program_ends_and_hands_signals_on() {
+    let lab = Lab::start();
+    let project = up(&lab, "    command: [sh, -c, 'trap \"exit 7\" USR1; while :; do sleep 0.1; done']\n");
+    lab.docker(&["kill", "--signal", "USR1", "vm.web"]);
+    assert_eq!(lab.docker(&["wait", "vm.web"]).trim(), "7");
+    project.fly(&["up", "--yes"]).success();
+    lab.docker(&["kill", "--signal", "KILL", "vm.web"]);
+    assert_eq!(lab.docker(&["wait", "vm.web"]).trim(), "137");
+    // A program that is not there, and one that may not be run.
+    for (command, code, words) in [("[/no/such]", "127", "there is no program `/no/such`"), ("[/etc/hosts]", "126", "may not be run")] {
+        project.write("fly.yml", &file(&format!("    command: {command}\n")));
+        drop(project.fly(&["up", "--yes"]));
+        assert_eq!(lab.docker(&["wait", "vm.web"]).trim(), code);
+        let log = lab.try_docker(&["logs", "vm.web"]);
+        assert!(log.stderr.contains(words), "{log}");
+    }
+}
+
+#[test]
+fn orphans_are_reaped_and_a_machine_without_a_program_stays_up() {
+    let lab = Lab::start();
+    let project = up(&lab, "    command: [sh]\n");
+    assert_eq!(lab.inspect("vm.web")["State"]["Running"], true);
+    lab.docker(&["exec", "vm.web", "sh", "-c", "for i in 1 2 3 4 5; do (sleep 0.1 &) ; done; sleep 0.5"]);
+    let zombies = lab.docker(&["exec", "vm.web", "sh", "-c", "grep -l '^State:.*Z' /proc/[0-9]*/status 2>/dev/null || true"]);
+    assert_eq!(zombies, "");
+    project.fly(&["down", "--yes", "--volumes"]).success();
+}
+
+#[test]
+fn after_a_restart_it_waits_and_goes_on_when_its_time_is_over_or_the_cards_are_back() {
+    let lab = Lab::start();
+    let project = up(&lab, "    command: [sh, -c, 'date +%s%N > /started; exec /bin/stay']\n");
+    lab.docker(&["exec", "vm.web", "sh", "-c", "rm /started"]);
+    lab.docker(&["restart", "vm.web"]);
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(lab.docker(&["exec", "vm.web", "sh", "-c", "ls /started 2>/dev/null || true"]), "", "it waits for eth0");
+    let found = changes(&project);
+    assert_eq!(found, vec![change("nic/web:eth0", "create", &["network", "ip", "mac", "mtu"])]);
+    project.fly(&["up", "--yes"]).success();
+    eventually("the program", Duration::from_secs(2), || {
+        let seen = lab.docker(&["exec", "vm.web", "sh", "-c", "ls /started 2>/dev/null || true"]);
+        if seen.contains("started") { Ok(()) } else { Err(seen) }
+    });
+}
