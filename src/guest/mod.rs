@@ -11,7 +11,9 @@
 //! | `sftp` | session | the sftp subsystem on stdin and stdout |
 //! | `channel` | whoever has the engine, by an exec | stdin and stdout to the server's own socket |
 
-use std::ffi::OsString;
+pub mod sftp;
+
+use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
 /// The guest's work, if that is what the arguments (without the program's name) ask for.
@@ -20,5 +22,8 @@ pub fn role(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     if arguments.next()? != "guest" {
         return None;
     }
-    Some(ExitCode::from(64))
+    match arguments.next().as_deref().and_then(OsStr::to_str) {
+        Some("sftp") => Some(sftp::run(arguments)),
+        _ => Some(ExitCode::from(64)),
+    }
 }
