@@ -41,7 +41,8 @@ impl Open {
     pub(super) fn open(self, handles: &mut Handles, path: &[u8]) -> Result<Answer, Failure> {
         handles.room()?;
         let file = retry_on_intr(|| rustix::fs::open(path, self.flags, self.mode))?;
-        Ok(Answer::Handle(handles.insert(file, Kind::File)))
+        let kind = if self.flags.contains(OFlags::APPEND) { Kind::Log } else { Kind::File };
+        Ok(Answer::Handle(handles.insert(file, kind)))
     }
 }
 
@@ -51,7 +52,7 @@ pub(super) fn mode(permissions: u32) -> Mode {
 }
 
 pub(super) fn read(handles: &Handles, handle: &[u8], offset: u64, length: u32, id: u32, output: &mut Output) -> Result<Answer, Failure> {
-    let file = handles.file(handle, Code::Failure)?;
+    let file = &handles.file(handle, Code::Failure)?.fd;
     let most = usize::try_from(length).unwrap_or(MAX_DATA).min(MAX_DATA);
     if output.data(id, most, |place| retry_on_intr(|| pread(file, &mut *place, offset)))? {
         Ok(Answer::Sent)
@@ -62,10 +63,9 @@ pub(super) fn read(handles: &Handles, handle: &[u8], offset: u64, length: u32, i
 
 pub(super) fn write(handles: &Handles, handle: &[u8], offset: u64, data: &[u8]) -> Result<Answer, Failure> {
     let file = handles.file(handle, Code::Failure)?;
-    done(write_all(file, offset, data))
+    done(write_all(&file.fd, file.place(offset), data))
 }
 
-/// Where a file is open for appending, the kernel does not look at the offset.
 fn write_all(file: &OwnedFd, mut offset: u64, mut data: &[u8]) -> Result<(), Errno> {
     while !data.is_empty() {
         let count = retry_on_intr(|| pwrite(file, data, offset))?;
@@ -122,14 +122,16 @@ fn timestamps(access: u32, change: u32) -> Timestamps {
 pub(super) fn copy(handles: &Handles, from: (&[u8], u64), to: (&[u8], u64), length: u64) -> Result<Answer, Failure> {
     let source = handles.file(from.0, Code::NoSuchFile)?;
     let target = handles.file(to.0, Code::NoSuchFile)?;
+    let (from, to) = (from.1, target.place(to.1));
+    let (source, target) = (&source.fd, &target.fd);
     let (read, written) = (rustix::fs::fstat(source)?, rustix::fs::fstat(target)?);
     if (read.st_dev, read.st_ino) == (written.st_dev, written.st_ino) {
         // A file that is appended to while it is read to its end has none.
         return Err(Failure::new(Code::Failure, "A file cannot be copied to itself"));
     }
-    let wanted = if length == 0 { u64::MAX - from.1 } else { length };
-    let copied = copy_in_kernel(source, target, from.1, to.1, wanted);
-    let copied = copied + copy_by_hand(source, target, from.1.saturating_add(copied), to.1.saturating_add(copied), wanted - copied)?;
+    let wanted = if length == 0 { u64::MAX - from } else { length };
+    let copied = copy_in_kernel(source, target, from, to, wanted);
+    let copied = copied + copy_by_hand(source, target, from.saturating_add(copied), to.saturating_add(copied), wanted - copied)?;
     if length != 0 && copied < length { Err(Failure::new(Code::Eof, "End of file")) } else { Ok(Answer::Done) }
 }
 

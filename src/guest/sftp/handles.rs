@@ -16,6 +16,8 @@ const OURS: u64 = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     File,
+    /// A file that is written to at its end, wherever the client says.
+    Log,
     Folder,
 }
 
@@ -31,6 +33,13 @@ pub(super) struct Handles {
     /// Numbers are not used again: a late request for what has been closed must not hit another file.
     next: u64,
     most: u64,
+}
+
+impl Handle {
+    /// Where to write. The kernel appends whatever the offset, but not to one that no file can have, and clients send such.
+    pub(super) fn place(&self, offset: u64) -> u64 {
+        if self.kind == Kind::Log { 0 } else { offset }
+    }
 }
 
 impl Handles {
@@ -62,9 +71,9 @@ impl Handles {
     }
 
     /// The same, but not a folder.
-    pub(super) fn file(&self, handle: &[u8], otherwise: Code) -> Result<&OwnedFd, Failure> {
-        let handle = self.get(handle, otherwise)?;
-        if handle.kind == Kind::File { Ok(&handle.fd) } else { Err(Failure::handle(otherwise)) }
+    pub(super) fn file(&self, handle: &[u8], otherwise: Code) -> Result<&Handle, Failure> {
+        self.get(handle, otherwise)
+            .and_then(|handle| if handle.kind == Kind::Folder { Err(Failure::handle(otherwise)) } else { Ok(handle) })
     }
 
     pub(super) fn folder(&self, handle: &[u8]) -> Result<&OwnedFd, Failure> {

@@ -27,6 +27,8 @@ pub mod request;
 mod server;
 mod status;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::ffi::OsString;
 use std::io::Write as _;

@@ -67,7 +67,7 @@ pub(super) fn rename(from: &[u8], to: &[u8]) -> Result<Answer, Failure> {
     })
 }
 
-fn rename_in_steps(from: &[u8], to: &[u8]) -> Result<(), Errno> {
+pub(super) fn rename_in_steps(from: &[u8], to: &[u8]) -> Result<(), Errno> {
     if FileType::from_raw_mode(rustix::fs::lstat(from)?.st_mode) == FileType::RegularFile {
         match rustix::fs::link(from, to) {
             Ok(()) => {

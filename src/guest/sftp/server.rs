@@ -124,20 +124,20 @@ impl Server {
                 files::copy(&self.handles, (from, from_offset), (to, to_offset), length)
             }
             Extended::HomeDirectory { user: b"" } => Ok(Answer::Name(self.accounts.own_home())),
-            Extended::HomeDirectory { user } => self.home(user).map(Answer::Name),
+            Extended::HomeDirectory { user } => self.home(user, Code::Failure).map(Answer::Name),
             Extended::UsersGroups { users, groups } => listing::users_groups(&mut self.accounts, users, groups, id, output),
         }
     }
 
-    fn home(&self, user: &[u8]) -> Result<Vec<u8>, Failure> {
-        self.accounts.home(user).ok_or(Failure::new(Code::NoSuchFile, "No such user"))
+    fn home(&self, user: &[u8], otherwise: Code) -> Result<Vec<u8>, Failure> {
+        self.accounts.home(user).ok_or(Failure::new(otherwise, "No such user"))
     }
 
     /// `~` is where the session began, as in OpenSSH; `~user` is somebody's home.
     fn expanded(&self, path: &[u8]) -> Result<Vec<u8>, Failure> {
         let Some(path) = path.strip_prefix(b"~") else { return Ok(path.to_vec()) };
         let (user, rest) = path.split_at(path.iter().position(|byte| *byte == b'/').unwrap_or(path.len()));
-        let mut expanded = if user.is_empty() { b".".to_vec() } else { self.home(user)? };
+        let mut expanded = if user.is_empty() { b".".to_vec() } else { self.home(user, Code::NoSuchFile)? };
         expanded.extend_from_slice(rest);
         Ok(expanded)
     }
