@@ -67,7 +67,7 @@ fn a_listing_is_what_ls_says() {
     if super::place::is_root() {
         std::os::unix::fs::chown(place.path("list/7"), Some(1), Some(4_000_000)).unwrap();
     }
-    for zone in ["UTC", "Europe/Berlin", "EST5EDT", "<+0330>-3:30"] {
+    for zone in ["UTC", "Europe/Berlin", "EST5EDT,M3.2.0,M11.1.0", "<+0330>-3:30"] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fly"));
         command.args(["guest", "sftp", "-d"]).arg(place.root()).env("TZ", zone).env("LC_ALL", "C");
         let mut client = Client::run(&mut command);
