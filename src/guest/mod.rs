@@ -14,6 +14,7 @@
 mod init;
 mod log;
 mod rights;
+pub mod sftp;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -33,6 +34,7 @@ pub fn role(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     Some(match role.to_str() {
         Some("init") => init::main(&rest),
         Some("program") => init::program::main(&rest),
+        Some("sftp") => sftp::run(rest),
         _ => ExitCode::from(64),
     })
 }

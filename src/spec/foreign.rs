@@ -103,7 +103,6 @@ fn machine(key: &str) -> Option<Hint> {
         | "attach"
         | "build"
         | "rootfs"
-        | "sshd"
         | "ssh" => NotYet,
         _ => return None,
     })

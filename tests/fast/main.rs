@@ -6,6 +6,7 @@ mod apply;
 mod cli;
 mod desired;
 mod examples;
+mod guest_sftp;
 mod history;
 mod layers;
 mod lock;
