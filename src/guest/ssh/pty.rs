@@ -1,21 +1,24 @@
 //! A terminal for a session.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 
 use russh::Pty as Mode;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, ptsname, unlockpt};
 use rustix::termios::{ControlModes, InputModes, LocalModes, OptionalActions, OutputModes, SpecialCodeIndex, Termios, Winsize, tcgetattr, tcsetattr, tcsetwinsize};
-use tokio::io::unix::AsyncFd;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::unix::pipe::{Receiver, Sender};
 
-/// The end that the server keeps.
-pub(crate) struct Master(AsyncFd<File>);
+/// The end that the server keeps, once for each that works with it. To the kernel's polling it is as good as two pipes; reading it fails
+/// when nobody has the other end any more.
+pub(crate) struct Master {
+    pub(crate) reader: Receiver,
+    pub(crate) writer: Sender,
+    pub(crate) control: Control,
+}
+
+pub(crate) struct Control(OwnedFd);
 
 /// A terminal that nobody uses yet.
 pub(crate) struct Terminal {
@@ -44,58 +47,24 @@ pub(crate) fn open(name: &str, size: Winsize, modes: &[(Mode, u32)]) -> io::Resu
     tcsetattr(&slave, OptionalActions::Now, &settings)?;
     tcsetwinsize(&slave, size)?;
     fcntl_setfl(&master, fcntl_getfl(&master)? | OFlags::NONBLOCK)?;
-    Ok(Terminal { master: Master(AsyncFd::register(File::from(master))?), slave, path: path.into(), name: name.to_owned() })
+    let master = Master {
+        reader: Receiver::from_owned_fd_unchecked(master.try_clone()?)?,
+        writer: Sender::from_owned_fd_unchecked(master.try_clone()?)?,
+        control: Control(master),
+    };
+    Ok(Terminal { master, slave, path: path.into(), name: name.to_owned() })
 }
 
-impl Master {
+impl Control {
     pub(crate) fn resize(&self, size: Winsize) {
         // A terminal that has ended meanwhile needs no size.
-        let _ = tcsetwinsize(self.0.as_fd(), size);
+        let _ = tcsetwinsize(&self.0, size);
     }
 
     /// What ends the input of a program that reads lines; `None` for one that takes every key.
     pub(crate) fn end_of_file(&self) -> Option<u8> {
-        let settings = tcgetattr(self.0.as_fd()).ok()?;
+        let settings = tcgetattr(&self.0).ok()?;
         settings.local_modes.contains(LocalModes::ICANON).then(|| settings.special_codes[SpecialCodeIndex::VEOF])
-    }
-}
-
-/// One for each direction: a task that reads and one that writes do not wait for each other.
-impl AsyncRead for &Master {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        loop {
-            let mut ready = ready!(self.0.poll_read_ready(cx))?;
-            if let Ok(result) = ready.try_io(|file| file.get_ref().read(buffer.initialize_unfilled())) {
-                return Poll::Ready(match result {
-                    Ok(count) => {
-                        buffer.advance(count);
-                        Ok(())
-                    }
-                    // How the kernel says that nobody has the terminal any more.
-                    Err(error) if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => Ok(()),
-                    Err(error) => Err(error),
-                });
-            }
-        }
-    }
-}
-
-impl AsyncWrite for &Master {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        loop {
-            let mut ready = ready!(self.0.poll_write_ready(cx))?;
-            if let Ok(result) = ready.try_io(|file| file.get_ref().write(data)) {
-                return Poll::Ready(result);
-            }
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
     }
 }
 

@@ -268,7 +268,7 @@ impl Handler for Client {
     async fn window_change_request(&mut self, channel: ChannelId, columns: u32, rows: u32, width: u32, height: u32, session: &mut Session) -> Result<(), Error> {
         let size = pty::winsize(columns, rows, width, height);
         // Before the start it is the terminal's, and after it what is said to the session.
-        let waiting = self.with_setup(channel, |setup| setup.terminal.as_ref().map(|terminal| terminal.master.resize(size)));
+        let waiting = self.with_setup(channel, |setup| setup.terminal.as_ref().map(|terminal| terminal.master.control.resize(size)));
         if waiting.is_none() {
             self.channels.feed(channel, |feed| feed.word(Word::Resize(size)));
         }

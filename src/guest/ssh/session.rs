@@ -9,11 +9,12 @@ use russh::Sig;
 use russh::server::Handle;
 use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::process::{Child, Command};
 
 use super::channels::{Input, Output, Word, Words, pour};
 use super::process;
-use super::pty::{Master, Terminal};
+use super::pty::{Control, Master, Terminal};
 
 /// What one read takes: as much as a packet bears.
 const CHUNK: usize = 32 * 1024;
@@ -62,20 +63,20 @@ pub(crate) async fn run(running: Running, handle: Handle) {
     let Running { mut child, master, output, mut input, mut words } = running;
     let pid = child.id();
     let status = {
+        let (ends, control) = master.map_or((None, None), |master| (Some((master.reader, master.writer)), Some(master.control)));
         let carried = async {
-            match &master {
-                Some(master) => on_terminal(&mut child, master, &output, &mut input).await,
+            match ends {
+                Some((reader, writer)) => on_terminal(&mut child, reader, writer, control.as_ref(), &output, &mut input).await,
                 None => on_pipes(&mut child, &output, &mut input).await,
             }
         };
         tokio::select! {
             status = carried => status,
-            () = listen(&mut words, master.as_ref(), pid) => None,
+            () = listen(&mut words, control.as_ref(), pid) => None,
         }
     };
     let Some(status) = status else {
-        // The client has closed the channel, or is gone. The terminal first: that is what its programs listen to.
-        drop(master);
+        // The client has closed the channel, or is gone. The terminal went first: that is what its programs listen to.
         process::end(&mut child, pid).await;
         let _ = output.half.close().await;
         return;
@@ -84,11 +85,11 @@ pub(crate) async fn run(running: Running, handle: Handle) {
 }
 
 /// What the client says besides its data, until there is no channel any more.
-async fn listen(words: &mut Words, master: Option<&Master>, pid: Option<u32>) {
+async fn listen(words: &mut Words, terminal: Option<&Control>, pid: Option<u32>) {
     while let Some(word) = words.recv().await {
-        match (word, master) {
+        match (word, terminal) {
             (Word::Signal(signal), _) => process::signal(pid, signal),
-            (Word::Resize(size), Some(master)) => master.resize(size),
+            (Word::Resize(size), Some(terminal)) => terminal.resize(size),
             (Word::Resize(_), None) => {}
         }
     }
@@ -116,18 +117,17 @@ async fn on_pipes(child: &mut Child, output: &Output, input: &mut Input) -> Opti
     }
 }
 
-async fn on_terminal(child: &mut Child, master: &Master, output: &Output, input: &mut Input) -> Option<ExitStatus> {
+async fn on_terminal(child: &mut Child, reader: Receiver, mut writer: Sender, control: Option<&Control>, output: &Output, input: &mut Input) -> Option<ExitStatus> {
     let inwards = async {
-        let mut writer = master;
         let _ = pour(input, &mut writer).await;
         // A terminal has no other end of input than a key.
-        if let Some(key) = master.end_of_file() {
+        if let Some(key) = control.and_then(Control::end_of_file) {
             let _ = writer.write_all(&[key]).await;
         }
         std::future::pending::<()>().await;
     };
     let outwards = async {
-        let all = copy(Some(master), output, None);
+        let all = copy(Some(reader), output, None);
         tokio::pin!(all);
         let status = tokio::select! {
             status = child.wait() => status.ok(),

@@ -18,7 +18,7 @@ use tokio::time::Sleep;
 use super::limits::{BYTES_BEFORE_LOGIN, KEEPALIVE, LOGIN_TIME, MISSED};
 
 /// Input that waits for a process, of one connection.
-const QUEUE: usize = 8 * 1024 * 1024;
+const QUEUE: usize = 4 * 1024 * 1024;
 /// The same while output waits for the client: what says that it may flow again may stand behind input.
 const STARVING_QUEUE: usize = 64 * 1024 * 1024;
 /// While nothing is read, whether the client is still there is seen this often.
