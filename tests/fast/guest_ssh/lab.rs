@@ -47,11 +47,28 @@ impl Guest {
     pub(crate) fn serve(mut self) -> Guest {
         self.server.wait().unwrap();
         let log = fs::File::create(self.home.join("log")).unwrap();
-        self.server = Command::new(FLY).args(["guest", "serve", "--home"]).arg(&self.home).stderr(log).spawn().unwrap();
+        self.server = self.server_command().stderr(log).spawn().unwrap();
         self.until("the server listens", || self.log().contains("listening on"));
         let key = fs::read_to_string(self.home.join("ssh_host_ed25519_key.pub")).unwrap();
         fs::write(self.home.join("known"), format!("fly-guest {key}")).unwrap();
         self
+    }
+
+    /// As root with a passwd of its own, so that no start file of the one who tests takes part.
+    fn server_command(&self) -> Command {
+        let mut plain = Command::new(FLY);
+        plain.args(["guest", "serve", "--home"]).arg(&self.home);
+        let unshare = ["--mount", "--propagation", "private"];
+        if self.user != "root" || !Command::new("unshare").args(unshare).arg("true").status().is_ok_and(|status| status.success()) {
+            return plain;
+        }
+        let (passwd, home) = (self.home.join("passwd"), self.home.join("root"));
+        fs::create_dir_all(&home).unwrap();
+        fs::write(&passwd, format!("root:x:0:0:root:{}:/bin/sh\n", home.display())).unwrap();
+        let mut command = Command::new("unshare");
+        command.args(unshare).args(["sh", "-c", "mount --bind \"$1\" /etc/passwd && exec \"$2\" guest serve --home \"$3\"", "sh"]);
+        command.arg(passwd).arg(FLY).arg(&self.home);
+        command
     }
 
     pub(crate) fn make_key(&self, name: &str) {
