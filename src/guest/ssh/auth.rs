@@ -133,7 +133,7 @@ mod tests {
         let me = users::name_of(rustix::process::geteuid().as_raw()).unwrap();
         let mut settings = Settings::default();
         // From the specification of crypt's SHA-512: "Hello world!" with the salt "saltstring".
-        let hash = "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjlO/O817G3uBnIFNjnQJuesI68OTLiBFdcbYEdFCoEOfaS35inz1";
+        let hash = "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1";
         settings.users.entry(me.clone()).or_default().password_hash = Some(hash.to_owned());
         let peer = Peer::Network { client: "192.0.2.1:5".parse().unwrap(), server: "192.0.2.2:22".parse().unwrap() };
         assert!(password(&settings, &me, peer, "Hello world!").await.is_ok());

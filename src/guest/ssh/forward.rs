@@ -21,6 +21,8 @@ use super::transport::Gate;
 const CONNECT: Duration = Duration::from_secs(20);
 /// What the client gets to close a channel that is done, so that both sides forget it.
 const CLOSE: Duration = Duration::from_secs(5);
+/// What is left of a closed channel gets this long to be taken.
+const DELIVER: Duration = Duration::from_secs(60);
 const CHUNK: usize = 32 * 1024;
 
 /// A channel that nobody works for yet.
@@ -44,13 +46,13 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Until the connection is gone.
-    pub(crate) async fn alive(&self, work: impl Future<Output = ()>) {
+    /// Until the connection is gone: then `None`.
+    pub(crate) async fn alive<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let mut gone = self.gone.clone();
         tokio::select! {
-            () = work => {}
+            result = work => Some(result),
             // Only its end is of interest, and nothing is ever sent.
-            _ = gone.changed() => {}
+            _ = gone.changed() => None,
         }
     }
 }
@@ -69,25 +71,22 @@ pub(crate) async fn direct(link: Link, login: Arc<Login>, target: Target, channe
     let (reader, half) = channel.split();
     drop(reader);
     let output = Output { half, gate: Arc::clone(&link.gate) };
-    let work = async {
-        match target {
-            Target::Tcp(host, port) => match tokio::time::timeout(CONNECT, tcp(&host, port)).await {
-                Ok(Ok(stream)) => {
-                    reply.accept().await;
-                    relay(stream, output, input, words).await;
-                }
-                _ => reply.reject(ChannelOpenFailure::ConnectFailed).await,
-            },
-            Target::Unix(path) => match helper::connect(&login, &path).await {
-                Ok(stream) => {
-                    reply.accept().await;
-                    relay(stream, output, input, words).await;
-                }
-                Err(_) => reply.reject(ChannelOpenFailure::ConnectFailed).await,
-            },
-        }
-    };
-    link.alive(work).await;
+    match target {
+        Target::Tcp(host, port) => match link.alive(tokio::time::timeout(CONNECT, tcp(&host, port))).await {
+            Some(Ok(Ok(stream))) => {
+                reply.accept().await;
+                relay(stream, output, input, words).await;
+            }
+            _ => reply.reject(ChannelOpenFailure::ConnectFailed).await,
+        },
+        Target::Unix(path) => match link.alive(helper::connect(&login, &path)).await {
+            Some(Ok(stream)) => {
+                reply.accept().await;
+                relay(stream, output, input, words).await;
+            }
+            _ => reply.reject(ChannelOpenFailure::ConnectFailed).await,
+        },
+    }
     link.channels.remove(id);
 }
 
@@ -124,20 +123,26 @@ async fn relay(stream: impl AsyncRead + AsyncWrite, output: Output, mut input: I
         let _ = output.half.eof().await;
     };
     let closed = async { while words.recv().await.is_some() {} };
-    tokio::pin!(closed);
-    let both = async { tokio::join!(inwards, outwards) };
-    tokio::select! {
-        _ = both => {
-            let _ = tokio::time::timeout(CLOSE, &mut closed).await;
+    tokio::pin!(inwards, outwards, closed);
+    let (mut all_in, mut all_out, mut over) = (false, false, false);
+    while !over && !(all_in && all_out) {
+        tokio::select! {
+            () = &mut inwards, if !all_in => all_in = true,
+            () = &mut outwards, if !all_out => all_out = true,
+            () = &mut closed => over = true,
         }
-        () = &mut closed => {}
+    }
+    if !over {
+        let _ = tokio::time::timeout(CLOSE, closed).await;
+    } else if !all_in {
+        // Closed is not cut off: what came before is still delivered.
+        let _ = tokio::time::timeout(DELIVER, inwards).await;
     }
     let _ = output.half.close().await;
 }
 
 /// A channel that this side has opened, for somebody who has connected here.
-pub(crate) async fn carry(link: &Link, channel: Result<Channel<Msg>, russh::Error>, stream: impl AsyncRead + AsyncWrite) {
-    let Ok(channel) = channel else { return };
+pub(crate) async fn carry(link: &Link, channel: Channel<Msg>, stream: impl AsyncRead + AsyncWrite) {
     let id = channel.id();
     let (reader, half) = channel.split();
     drop(reader);

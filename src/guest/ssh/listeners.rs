@@ -109,11 +109,10 @@ async fn accept_tcp(link: Link, listener: TcpListener, address: String, port: u3
         let _ = stream.set_nodelay(true);
         let (link, address) = (link.clone(), address.clone());
         tokio::spawn(async move {
-            let work = async {
-                let channel = link.handle.channel_open_forwarded_tcpip(address, port, from.ip().to_string(), from.port().into()).await;
+            let opened = link.handle.channel_open_forwarded_tcpip(address, port, from.ip().to_string(), from.port().into());
+            if let Some(Ok(channel)) = link.alive(opened).await {
                 carry(&link, channel, stream).await;
-            };
-            link.alive(work).await;
+            }
             drop(room);
         });
     }
@@ -129,14 +128,15 @@ async fn accept_unix(link: Link, listening: Listening, path: Option<String>) {
         let Ok(room) = link.room.clone().try_acquire_owned() else { continue };
         let (link, path) = (link.clone(), path.clone());
         tokio::spawn(async move {
-            let work = async {
-                let channel = match path {
+            let opened = async {
+                match path {
                     Some(path) => link.handle.channel_open_forwarded_streamlocal(path).await,
                     None => link.handle.channel_open_agent().await,
-                };
-                carry(&link, channel, stream).await;
+                }
             };
-            link.alive(work).await;
+            if let Some(Ok(channel)) = link.alive(opened).await {
+                carry(&link, channel, stream).await;
+            }
             drop(room);
         });
     }

@@ -72,11 +72,12 @@ fn options_of_a_key_are_kept() {
     let with = |options: &str| {
         guest.allow(&[&format!("{options} {key}")]);
         let mark = format!("{options:?}");
-        guest.until(&mark, || text(&guest.ssh(&[], "echo $SSH_CONNECTION; echo out")).contains("out") == !options.contains("command="));
+        // The sum is only made by what really runs.
+        guest.until(&mark, || text(&guest.ssh(&[], "echo $((6 * 7))")).contains("42") == !options.contains("command="));
     };
     with(r#"command="echo forced: $SSH_ORIGINAL_COMMAND""#);
     assert_eq!(text(&guest.ssh(&[], "rm -rf /")), "forced: rm -rf /");
-    assert_eq!(text(&guest.ssh(&["-T"], "")), "forced: ");
+    assert_eq!(text(&guest.ssh(&["-T"], "")), "forced:");
     with("restrict");
     std::thread::sleep(std::time::Duration::from_secs(1));
     let output = guest.ssh(&["-tt"], "tty");
@@ -103,7 +104,7 @@ fn a_password_is_good_only_if_there_is_one() {
     let output = log_in("askpass");
     assert!(errors(&output).contains("Permission denied (publickey)"), "{}", errors(&output));
     // crypt's own example: "Hello world!" with "saltstring".
-    let hash = "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjlO/O817G3uBnIFNjnQJuesI68OTLiBFdcbYEdFCoEOfaS35inz1";
+    let hash = "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1";
     guest.configure(&json!({"server": "fly", "port": guest.port, "users": {&guest.user: {"authorized_keys": [], "password_hash": hash}}}));
     guest.until("the password is good", || text(&log_in("askpass")) == "in");
     let output = log_in("wrong");
