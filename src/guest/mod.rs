@@ -11,13 +11,25 @@
 //! | `sftp` | session | the sftp subsystem on stdin and stdout |
 //! | `channel` | whoever has the engine, by an exec | stdin and stdout to the server's own socket |
 
+mod channel;
+mod hostkey;
 mod init;
 mod log;
 mod rights;
+mod session;
 pub mod sftp;
+mod ssh;
+mod status;
+mod users;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use crate::types::GUEST_HOME;
+
+/// Wrong arguments, as elsewhere in fly.
+const USAGE: u8 = 64;
 
 /// The guest's work, if that is what the arguments (without the program's name) ask for.
 pub fn role(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
@@ -34,7 +46,22 @@ pub fn role(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     Some(match role.to_str() {
         Some("init") => init::main(&rest),
         Some("program") => init::program::main(&rest),
-        Some("sftp") => sftp::run(rest),
-        _ => ExitCode::from(64),
+        Some("sftp") => sftp::run(rest.into_iter()),
+        Some("serve") => ssh::main(&rest),
+        Some("session") => session::main(&rest),
+        Some("channel") => channel::main(&rest),
+        _ => {
+            log::line("this is what fly runs inside a machine; it is not meant to be called by hand");
+            ExitCode::from(USAGE)
+        }
     })
+}
+
+/// The folder of `--home DIR`, or the machine's own.
+fn home(arguments: &[OsString]) -> Result<PathBuf, String> {
+    match arguments {
+        [] => Ok(PathBuf::from(GUEST_HOME)),
+        [option, folder] if option == "--home" => Ok(PathBuf::from(folder)),
+        _ => Err("only `--home DIR` is understood here".to_owned()),
+    }
 }

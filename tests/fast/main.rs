@@ -7,6 +7,7 @@ mod cli;
 mod desired;
 mod examples;
 mod guest_sftp;
+mod guest_ssh;
 mod history;
 mod layers;
 mod lock;

@@ -1,0 +1,84 @@
+//! The machine's host key: made once, kept in the machine's own volume.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use russh::keys::ssh_key::LineEnding;
+use russh::keys::ssh_key::private::{Ed25519Keypair, KeypairData, PrivateKey};
+use rustix::rand::{GetRandomFlags, getrandom};
+
+use crate::types::GUEST_HOST_KEY;
+
+/// The host key in `home`, made if there is none. A key that cannot be read is an error, never replaced: clients know it.
+pub(crate) fn load(home: &Path, machine: &str) -> io::Result<PrivateKey> {
+    let path = home.join(GUEST_HOST_KEY);
+    let key = match fs::read(&path) {
+        Ok(text) => PrivateKey::from_openssh(&text).map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => make(&path, machine)?,
+        Err(error) => return Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
+    };
+    let public = path.with_extension("pub");
+    if !public.exists() {
+        let text = key.public_key().to_openssh().map_err(io::Error::other)?;
+        replace(&public, format!("{text}\n").as_bytes(), 0o644)?;
+    }
+    Ok(key)
+}
+
+fn make(path: &Path, machine: &str) -> io::Result<PrivateKey> {
+    let mut seed = [0; 32];
+    if getrandom(&mut seed, GetRandomFlags::empty())? != seed.len() {
+        return Err(io::Error::other("the kernel has given no random numbers"));
+    }
+    let key = PrivateKey::new(KeypairData::Ed25519(Ed25519Keypair::from_seed(&seed)), machine).map_err(io::Error::other)?;
+    let text = key.to_openssh(LineEnding::LF).map_err(io::Error::other)?;
+    replace(path, text.as_bytes(), 0o600)?;
+    Ok(key)
+}
+
+/// Writes a whole file or nothing: whoever reads it, or loses power, sees the old or the new one.
+pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    let temporary = path.with_file_name(name);
+    // One of a process that died with the same number.
+    let _ = fs::remove_file(&temporary);
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&temporary)
+        .and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    written?;
+    // The name itself: without this a crash may bring the old one back.
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_key_is_made_once_and_never_replaced() {
+        let home = std::env::temp_dir().join(format!("fly-hostkey-{}", std::process::id()));
+        fs::create_dir_all(&home).unwrap();
+        let first = load(&home, "web").unwrap();
+        let again = load(&home, "other").unwrap();
+        assert_eq!(first.public_key(), again.public_key());
+        let mode = |name: &str| fs::metadata(home.join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(GUEST_HOST_KEY), mode("ssh_host_ed25519_key.pub")), (0o600, 0o644));
+        let public = fs::read_to_string(home.join("ssh_host_ed25519_key.pub")).unwrap();
+        assert!(public.starts_with("ssh-ed25519 AAAA") && public.ends_with(" web\n"), "{public}");
+        fs::write(home.join(GUEST_HOST_KEY), "rubbish").unwrap();
+        assert!(load(&home, "web").unwrap_err().to_string().contains(GUEST_HOST_KEY));
+        assert_eq!(fs::read(home.join(GUEST_HOST_KEY)).unwrap(), b"rubbish");
+        fs::remove_dir_all(home).unwrap();
+    }
+}

@@ -1,0 +1,109 @@
+//! The image's users and groups, read from its own files: a static binary has no NSS, and wants none.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+/// One line of passwd.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct User {
+    pub(crate) name: String,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) home: PathBuf,
+    /// Empty: whatever the image has.
+    pub(crate) shell: PathBuf,
+}
+
+/// The user of that name. Root exists in every image, also in one without passwd.
+pub(crate) fn find(name: &str) -> Option<User> {
+    find_in(&read("/etc/passwd"), name)
+}
+
+/// The name of the user with that number.
+#[cfg(test)]
+pub(crate) fn name_of(uid: u32) -> Option<String> {
+    users(&read("/etc/passwd")).find(|user| user.uid == uid).map(|user| user.name)
+}
+
+/// All groups of a user: its own first, then those that name it.
+pub(crate) fn groups(user: &User) -> Vec<u32> {
+    groups_in(&read("/etc/group"), user)
+}
+
+/// A missing file is an empty one: images without either are common. Lines that are no UTF-8 only lose their odd letters.
+fn read(path: impl AsRef<Path>) -> Vec<u8> {
+    std::fs::read(path).unwrap_or_default()
+}
+
+fn find_in(passwd: &[u8], name: &str) -> Option<User> {
+    if name.is_empty() {
+        return None;
+    }
+    users(passwd).find(|user| user.name == name).or_else(|| {
+        let root = User { name: "root".to_owned(), uid: 0, gid: 0, home: "/".into(), shell: PathBuf::new() };
+        (name == "root").then_some(root)
+    })
+}
+
+fn users(passwd: &[u8]) -> impl Iterator<Item = User> {
+    passwd.split(|byte| *byte == b'\n').filter_map(|line| {
+        let fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
+        let [name, _, uid, gid, _, home, shell] = fields[..] else { return None };
+        let path = |bytes: &[u8]| PathBuf::from(OsString::from_vec(bytes.to_vec()));
+        Some(User {
+            name: str::from_utf8(name).ok().filter(|name| !name.is_empty())?.to_owned(),
+            uid: number(uid)?,
+            gid: number(gid)?,
+            home: if home.is_empty() { "/".into() } else { path(home) },
+            shell: path(shell.trim_ascii_end()),
+        })
+    })
+}
+
+fn groups_in(group: &[u8], user: &User) -> Vec<u32> {
+    // The kernel takes no more, and no image has as many.
+    const MOST: usize = 1024;
+    let mut all = vec![user.gid];
+    for line in group.split(|byte| *byte == b'\n') {
+        let fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
+        let [_, _, gid, members] = fields[..] else { continue };
+        let named = members.split(|byte| *byte == b',').any(|member| member.trim_ascii() == user.name.as_bytes());
+        if let Some(gid) = number(gid).filter(|gid| named && !all.contains(gid)) {
+            all.push(gid);
+        }
+    }
+    all.truncate(MOST);
+    all
+}
+
+fn number(digits: &[u8]) -> Option<u32> {
+    // The highest one means "no change" to the kernel: whoever has it would keep the guest's rights.
+    str::from_utf8(digits).ok()?.parse().ok().filter(|number| *number != u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &[u8] = b"# a comment\nroot:x:0:0:root:/root:/bin/ash\nweb:x:1000:1001:Web,,,:/home/web:\nbad:x:4294967295:0::/:\nshort:x:1\n\xff:x:7:7::/:/bin/sh\n";
+
+    #[test]
+    fn passwd_is_read_as_it_is() {
+        let web = find_in(PASSWD, "web").unwrap();
+        assert_eq!((web.uid, web.gid, web.home.to_str(), web.shell.to_str()), (1000, 1001, Some("/home/web"), Some("")));
+        assert_eq!(find_in(PASSWD, "root").unwrap().shell.to_str(), Some("/bin/ash"));
+        for nobody in ["bad", "short", "", "# a comment"] {
+            assert_eq!(find_in(PASSWD, nobody), None, "{nobody:?}");
+        }
+        assert_eq!(find_in(b"", "root").unwrap().home.to_str(), Some("/"), "root is there without passwd");
+        assert_eq!(find_in(b"", "web"), None);
+    }
+
+    #[test]
+    fn groups_are_the_own_one_and_those_that_name_the_user() {
+        let web = find_in(PASSWD, "web").unwrap();
+        let group = b"root:x:0:root\nwheel:x:10:root,web\nweb:x:1001:\ndocker:x:999:web\nodd:x:web\nagain:x:10:web\n";
+        assert_eq!(groups_in(group, &web), [1001, 10, 999]);
+    }
+}

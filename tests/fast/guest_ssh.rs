@@ -1,0 +1,7 @@
+//! The guest's ssh server, with OpenSSH's own client on loopback, as whoever runs the tests.
+
+mod abuse;
+mod forwarding;
+mod lab;
+mod logins;
+mod sessions;
