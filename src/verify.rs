@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::desired::Desired;
 use crate::diag::Diagnostic;
-use crate::diff::{Action, Change};
+use crate::diff::{Action, Change, not_listening};
 use crate::engine::Engine;
 use crate::net::NetPlane;
 use crate::observe::observe;
@@ -38,7 +38,10 @@ async fn differences<E: Engine, N: NetPlane>(engine: &E, net: &N, desired: &Desi
     let images = desired.images().into_iter().map(str::to_owned).collect();
     let actual = observe(engine, net, &desired.project, images).await?;
     match plan(desired, &actual) {
-        Ok(plan) => Ok(plan.changes.into_iter().filter(|change| change.action != Action::Keep).collect()),
+        Ok(plan) => {
+            let differing = plan.changes.into_iter().filter(|change| change.action != Action::Keep);
+            Ok(differing.chain(not_listening(desired, &actual)).collect())
+        }
         Err(mut refusals) => Err(refusals.swap_remove(0)),
     }
 }

@@ -116,3 +116,76 @@ fn after_a_restart_it_waits_and_goes_on_when_its_time_is_over_or_the_cards_are_b
         if seen.contains("started") { Ok(()) } else { Err(seen) }
     });
 }
+
+const KEYED: &str = "    sshd: {authorized_keys: [./id.pub]}\n";
+
+fn keyed<'a>(lab: &'a Lab, more: &str) -> Project<'a> {
+    let project =
+        lab.project("vm", &file(more).replace("    guest: true\n", KEYED).replace("10.20.0.0/24}", "10.20.0.0/24, host_ip: 10.20.0.1}"));
+    for name in ["id", "other"] {
+        let key = project.dir().join(name).display().to_string();
+        lab.machine().ok(&["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", &format!("{name}@test"), "-f", &key]);
+    }
+    project.fly(&["up", "--yes"]).success();
+    project
+}
+
+/// The real client, from the host, to the machine's own address.
+fn ssh(lab: &Lab, project: &Project<'_>, key: &str, command: &[&str]) -> crate::support::Output {
+    let key = project.dir().join(key).display().to_string();
+    let known = project.dir().join("known_hosts").display().to_string();
+    let options = [
+        "ssh",
+        "-F",
+        "none",
+        "-i",
+        &key,
+        "-o",
+        "IdentitiesOnly=yes",
+        "-o",
+        "BatchMode=yes",
+        "-o",
+        "ConnectTimeout=5",
+        "-o",
+        &format!("UserKnownHostsFile={known}"),
+        "-o",
+        "StrictHostKeyChecking=accept-new",
+        "root@10.20.0.5",
+    ];
+    lab.machine().run(&[&options, command].concat())
+}
+
+#[test]
+fn one_can_log_in_by_the_machines_own_address_as_soon_as_up_is_done() {
+    let lab = Lab::start();
+    let project = keyed(&lab, "");
+    let login = ssh(&lab, &project, "id", &["id -u; hostname; cat /etc/release 2>/dev/null; exit 3"]);
+    login.expect_code(3);
+    assert_eq!(login.stdout.lines().next(), Some("0"), "{login}");
+    ssh(&lab, &project, "other", &["true"]).expect_code(255);
+    assert!(
+        lab.try_docker(&["logs", "vm.web"]).stderr.contains("root logged in from 10.20.0.1"),
+        "{}",
+        lab.try_docker(&["logs", "vm.web"])
+    );
+    // Another key, live: the same process, the same host key.
+    let before = lab.pid_and_start("vm.web");
+    project.write("fly.yml", &std::fs::read_to_string(project.dir().join("fly.yml")).unwrap().replace("./id.pub", "./other.pub"));
+    let found = changes(&project);
+    assert_eq!(found, vec![change("machine/web", "update", &["sshd.keys of root"])]);
+    project.fly(&["up", "--yes"]).success();
+    assert_eq!(changes(&project), vec![]);
+    eventually("the other key", Duration::from_secs(3), || {
+        let login = ssh(&lab, &project, "other", &["true"]);
+        if login.code == 0 { Ok(()) } else { Err(login.to_string()) }
+    });
+    ssh(&lab, &project, "id", &["true"]).expect_code(255);
+    assert_eq!(lab.pid_and_start("vm.web"), before);
+    // The host key outlives the machine: `known_hosts` still fits.
+    project.fly(&["down", "--yes"]).success();
+    project.fly(&["up", "--yes"]).success();
+    ssh(&lab, &project, "other", &["true"]).success();
+    project.fly(&["down", "--yes", "--volumes"]).success();
+    project.fly(&["up", "--yes"]).success();
+    assert!(ssh(&lab, &project, "other", &["true"]).stderr.contains("HOST IDENTIFICATION HAS CHANGED"));
+}
