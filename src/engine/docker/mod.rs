@@ -12,19 +12,28 @@
 //! | `inspect`, `body` | a `Container` from the engine's words, and into them |
 //! | `network`, `image` | the same for networks and images; pulling |
 //! | `perform`, `wait` | one operation |
+//! | `stream` | connections that carry a stream |
+//! | `members` | which container is a machine's, for a session with it |
+//! | `exec`, `attach`, `logs`, `archive` | sessions with one container |
 //! | `error` | what the engine refuses, by kind |
 
 mod address;
 mod answer;
+mod archive;
+mod attach;
 mod body;
 mod error;
+mod exec;
 mod image;
 mod inspect;
+mod logs;
+mod members;
 mod network;
 mod observe;
 mod ownership;
 mod perform;
 mod raw;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod wait;
@@ -32,7 +41,9 @@ mod wait;
 use std::sync::Arc;
 
 use address::Address;
+pub use archive::Download;
 use error::Failure;
+pub use exec::Execution;
 use raw::Http;
 use tokio::sync::OnceCell;
 
