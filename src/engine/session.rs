@@ -72,8 +72,8 @@ pub enum Channel {
 pub struct Chunk<'a> {
     pub channel: Channel,
     pub bytes: &'a [u8],
-    /// It begins something that the engine sent as one: of a log, an entry.
-    pub begins: bool,
+    /// It ends something that the engine sent as one: of a log, an entry. With a terminal there are no such ends.
+    pub ends: bool,
 }
 
 /// What of a log is wanted.
@@ -148,7 +148,7 @@ enum Framing {
     /// Not at all: there is a terminal, which has one.
     Raw,
     /// Eight bytes before each piece: which output, and how long. What is left of the piece that is being read.
-    Frames { channel: Channel, left: usize, begins: bool },
+    Frames { channel: Channel, left: usize },
 }
 
 const BUFFER: usize = 64 << 10;
@@ -159,22 +159,22 @@ impl Output {
     pub(super) fn new(reader: impl AsyncRead + Send + Unpin + 'static, early: &[u8], tty: bool, doing: impl Into<String>) -> Self {
         let mut buffer = vec![0; BUFFER.max(early.len())].into_boxed_slice();
         buffer[..early.len()].copy_from_slice(early);
-        let framing = if tty { Framing::Raw } else { Framing::Frames { channel: Channel::Stdout, left: 0, begins: false } };
+        let framing = if tty { Framing::Raw } else { Framing::Frames { channel: Channel::Stdout, left: 0 } };
         Self { reader: Box::new(reader), buffer, from: 0, to: early.len(), framing, doing: doing.into() }
     }
 
     /// The next piece; nothing when there is no more.
     pub async fn next(&mut self) -> Result<Option<Chunk<'_>>, EngineError> {
-        let (channel, length, begins) = loop {
+        let (channel, length, ends) = loop {
             let there = self.to - self.from;
             match &mut self.framing {
-                Framing::Raw if there > 0 => break (Channel::Stdout, there, true),
-                Framing::Frames { channel, left, begins } if *left > 0 && there > 0 => {
+                Framing::Raw if there > 0 => break (Channel::Stdout, there, false),
+                Framing::Frames { channel, left } if *left > 0 && there > 0 => {
                     let length = there.min(*left);
                     *left -= length;
-                    break (*channel, length, std::mem::take(begins));
+                    break (*channel, length, *left == 0);
                 }
-                Framing::Frames { channel, left, begins } if *left == 0 && there >= HEADER => {
+                Framing::Frames { channel, left } if *left == 0 && there >= HEADER => {
                     let header = &self.buffer[self.from..self.from + HEADER];
                     *channel = match header[0] {
                         0 | 1 => Channel::Stdout,
@@ -182,7 +182,6 @@ impl Output {
                         _ => return Err(broken(&self.doing, "what it sends is not what was agreed on")),
                     };
                     *left = u32::from_be_bytes([header[4], header[5], header[6], header[7]]) as usize;
-                    *begins = true;
                     self.from += HEADER;
                     continue;
                 }
@@ -194,7 +193,7 @@ impl Output {
         };
         let start = self.from;
         self.from += length;
-        Ok(Some(Chunk { channel, bytes: &self.buffer[start..start + length], begins }))
+        Ok(Some(Chunk { channel, bytes: &self.buffer[start..start + length], ends }))
     }
 
     fn is_whole(&self) -> bool {
@@ -272,7 +271,7 @@ mod tests {
             let send = async move { engine.write_all(later).await.unwrap() };
             let receive = async {
                 while let Some(chunk) = output.next().await.map_err(|error| error.to_string())? {
-                    entries += usize::from(chunk.begins);
+                    entries += usize::from(chunk.ends);
                     let to = if chunk.channel == Channel::Stdout { &mut stdout } else { &mut stderr };
                     to.push_str(std::str::from_utf8(chunk.bytes).unwrap());
                 }

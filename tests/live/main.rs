@@ -5,15 +5,18 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod console;
 mod crash;
 mod drift;
 mod engine;
+mod exec;
 mod faults;
 mod images;
 mod inplace;
 mod keys;
 mod lab;
 mod lifecycle;
+mod logs;
 mod names;
 mod net;
 mod networks;

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use hyper::Method;
 
+use super::Docker;
 use super::raw::encode;
 use super::stream::{self, BodyReader};
-use super::Docker;
 use crate::engine::EngineError;
 use crate::engine::session::{LogQuery, Member, Output};
 
