@@ -7,6 +7,7 @@
 
 mod pack;
 pub mod path;
+mod read;
 mod rename;
 #[cfg(test)]
 mod tests;

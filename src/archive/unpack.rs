@@ -15,8 +15,9 @@ use std::path::Path;
 
 use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
-use tar::{Archive, Entry, EntryType, Header};
+use tar::{EntryType, Header};
 
+use super::read::{Item, Reader};
 use super::{BUFFER, Note, Tell, shown};
 
 /// How names of the stream become names in the folder.
@@ -60,17 +61,15 @@ impl Place {
 pub fn unpack(archive: impl Read, folder: &Path, place: &Place, owners: bool, tell: Tell<'_>) -> io::Result<()> {
     let root = fs::open(folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let mut unpacker = Unpacker { root, at: vec![], owners, directories: vec![], tell, buffer: vec![0; BUFFER], number: 0 };
-    let mut archive = Archive::new(archive);
-    for entry in archive.entries()? {
-        let mut entry = entry?;
-        let name = entry.path_bytes().into_owned();
-        let parts = place.parts(&name)?;
-        unpacker.entry(&mut entry, place, &parts).map_err(|error| {
-            // What our own words say needs no file before it twice.
+    let mut archive = Reader::new(archive);
+    while let Some(item) = archive.next()? {
+        let parts = place.parts(&item.name)?;
+        unpacker.entry(&item, &mut archive, place, &parts).map_err(|error| {
             let path = shown(&parts.join(&b'/'));
             io::Error::new(error.kind(), format!("{path}: {}", words(&error)))
         })?;
     }
+    archive.drain()?;
     unpacker.finish()
 }
 
@@ -92,8 +91,8 @@ struct Unpacker<'a> {
 }
 
 impl Unpacker<'_> {
-    fn entry(&mut self, entry: &mut Entry<'_, impl Read>, place: &Place, parts: &[Vec<u8>]) -> io::Result<()> {
-        let header = entry.header().clone();
+    fn entry(&mut self, item: &Item, content: &mut impl Read, place: &Place, parts: &[Vec<u8>]) -> io::Result<()> {
+        let header = &item.header;
         let kind = header.entry_type();
         let Some((name, folder)) = parts.split_last() else {
             // The folder itself, which was there before.
@@ -103,25 +102,23 @@ impl Unpacker<'_> {
             EntryType::Directory => {
                 let folder = self.folder(folder)?;
                 make_directory(folder, name)?;
-                self.directories.push((parts.to_vec(), header));
+                self.directories.push((parts.to_vec(), header.clone()));
             }
-            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => self.file(entry, &header, folder, name)?,
+            EntryType::Regular | EntryType::Continuous => self.file(content, header, folder, name)?,
             EntryType::Symlink => {
-                let target = entry.link_name_bytes().ok_or_else(|| io::Error::other("a link to nowhere"))?.into_owned();
-                self.put(folder, name, Some(&header), |folder, new| {
-                    fs::symlinkat(OsStr::from_bytes(&target), folder, OsStr::from_bytes(new))
+                self.put(folder, name, Some(header), |folder, new| {
+                    fs::symlinkat(OsStr::from_bytes(&item.link), folder, OsStr::from_bytes(new))
                 })?;
             }
             EntryType::Link => {
-                let target = entry.link_name_bytes().ok_or_else(|| io::Error::other("a link to nowhere"))?;
-                let target = place.parts(&target)?;
+                let target = place.parts(&item.link)?;
                 let Some((old, from)) = target.split_last() else { return Err(io::Error::other("a link to a directory")) };
                 let from = open_folder(self.root.as_fd(), from)?;
                 self.put(folder, name, None, |folder, new| {
                     fs::linkat(&from, OsStr::from_bytes(old), folder, OsStr::from_bytes(new), AtFlags::empty())
                 })?;
             }
-            EntryType::Fifo => self.put(folder, name, Some(&header), |folder, new| {
+            EntryType::Fifo => self.put(folder, name, Some(header), |folder, new| {
                 fs::mknodat(folder, OsStr::from_bytes(new), FileType::Fifo, Mode::from_raw_mode(0o600), 0)
             })?,
             // A device would be a way into this computer.
@@ -135,7 +132,7 @@ impl Unpacker<'_> {
         Ok(())
     }
 
-    fn file(&mut self, entry: &mut impl Read, header: &Header, folder: &[Vec<u8>], name: &[u8]) -> io::Result<()> {
+    fn file(&mut self, content: &mut impl Read, header: &Header, folder: &[Vec<u8>], name: &[u8]) -> io::Result<()> {
         let temporary = self.temporary();
         let folder = self.folder(folder)?.try_clone_to_owned()?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -143,7 +140,7 @@ impl Unpacker<'_> {
         let unfinished = Unfinished { folder: folder.as_fd(), name: &temporary };
         let mut file = File::from(file);
         loop {
-            match entry.read(&mut self.buffer) {
+            match content.read(&mut self.buffer) {
                 Ok(0) => break,
                 Ok(length) => {
                     file.write_all(&self.buffer[..length])?;

@@ -133,7 +133,7 @@ pub(super) struct PsArgs {
 #[command(after_help = "\
 Without a command: a login shell, /bin/bash if the machine has one, otherwise /bin/sh.
 With a terminal on both sides the command gets one, too; otherwise its outputs stay apart, and Ctrl-C ends fly alone.
-The exit code is the command's; 127: it was not found, 126: it cannot be run.")]
+The exit code is the command's; 126 or 127: it cannot be run, or was not found.")]
 pub(super) struct ExecArgs {
     /// No terminal for the command, even if there is one here
     #[arg(short = 'T', long)]
@@ -188,6 +188,10 @@ pub(super) struct LogsArgs {
     /// No name of the machine before each line
     #[arg(long)]
     pub(super) no_prefix: bool,
+    /// The file [default: fly.yml or fly.yaml here or in the nearest folder above]
+    // The option of every command, without its short form: here that is --follow, as with docker. Its value is found there.
+    #[arg(id = "file", long = "file", value_name = "PATH", help_heading = "Options for every command")]
+    _file: Option<PathBuf>,
     #[arg(value_name = "MACHINE")]
     pub(super) machines: Vec<String>,
 }

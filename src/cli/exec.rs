@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::machine::{Machines, Project, refused};
 use super::pump::{End, pump};
 use super::settings::Settings;
-use super::terminal::Raw;
+use super::terminal::{self, Raw};
 use super::ui::Ui;
 use super::world;
 use crate::diag::{Diagnostic, Kind};
@@ -34,6 +34,7 @@ pub(super) fn run(args: &ExecArgs, settings: &Settings, ui: &Ui) -> Result<ExitC
             env: env(&args.env, settings),
             stdin: !args.no_stdin,
             tty: can_be && !args.no_tty && !args.detach,
+            size: terminal::size(),
         };
         if exec.argv.is_empty() {
             exec.argv = shell(&machines, &member).await?;

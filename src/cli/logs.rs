@@ -195,9 +195,9 @@ fn style(name: &Name) -> Style {
         AnsiColor::BrightMagenta,
         AnsiColor::BrightBlue,
     ];
-    // FNV-1a.
+    // FNV-1a; its upper half, because the last character rules the lower one.
     let hash = name.as_str().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-    COLORS[usize::try_from(hash % COLORS.len() as u64).unwrap_or(0)].on_default()
+    COLORS[usize::try_from((hash >> 32) % COLORS.len() as u64).unwrap_or(0)].on_default()
 }
 
 /// As the engine wants it: seconds since 1970.

@@ -163,23 +163,23 @@ mod tests {
         let known = BTreeSet::from(["db", "web", "many-1", "many-2", "many-10"]);
         insta::assert_snapshot!(said(unknown("wbe", &project, &known)), @r"
         error: there is no machine `wbe` in `shop`
-          |
-          = hint: did you mean `web`?
+         |
+         = hint: did you mean `web`?
         ");
         insta::assert_snapshot!(said(unknown("many", &project, &known)), @r"
         error: there is no machine `many` in `shop`
-          |
-          = hint: `many` is 3 machines; name one of them, as `many-1`
+         |
+         = hint: `many` is 3 machines; name one of them, as `many-1`
         ");
         insta::assert_snapshot!(said(unknown("banana", &project, &known)), @r"
         error: there is no machine `banana` in `shop`
-          |
-          = hint: there are `db`, `many-1`, `many-10`, `many-2`, `web`
+         |
+         = hint: there are `db`, `many-1`, `many-10`, `many-2`, `web`
         ");
         insta::assert_snapshot!(said(unknown("web", &project, &BTreeSet::new())), @r"
         error: there is no machine `web` in `shop`
-          |
-          = hint: it has no machine at all
+         |
+         = hint: it has no machine at all
         ");
     }
 
@@ -197,6 +197,23 @@ mod tests {
         assert_eq!(not_running(&member(RunState::Running)), None);
         let states = [RunState::Created, RunState::Paused, RunState::Restarting, RunState::Exited { code: 3 }, RunState::Dead];
         let texts: String = states.into_iter().filter_map(|state| not_running(&member(state))).map(said).collect();
-        insta::assert_snapshot!(texts, @"");
+        insta::assert_snapshot!(texts, @r"
+        error: machine `web` has not been started
+         |
+         = hint: start it: `fly up`
+        error: machine `web` is paused
+         |
+         = hint: let it go on: `fly up`
+        error: machine `web` is about to be started again: its first process ends all the time
+         |
+         = hint: see why: `fly logs web`
+        error: machine `web` does not run: it has ended with code 3
+         |
+         = hint: start it: `fly up`
+         = hint: see why: `fly logs web`
+        error: machine `web` is being removed
+         |
+         = hint: make it again: `fly up`
+        ");
     }
 }

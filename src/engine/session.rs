@@ -52,6 +52,8 @@ pub struct Exec {
     pub env: Vec<String>,
     pub stdin: bool,
     pub tty: bool,
+    /// Of the terminal, from the first moment on, where the engine can (API 1.42).
+    pub size: Option<Size>,
 }
 
 /// Columns and rows.

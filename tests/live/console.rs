@@ -7,7 +7,7 @@ use crate::support::{Lab, Output, Project, eventually};
 const SHOP: &str = r#"name: shop
 defaults: {image: "fly/busybox:test", restart: "no", stop_grace_period: 1s}
 machines:
-  plain: {command: [sh, -c, "n=0; while :; do n=$((n+1)); echo line $n; sleep 0.2; done"]}
+  plain: {command: [sh, -c, "n=0; while :; do n=$$((n+1)); echo line $$n; sleep 0.2; done"]}
 "#;
 
 /// A machine whose first process has a terminal, or only an open input: no key of fly.yml makes one yet, an engine can.

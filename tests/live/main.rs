@@ -6,6 +6,7 @@
 mod support;
 
 mod console;
+mod cp;
 mod crash;
 mod drift;
 mod engine;

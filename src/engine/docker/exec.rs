@@ -16,6 +16,9 @@ use crate::engine::{EngineError, EngineErrorKind};
 /// They cannot be switched off, so they become some that nobody presses.
 pub(super) const NO_KEYS: &str = "ctrl-^,ctrl-^,ctrl-_,ctrl-_,ctrl-^,ctrl-_";
 
+/// The API in which a terminal can be made with a size. Before, it has none until it is resized.
+const SIZED: (u16, u16) = (1, 42);
+
 /// The streams end a moment before the engine knows how the command has ended.
 const SETTLE: Duration = Duration::from_secs(5);
 
@@ -43,7 +46,7 @@ pub struct Execution {
 impl Docker {
     /// Starts a command; `container` is a name or an id.
     ///
-    /// That it cannot be found or may not be run is told, as Docker does it, in its output and by its exit code, 127 or 126.
+    /// That it cannot be found or may not be run is told, as Docker does it, in its output and by its exit code, 126 or 127.
     pub async fn exec(&self, container: &str, exec: &Exec) -> Result<(Execution, Session), EngineError> {
         let what = format!("run `{}` in {container}", exec.argv.first().map_or("", String::as_str));
         let start = async {
@@ -79,6 +82,9 @@ impl Docker {
             if let Some(value) = value {
                 body[key] = Value::from(value.as_str());
             }
+        }
+        if let Some(size) = exec.size.filter(|_| exec.tty && self.version >= SIZED) {
+            body["ConsoleSize"] = json!([size.rows, size.columns]);
         }
         let created: Created = self.http.post(&format!("/containers/{}/exec", encode(container)), &body).await?;
         Ok(created.id)
