@@ -42,6 +42,7 @@
 //! | [`plan`] | diff, and the operations of both boundaries |
 //! | [`observe`], [`apply`], [`verify`] | all of these |
 //! | [`lock`] | types, diag |
+//! | [`archive`] | nothing: files into a tar stream and out of one |
 //! | [`fake`] | engine, net, types: a small world for the fast tests, with faults to order |
 //! | [`guest`] | types; nothing uses it but `main` |
 //! | [`cli`] | everything; nothing uses it |
@@ -69,6 +70,7 @@
 
 pub mod actual;
 pub mod apply;
+pub mod archive;
 pub mod cli;
 pub mod desired;
 pub mod diag;

@@ -1,5 +1,6 @@
 //! What can be typed. What it means is decided in `settings` and in the commands.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -52,6 +53,14 @@ pub(super) enum Command {
     Down(DownArgs),
     /// List the project's machines: state, addresses, ports, uptime
     Ps(PsArgs),
+    /// Run a command in a machine
+    Exec(ExecArgs),
+    /// Show what machines have written
+    Logs(LogsArgs),
+    /// Copy files between this computer and a machine
+    Cp(CpArgs),
+    /// Join the console of a machine: what its first process writes and reads
+    Console(ConsoleArgs),
     /// Print the file with everything decided: defaults, names, addresses
     Config,
     /// Print the JSON Schema of fly.yml
@@ -118,4 +127,118 @@ pub(super) struct DownArgs {
 pub(super) struct PsArgs {
     #[arg(long, value_name = "FORMAT", default_value = "text", help = "How to print it")]
     pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Without a command: a login shell, /bin/bash if the machine has one, otherwise /bin/sh.
+With a terminal on both sides the command gets one, too; otherwise its outputs stay apart, and Ctrl-C ends fly alone.
+The exit code is the command's; 126 or 127: it cannot be run, or was not found.")]
+pub(super) struct ExecArgs {
+    /// No terminal for the command, even if there is one here
+    #[arg(short = 'T', long)]
+    pub(super) no_tty: bool,
+    /// Nothing to read for the command
+    #[arg(long)]
+    pub(super) no_stdin: bool,
+    /// Start it and do not wait
+    #[arg(short, long, conflicts_with_all = ["no_tty", "no_stdin"])]
+    pub(super) detach: bool,
+    /// Run it as this user: NAME, UID, NAME:GROUP
+    #[arg(short, long, value_name = "USER")]
+    pub(super) user: Option<String>,
+    /// Run it in this directory
+    #[arg(short, long, value_name = "DIR")]
+    pub(super) workdir: Option<String>,
+    /// One more variable; can be given several times. NAME alone takes the value from here
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    pub(super) env: Vec<String>,
+    /// What docker's users type: both are so anyway
+    #[arg(short, long, hide = true)]
+    pub(super) interactive: bool,
+    #[arg(short, long, hide = true, conflicts_with = "no_tty")]
+    pub(super) tty: bool,
+    #[arg(value_name = "MACHINE")]
+    pub(super) machine: String,
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(super) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Without a machine: all of them. Their lines come in the order of time, with --follow as they are written.
+TIME is a time as 2026-01-31T12:00:00Z, seconds since 1970, or how long ago: 90s, 10m, 2h30m.
+--follow goes on when a machine restarts, and ends when all have ended.")]
+pub(super) struct LogsArgs {
+    /// Go on with what is written from now on
+    #[arg(short, long)]
+    pub(super) follow: bool,
+    /// Only the last lines of each machine: a number, or all
+    #[arg(short = 'n', long, value_name = "N", default_value = "all", value_parser = tail)]
+    pub(super) tail: Tail,
+    /// Only what was written since
+    #[arg(long, value_name = "TIME")]
+    pub(super) since: Option<String>,
+    /// Only what was written until
+    #[arg(long, value_name = "TIME", conflicts_with = "follow")]
+    pub(super) until: Option<String>,
+    /// The time before each line
+    #[arg(short, long)]
+    pub(super) timestamps: bool,
+    /// No name of the machine before each line
+    #[arg(long)]
+    pub(super) no_prefix: bool,
+    /// The file [default: fly.yml or fly.yaml here or in the nearest folder above]
+    // The option of every command, without its short form: here that is --follow, as with docker. Its value is found there.
+    #[arg(id = "file", long = "file", value_name = "PATH", help_heading = "Options for every command")]
+    _file: Option<PathBuf>,
+    #[arg(value_name = "MACHINE")]
+    pub(super) machines: Vec<String>,
+}
+
+/// Nothing is all.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tail(pub(super) Option<u64>);
+
+fn tail(text: &str) -> Result<Tail, String> {
+    match text {
+        "all" => Ok(Tail(None)),
+        number => number.parse().map(|lines| Tail(Some(lines))).map_err(|_| "a number of lines, or `all`".to_owned()),
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+One of both is MACHINE:PATH; PATH begins at the machine's root. `-` is a tar stream on stdin or stdout.
+A directory is copied with all that is in it: into DEST if that is a directory, otherwise as DEST. SRC/. copies only what is in it.
+Modes, times and links are kept. The machine need not run.")]
+pub(super) struct CpArgs {
+    /// Keep owners: of what comes from a machine, its numbers; of what goes to one, those of the machine's user
+    #[arg(short, long)]
+    pub(super) archive: bool,
+    /// If SRC is a symbolic link, copy what it points to
+    #[arg(short = 'L', long)]
+    pub(super) follow_link: bool,
+    /// Say nothing about how it goes
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+    #[arg(value_name = "SRC")]
+    pub(super) source: OsString,
+    #[arg(value_name = "DEST")]
+    pub(super) dest: OsString,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+First come the last lines of its log. Ctrl-P Ctrl-Q or Ctrl-] leaves a console with a terminal, Ctrl-C one without.
+Leaving never stops the machine. If its first process ends meanwhile, its exit code is the command's.")]
+pub(super) struct ConsoleArgs {
+    /// Only look: nothing that is typed reaches the machine
+    #[arg(long)]
+    pub(super) no_stdin: bool,
+    /// Keys that leave it, in place of the usual ones: one character or ctrl-CHARACTER, several with commas
+    #[arg(long, value_name = "KEYS")]
+    pub(super) detach_keys: Option<String>,
+    #[arg(value_name = "MACHINE")]
+    pub(super) machine: String,
 }

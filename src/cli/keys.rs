@@ -6,6 +6,9 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::environment::Environment;
 
 /// What ssh itself offers when it is not told otherwise.
@@ -71,7 +74,7 @@ fn identities(answer: &[u8]) -> Option<Vec<String>> {
         let kind = std::str::from_utf8(text(&mut inside)?).ok()?;
         // Certificates and the like are for others to check.
         if kind.is_ascii() && !kind.contains("-cert-") {
-            keys.push(format!("{kind} {} {}", base64(key), String::from_utf8_lossy(comment)).trim_end().to_owned());
+            keys.push(format!("{kind} {} {}", STANDARD.encode(key), String::from_utf8_lossy(comment)).trim_end().to_owned());
         }
     }
     Some(keys)
@@ -88,29 +91,9 @@ fn text<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     take(rest, usize::try_from(length).ok()?)
 }
 
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let bits = chunk.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for at in 0..4 {
-            let digit = DIGITS[usize::try_from(bits >> (18 - 6 * at) & 63).unwrap_or(0)];
-            out.push(if at <= chunk.len() { char::from(digit) } else { '=' });
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn three_bytes_are_four_letters() {
-        for (bytes, text) in [("", ""), ("h", "aA=="), ("he", "aGU="), ("hel", "aGVs"), ("hello", "aGVsbG8=")] {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
-    }
 
     #[test]
     fn an_agent_is_not_believed() {

@@ -7,21 +7,31 @@ mod args;
 mod ask;
 mod color;
 mod config;
+mod console;
+mod cp;
+mod detach;
 pub mod diagnostic;
 mod down;
 mod environment;
+mod exec;
 mod exit;
 mod failure;
 mod keys;
 mod load;
+mod log_lines;
+mod logs;
+mod machine;
 mod pipeline;
 mod plan;
 mod progress;
 mod ps;
+mod pump;
 mod schema;
 mod settings;
 mod stop;
+mod streams;
 mod summary;
+mod terminal;
 mod trouble;
 mod ui;
 mod up;
@@ -43,18 +53,18 @@ use ui::Ui;
 /// The whole program, from the arguments to the exit code.
 pub fn main() -> ExitCode {
     std::panic::set_hook(Box::new(trouble::apologise));
-    std::panic::catch_unwind(run).unwrap_or(Exit::Failed).into()
+    std::panic::catch_unwind(run).unwrap_or(Exit::Failed.into())
 }
 
-fn run() -> Exit {
+fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
             // A reader that went away is no trouble: whoever closes the pipe has read enough.
             let _ = error.print();
             return match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
-                _ => Exit::Usage,
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done.into(),
+                _ => Exit::Usage.into(),
             };
         }
     };
@@ -65,18 +75,24 @@ fn run() -> Exit {
     let done = Settings::resolve(cli.global, environment).map_err(Failure::from).and_then(|settings| command(cli.command, &settings, &ui));
     done.unwrap_or_else(|failure| {
         ui.failure(&failure);
-        failure.exit()
+        failure.exit().into()
     })
 }
 
-fn command(command: Command, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
-    match command {
+/// What it ends with: fly's own exit codes, or those of a command in a machine.
+fn command(command: Command, settings: &Settings, ui: &Ui) -> Result<ExitCode, Failure> {
+    let exit = match command {
+        Command::Exec(args) => return exec::run(&args, settings, ui),
+        Command::Console(args) => return console::run(&args, settings, ui),
         Command::Plan(args) => plan::run(&args, settings, ui),
         Command::Up(args) => up::run(&args, settings, ui),
         Command::Down(args) => down::run(&args, settings, ui),
         Command::Ps(args) => ps::run(&args, settings, ui),
+        Command::Logs(args) => logs::run(&args, settings, ui),
+        Command::Cp(args) => cp::run(&args, settings, ui),
         Command::Config => config::run(settings, ui),
         Command::Schema => schema::run(ui),
         Command::Version => version::run(ui),
-    }
+    };
+    exit.map(ExitCode::from)
 }

@@ -1,18 +1,20 @@
 //! The boundary to the container engine.
 //!
 //! Two implementations: `docker`, the real one, and `fake`, a small stateful world for the fast tests. No other module names
-//! bollard. What the engine says becomes an `EngineSnapshot`; what it is told is an `EngineOp`.
+//! bollard. What the engine says becomes an `EngineSnapshot`; what it is told is an `EngineOp`. Beside these, `session` has what
+//! people do with one machine: run a command in it, read its log, copy files.
 
 mod build;
 mod docker;
 mod op;
+pub mod session;
 mod snapshot;
 
 use std::collections::BTreeSet;
 use std::future::Future;
 
 pub use build::guest_version;
-pub use docker::Docker;
+pub use docker::{Docker, Download, Execution};
 pub use op::{EngineOp, WaitFor};
 pub use snapshot::{
     EngineFacts, EngineSnapshot, Health, ImageState, InRegistry, Leftover, MachineState, NetworkState, RunState, Taken, VolumeState,

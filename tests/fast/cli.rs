@@ -56,7 +56,7 @@ impl Said {
 #[test]
 fn help() {
     let folder = Folder::new("help");
-    for command in ["", "plan", "up", "down", "ps", "config", "schema", "version"] {
+    for command in ["", "plan", "up", "down", "ps", "exec", "logs", "cp", "console", "config", "schema", "version"] {
         let args: Vec<&str> = [command, "--help"].into_iter().filter(|arg| !arg.is_empty()).collect();
         let said = folder.fly(&args);
         assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{command}");
@@ -78,7 +78,7 @@ fn version() {
 #[test]
 fn a_wrong_command_line_is_64() {
     let folder = Folder::new("usage");
-    let wrong: [&[&str]; 7] = [
+    let wrong: [&[&str]; 15] = [
         &[],
         &["fly"],
         &["plan", "--chek"],
@@ -86,6 +86,14 @@ fn a_wrong_command_line_is_64() {
         &["up", "--parallel", "0"],
         &["plan", "--snapshot", "a", "--record", "b"],
         &["--project", "a.b", "plan"],
+        &["-p", "shop", "exec"],
+        &["-p", "shop", "exec", "-t", "web", "sh"],
+        &["-p", "shop", "logs", "--tail", "few"],
+        &["-p", "shop", "logs", "--since", "yesterday"],
+        &["-p", "shop", "logs", "--follow", "--until", "10m"],
+        &["-p", "shop", "cp", "a", "b"],
+        &["-p", "shop", "cp", "web:/a"],
+        &["-p", "shop", "console", "--detach-keys", "ctrl-ctrl", "web"],
     ];
     for args in wrong {
         let said = folder.fly(args);
@@ -121,7 +129,8 @@ fn a_huge_file_is_refused_at_once() {
 fn no_engine_is_9() {
     let folder = Folder::new("engine");
     std::fs::write(folder.path().join("fly.yml"), SHOP).unwrap();
-    for args in [&["-p", "shop", "ps"][..], &["-p", "shop", "down"], &["plan"], &["up"]] {
+    let sessions = [&["exec", "web", "true"][..], &["logs"], &["cp", "web:/a", "."], &["console", "web"]];
+    for args in [&["-p", "shop", "ps"][..], &["-p", "shop", "down"], &["plan"], &["up"]].into_iter().chain(sessions) {
         let said = folder.fly(args);
         assert_eq!((said.code, said.out.as_str()), (Some(9), ""), "{args:?}: {said:?}");
         assert!(said.err.contains("engine"), "{}", said.err);

@@ -18,6 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("apply", &["plan", "engine", "net", "types", "diag"]),
     ("verify", &["observe", "plan", "diff", "desired", "actual", "engine", "net", "types", "diag"]),
     ("lock", &["types", "diag"]),
+    ("archive", &[]),
     ("fake", &["engine", "net", "types"]),
     ("guest", &["types"]),
 ];
@@ -25,6 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 /// Words that only these files may use.
 const FENCES: &[(&str, &[&str])] = &[
     ("bollard", &["engine/docker"]),
+    ("tar::", &["archive"]),
     ("rtnetlink", &["net/kernel"]),
     ("russh", &["guest"]),
     ("std::env", &["cli", "guest"]),

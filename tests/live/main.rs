@@ -5,9 +5,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod console;
+mod cp;
 mod crash;
 mod drift;
 mod engine;
+mod exec;
 mod faults;
 mod guest;
 mod images;
@@ -15,6 +18,7 @@ mod inplace;
 mod keys;
 mod lab;
 mod lifecycle;
+mod logs;
 mod names;
 mod net;
 mod networks;

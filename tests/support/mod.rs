@@ -65,7 +65,7 @@ pub(crate) use fly::{FlyCommand, Project};
 pub(crate) use kernel::KernelWatch;
 pub(crate) use output::Output;
 pub(crate) use ping::Ping;
-pub(crate) use place::{Place, command};
+pub(crate) use place::{Place, Running, command};
 pub(crate) use proxy::Proxy;
 pub(crate) use registry::{LOGIN, Registry};
 pub(crate) use wait::eventually;

@@ -123,6 +123,8 @@ pub(super) struct Config {
     pub(super) stop_signal: Option<String>,
     pub(super) stop_timeout: Option<i64>,
     pub(super) healthcheck: Option<Healthcheck>,
+    pub(super) tty: bool,
+    pub(super) open_stdin: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]

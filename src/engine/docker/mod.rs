@@ -13,20 +13,29 @@
 //! | `guest` | fly's own binary on the engine, and what guests are told |
 //! | `network`, `image` | the same for networks and images; pulling |
 //! | `perform`, `wait` | one operation |
+//! | `stream` | connections that carry a stream |
+//! | `members` | which container is a machine's, for a session with it |
+//! | `exec`, `attach`, `logs`, `archive` | sessions with one container |
 //! | `error` | what the engine refuses, by kind |
 
 mod address;
 mod answer;
+mod archive;
+mod attach;
 mod body;
 mod error;
+mod exec;
 mod guest;
 mod image;
 mod inspect;
+mod logs;
+mod members;
 mod network;
 mod observe;
 mod ownership;
 mod perform;
 mod raw;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod wait;
@@ -34,7 +43,9 @@ mod wait;
 use std::sync::Arc;
 
 use address::Address;
+pub use archive::Download;
 use error::Failure;
+pub use exec::Execution;
 use raw::Http;
 use tokio::sync::OnceCell;
 

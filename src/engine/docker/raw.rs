@@ -10,6 +10,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::http::request::Builder;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
@@ -76,22 +77,26 @@ impl Http {
         Ok((header("Api-Version"), header("Server")))
     }
 
+    /// Tells the engine something; what it answers does not matter, as long as it is no refusal.
+    pub(super) async fn tell(&self, path: &str, body: &serde_json::Value) -> Result<(), Failure> {
+        self.ask(&Method::POST, path, Bytes::from(body.to_string())).await.map(drop)
+    }
+
     async fn call<T: DeserializeOwned>(&self, method: &Method, path: &str, body: Bytes) -> Result<T, Failure> {
+        let body = self.ask(method, path, body).await?;
+        serde_json::from_slice(&body)
+            .map_err(|error| Failure::new(EngineErrorKind::Other, format!("the answer to `{method} {path}` cannot be read: {error}")))
+    }
+
+    async fn ask(&self, method: &Method, path: &str, body: Bytes) -> Result<Bytes, Failure> {
         // The queue is ours, so waiting in it is not the engine's slowness.
         let _slot = self.slots.acquire().await.expect("the semaphore is never closed");
         let answer = tokio::time::timeout(self.deadline, self.exchange(method, path, body));
         let (head, body) = answer.await.map_err(|_| Failure::timeout(self.deadline.as_secs()))??.into_parts();
         if !head.status.is_success() {
-            #[derive(serde::Deserialize)]
-            struct Refusal {
-                message: String,
-            }
-            let text = serde_json::from_slice(&body)
-                .map_or_else(|_| String::from_utf8_lossy(&body).chars().take(300).collect(), |refusal: Refusal| refusal.message);
-            return Err(Failure::answered(head.status.as_u16(), &text));
+            return Err(Failure::answered(head.status.as_u16(), &refusal(&body)));
         }
-        serde_json::from_slice(&body)
-            .map_err(|error| Failure::new(EngineErrorKind::Other, format!("the answer to `{method} {path}` cannot be read: {error}")))
+        Ok(body)
     }
 
     async fn exchange(&self, method: &Method, path: &str, body: Bytes) -> Result<Response<Bytes>, Failure> {
@@ -110,20 +115,20 @@ impl Http {
     }
 
     async fn send(&self, connection: &mut Connection, method: &Method, path: &str, body: Bytes) -> Result<Response<Bytes>, hyper::Error> {
+        let request = self.request(method, path).header("Content-Type", "application/json").body(Full::new(body));
+        let request = request.expect("paths are encoded and headers are constants");
+        connection.ready().await?;
+        let (head, body) = connection.send_request(request).await?.into_parts();
+        Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
+    }
+
+    /// The beginning of a request: where to, and in which version.
+    pub(super) fn request(&self, method: &Method, path: &str) -> Builder {
         let host = match &self.address {
             Address::Unix(_) => "docker",
             Address::Tcp(host) => host,
         };
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.prefix))
-            .header("Host", host)
-            .header("Content-Type", "application/json")
-            .body(Full::new(body))
-            .expect("paths are encoded and headers are constants");
-        connection.ready().await?;
-        let (head, body) = connection.send_request(request).await?.into_parts();
-        Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
+        Request::builder().method(method).uri(format!("{}{path}", self.prefix)).header("Host", host)
     }
 
     fn kept(&self) -> Option<Connection> {
@@ -162,10 +167,19 @@ where
     Ok(connection)
 }
 
+/// The words of an answer that is no success.
+pub(super) fn refusal(body: &[u8]) -> String {
+    #[derive(serde::Deserialize)]
+    struct Refusal {
+        message: String,
+    }
+    serde_json::from_slice(body).map_or_else(|_| String::from_utf8_lossy(body).chars().take(300).collect(), |it: Refusal| it.message)
+}
+
 /// A name or reference as part of a path; `/`, `:` and `@` belong to image references and stay.
-pub(super) fn encode(text: &str) -> String {
-    let mut path = String::with_capacity(text.len());
-    for byte in text.bytes() {
+pub(super) fn encode(text: impl AsRef<[u8]>) -> String {
+    let mut path = String::with_capacity(text.as_ref().len());
+    for &byte in text.as_ref() {
         if byte.is_ascii_alphanumeric() || b"-._~/:@".contains(&byte) {
             path.push(char::from(byte));
         } else {
