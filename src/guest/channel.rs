@@ -39,7 +39,9 @@ fn connect(path: &Path) -> Result<UnixStream, String> {
     loop {
         match UnixStream::connect(path) {
             Ok(socket) => return Ok(socket),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied || Instant::now() >= end => return Err(unreachable_server(path, &error)),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied || Instant::now() >= end => {
+                return Err(unreachable_server(path, &error));
+            }
             Err(_) => thread::sleep(Duration::from_millis(50)),
         }
     }

@@ -23,7 +23,8 @@ pub(crate) fn foreign(text: &str) -> String {
             break;
         }
         // Marks that turn the direction of writing are no control characters, and deceive as well.
-        let deceives = c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+        let deceives =
+            c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
         if deceives || c == '\\' {
             let _ = write!(shown, "{}", c.escape_default());
         } else {

@@ -9,6 +9,7 @@ mod crash;
 mod drift;
 mod engine;
 mod faults;
+mod guest_ssh;
 mod images;
 mod inplace;
 mod keys;

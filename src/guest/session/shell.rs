@@ -42,7 +42,12 @@ pub(super) fn log_in(user: &User) -> ExitCode {
     let shell = match shell_of(user) {
         Shell::Program(shell) => shell,
         Shell::Refused(why) => return end(&why, FAILED),
-        Shell::None => return end("this image has no shell to log in to; run one of its programs by its full path: ssh MACHINE /path/to/program", NOT_FOUND),
+        Shell::None => {
+            return end(
+                "this image has no shell to log in to; run one of its programs by its full path: ssh MACHINE /path/to/program",
+                NOT_FOUND,
+            );
+        }
     };
     if rustix::termios::isatty(std::io::stdin()) {
         greet(user);
@@ -84,7 +89,11 @@ fn execute_without_shell(user: &User, line: &OsStr) -> ExitCode {
     command.args(rest);
     environment(user, None, &mut command);
     let name = log::foreign(&program.to_string_lossy());
-    become_program(&mut command, &format!("this image has no shell; give a program with its full path ({name} is not there)"), &format!("{name} cannot be run"))
+    become_program(
+        &mut command,
+        &format!("this image has no shell; give a program with its full path ({name} is not there)"),
+        &format!("{name} cannot be run"),
+    )
 }
 
 /// Files. Whoever may not have a shell has no files either, as with OpenSSH.

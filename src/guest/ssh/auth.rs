@@ -22,7 +22,10 @@ pub(crate) const NOTHING: &str = "nothing was offered";
 /// Where a client is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Peer {
-    Network { client: SocketAddr, server: SocketAddr },
+    Network {
+        client: SocketAddr,
+        server: SocketAddr,
+    },
     /// The socket in the guest's home, which only whoever has the engine can reach.
     Engine,
 }
@@ -80,7 +83,8 @@ pub(crate) fn key(settings: &Settings, name: &str, peer: Peer, key: &PublicKey, 
     if matches!(algorithm, Algorithm::Rsa { hash: None } | Algorithm::Dsa) {
         return Err(format!("{algorithm} signatures are too weak"));
     }
-    let known = settings.users.get(name).into_iter().flat_map(|account| &account.keys).filter(|known| known.key.key_data() == key.key_data());
+    let known =
+        settings.users.get(name).into_iter().flat_map(|account| &account.keys).filter(|known| known.key.key_data() == key.key_data());
     let mut elsewhere = false;
     for known in known {
         if known.good_from(peer.client().map(|client| client.ip())) {
@@ -89,7 +93,11 @@ pub(crate) fn key(settings: &Settings, name: &str, peer: Peer, key: &PublicKey, 
         }
         elsewhere = true;
     }
-    Err(if elsewhere { format!("the key {fingerprint} is not good from there") } else { format!("the key {fingerprint} is not one of the user's") })
+    Err(if elsewhere {
+        format!("the key {fingerprint} is not good from there")
+    } else {
+        format!("the key {fingerprint} is not one of the user's")
+    })
 }
 
 /// As people call them.
@@ -111,7 +119,8 @@ pub(crate) async fn password(settings: &Settings, name: &str, peer: Peer, passwo
     let start = tokio::time::Instant::now();
     let given: Vec<u8> = password.bytes().take(LONGEST_PASSWORD).collect();
     let hash = hash.unwrap_or_else(nobody);
-    let right = tokio::task::spawn_blocking(move || ShaCrypt::default().verify_password(&given, hash.as_str()).is_ok()).await.unwrap_or(false);
+    let right =
+        tokio::task::spawn_blocking(move || ShaCrypt::default().verify_password(&given, hash.as_str()).is_ok()).await.unwrap_or(false);
     if known && right {
         return Ok(Login { user: account(name)?, peer, rights: Rights::ALL, by: "a password".to_owned() });
     }

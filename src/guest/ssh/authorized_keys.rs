@@ -53,7 +53,9 @@ fn matches(pattern: &str, address: IpAddr) -> bool {
     if let Ok(network) = pattern.parse::<IpNet>() {
         return network.contains(&address);
     }
-    pattern.parse::<IpAddr>().map_or_else(|_| wildcard(pattern.as_bytes(), address.to_string().as_bytes()), |one| one.to_canonical() == address)
+    pattern
+        .parse::<IpAddr>()
+        .map_or_else(|_| wildcard(pattern.as_bytes(), address.to_string().as_bytes()), |one| one.to_canonical() == address)
 }
 
 /// Without recursion, so that no pattern takes long.
@@ -91,7 +93,11 @@ pub(crate) fn parse(line: &str) -> Option<Result<AuthorizedKey, String>> {
 }
 
 fn parse_line(line: &str) -> Result<AuthorizedKey, String> {
-    let mut key = AuthorizedKey { key: PublicKey::new(russh::keys::ssh_key::public::KeyData::Ed25519(russh::keys::ssh_key::public::Ed25519PublicKey([0; 32])), ""), rights: Rights::ALL, from: vec![] };
+    let mut key = AuthorizedKey {
+        key: PublicKey::new(russh::keys::ssh_key::public::KeyData::Ed25519(russh::keys::ssh_key::public::Ed25519PublicKey([0; 32])), ""),
+        rights: Rights::ALL,
+        from: vec![],
+    };
     let first = line.split_whitespace().next().unwrap_or_default();
     let rest = if ["ssh-", "ecdsa-", "sk-"].iter().any(|kind| first.starts_with(kind)) {
         line
@@ -192,7 +198,15 @@ mod tests {
     fn from_says_where() {
         let address = |text: &str| Some(text.parse().unwrap());
         let key = key(r#"from="10.0.0.0/8,!10.1.1.1,192.168.1.?,fe80::*,host.example""#).unwrap();
-        for (place, good) in [("10.2.3.4", true), ("10.1.1.1", false), ("192.168.1.7", true), ("192.168.1.77", false), ("fe80::1", true), ("::ffff:10.9.9.9", true), ("8.8.8.8", false)] {
+        for (place, good) in [
+            ("10.2.3.4", true),
+            ("10.1.1.1", false),
+            ("192.168.1.7", true),
+            ("192.168.1.77", false),
+            ("fe80::1", true),
+            ("::ffff:10.9.9.9", true),
+            ("8.8.8.8", false),
+        ] {
             assert_eq!(key.good_from(address(place)), good, "{place}");
         }
         assert!(!key.good_from(None));

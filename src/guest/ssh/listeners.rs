@@ -50,7 +50,8 @@ impl Listeners {
         }
         let sockets = bind(wanted).ok()?;
         let actual = sockets.first()?.local_addr().ok()?.port().into();
-        let tasks = sockets.into_iter().map(|socket| Task(tokio::spawn(accept_tcp(link.clone(), socket, address.to_owned(), actual)))).collect();
+        let tasks =
+            sockets.into_iter().map(|socket| Task(tokio::spawn(accept_tcp(link.clone(), socket, address.to_owned(), actual)))).collect();
         self.tcp.insert((address.to_owned(), actual), tasks);
         Some(actual)
     }

@@ -75,7 +75,8 @@ pub(super) fn main(arguments: &[OsString]) -> ExitCode {
 
 async fn serve(home: PathBuf) {
     let settings = watch::Sender::new(Settings::default());
-    let server = Arc::new(Server { home, settings, connections: Arc::default(), audit: Audit::new(), config: tokio::sync::OnceCell::new() });
+    let server =
+        Arc::new(Server { home, settings, connections: Arc::default(), audit: Audit::new(), config: tokio::sync::OnceCell::new() });
     let listening = async {
         key(&server).await;
         listen::follow(&server).await;

@@ -7,7 +7,10 @@ use std::path::PathBuf;
 use russh::Pty as Mode;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, ptsname, unlockpt};
-use rustix::termios::{ControlModes, InputModes, LocalModes, OptionalActions, OutputModes, SpecialCodeIndex, Termios, Winsize, tcgetattr, tcsetattr, tcsetwinsize};
+use rustix::termios::{
+    ControlModes, InputModes, LocalModes, OptionalActions, OutputModes, SpecialCodeIndex, Termios, Winsize, tcgetattr, tcsetattr,
+    tcsetwinsize,
+};
 use tokio::net::unix::pipe::{Receiver, Sender};
 
 /// The end that the server keeps, once for each that works with it. To the kernel's polling it is as good as two pipes; reading it fails

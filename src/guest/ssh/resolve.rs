@@ -43,7 +43,11 @@ pub(crate) async fn addresses(host: &str) -> io::Result<Vec<IpAddr>> {
 
 fn in_hosts(hosts: &str, host: &str) -> Vec<IpAddr> {
     let lines = hosts.lines().map(|line| line.split('#').next().unwrap_or_default().split_whitespace());
-    lines.filter_map(|mut words| Some((words.next()?.parse().ok()?, words))).filter(|(_, names)| names.clone().any(|name| name.eq_ignore_ascii_case(host))).map(|(address, _)| address).collect()
+    lines
+        .filter_map(|mut words| Some((words.next()?.parse().ok()?, words)))
+        .filter(|(_, names)| names.clone().any(|name| name.eq_ignore_ascii_case(host)))
+        .map(|(address, _)| address)
+        .collect()
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]

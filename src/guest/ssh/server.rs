@@ -9,6 +9,7 @@ use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Sessi
 use russh::{Channel, ChannelId, ChannelOpenFailure, Error, MethodKind, MethodSet, Pty, Sig};
 use tokio::sync::{Semaphore, watch};
 
+use super::audit::tell;
 use super::auth::{self, Login, Peer};
 use super::channels::{Channels, Output, Word, feed};
 use super::forward::{Link, Target, Waiting, direct};
@@ -39,7 +40,18 @@ impl Client {
     pub(crate) fn new(server: Arc<Server>, peer: Peer, gate: Arc<Gate>, place: Place) -> Client {
         let room = Arc::new(Semaphore::new(CHANNELS));
         let (gone, _) = watch::channel(());
-        Client { server, peer, gate, place, login: None, refused: None, channels: Arc::default(), room, listeners: Listeners::default(), gone }
+        Client {
+            server,
+            peer,
+            gate,
+            place,
+            login: None,
+            refused: None,
+            channels: Arc::default(),
+            room,
+            listeners: Listeners::default(),
+            gone,
+        }
     }
 
     fn answer(&mut self, name: &str, result: Result<Login, String>) -> Auth {
@@ -102,7 +114,7 @@ impl Client {
                 true
             }
             Err(error) => {
-                self.server.audit.tell(&format!("a session of {} cannot start: {error}", login.user.name));
+                tell(&format!("a session of {} cannot start: {error}", login.user.name));
                 false
             }
         }
@@ -120,7 +132,7 @@ impl Drop for Client {
     fn drop(&mut self) {
         self.channels.clear();
         match (&self.login, self.refused.take()) {
-            (Some((login, since)), _) => self.server.audit.tell(&format!("{} from {} left after {}s", login.user.name, self.peer, since.elapsed().as_secs())),
+            (Some((login, since)), _) => tell(&format!("{} from {} left after {}s", login.user.name, self.peer, since.elapsed().as_secs())),
             (None, Some((name, why))) => self.server.audit.refuse(&format!("refused {} from {}: {why}", foreign(&name), self.peer)),
             (None, None) => {}
         }
@@ -134,11 +146,12 @@ pub(crate) fn methods(passwords: bool) -> MethodSet {
     MethodSet::from(methods.as_slice())
 }
 
-/// As OpenSSH's AcceptEnv is usually set, and what terminals say of themselves. Never what changes how programs are loaded.
+/// As OpenSSH's `AcceptEnv` is usually set, and what terminals say of themselves. Never what changes how programs are loaded.
 fn welcome(name: &str) -> bool {
     const NAMES: &[&str] = &["LANG", "LANGUAGE", "COLORTERM", "NO_COLOR", "TERM_PROGRAM", "TERM_PROGRAM_VERSION", "TZ"];
     let rest = name.strip_prefix("LC_");
-    NAMES.contains(&name) || rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'))
+    NAMES.contains(&name)
+        || rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'))
 }
 
 /// The answer to a request on a channel: russh leaves it to us.
@@ -178,7 +191,7 @@ impl Handler for Client {
             // Cannot be; and if it is, nobody has logged in.
             return session.disconnect(russh::Disconnect::ByApplication, "", "");
         };
-        self.server.audit.tell(&format!("{} logged in from {} with {}", login.user.name, self.peer, login.by));
+        tell(&format!("{} logged in from {} with {}", login.user.name, self.peer, login.by));
         self.place.logged_in();
         self.gate.logged_in();
         Ok(())
@@ -195,7 +208,7 @@ impl Handler for Client {
         let (reader, half) = channel.split();
         drop(reader);
         let output = Output { half, gate: Arc::clone(&self.gate) };
-        let setup = Setup { output, input, words, environment: vec![], terminal: None, agent: None };
+        let setup = Box::new(Setup { output, input, words, environment: vec![], terminal: None, agent: None });
         self.channels.insert(id, tap, Some(Waiting::Session(setup)));
         reply.accept().await;
         Ok(())
@@ -215,7 +228,13 @@ impl Handler for Client {
         Ok(())
     }
 
-    async fn channel_open_direct_streamlocal(&mut self, channel: Channel<Msg>, path: &str, reply: ChannelOpenHandle, session: &mut Session) -> Result<(), Error> {
+    async fn channel_open_direct_streamlocal(
+        &mut self,
+        channel: Channel<Msg>,
+        path: &str,
+        reply: ChannelOpenHandle,
+        session: &mut Session,
+    ) -> Result<(), Error> {
         if !path.contains('\0') {
             self.direct(Target::Unix(OsString::from(path)), channel, reply, session);
         }
@@ -255,17 +274,27 @@ impl Handler for Client {
         session: &mut Session,
     ) -> Result<(), Error> {
         let good = self.permitted(|login| login.rights.pty).is_some() && !term.contains('\0') && term.len() < 256;
-        let opened = good.then(|| self.with_setup(channel, |setup| {
-            if setup.terminal.is_none() {
-                setup.terminal = pty::open(term, pty::winsize(columns, rows, width, height), modes).ok();
-                return setup.terminal.is_some();
-            }
-            false
-        }));
+        let opened = good.then(|| {
+            self.with_setup(channel, |setup| {
+                if setup.terminal.is_none() {
+                    setup.terminal = pty::open(term, pty::winsize(columns, rows, width, height), modes).ok();
+                    return setup.terminal.is_some();
+                }
+                false
+            })
+        });
         reply(session, channel, opened.flatten().unwrap_or(false))
     }
 
-    async fn window_change_request(&mut self, channel: ChannelId, columns: u32, rows: u32, width: u32, height: u32, session: &mut Session) -> Result<(), Error> {
+    async fn window_change_request(
+        &mut self,
+        channel: ChannelId,
+        columns: u32,
+        rows: u32,
+        width: u32,
+        height: u32,
+        session: &mut Session,
+    ) -> Result<(), Error> {
         let size = pty::winsize(columns, rows, width, height);
         // Before the start it is the terminal's, and after it what is said to the session.
         let waiting = self.with_setup(channel, |setup| setup.terminal.as_ref().map(|terminal| terminal.master.control.resize(size)));
@@ -281,14 +310,16 @@ impl Handler for Client {
 
     async fn env_request(&mut self, channel: ChannelId, name: &str, value: &str, session: &mut Session) -> Result<(), Error> {
         let good = welcome(name) && !value.contains('\0');
-        let taken = good.then(|| self.with_setup(channel, |setup| {
-            let bytes: usize = setup.environment.iter().map(|(name, value)| name.len() + value.len()).sum();
-            let fits = setup.environment.len() < VARIABLES && bytes + name.len() + value.len() <= VARIABLE_BYTES;
-            if fits {
-                setup.environment.push((name.to_owned(), value.to_owned()));
-            }
-            fits
-        }));
+        let taken = good.then(|| {
+            self.with_setup(channel, |setup| {
+                let bytes: usize = setup.environment.iter().map(|(name, value)| name.len() + value.len()).sum();
+                let fits = setup.environment.len() < VARIABLES && bytes + name.len() + value.len() <= VARIABLE_BYTES;
+                if fits {
+                    setup.environment.push((name.to_owned(), value.to_owned()));
+                }
+                fits
+            })
+        });
         reply(session, channel, taken.flatten().unwrap_or(false))
     }
 

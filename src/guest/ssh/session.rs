@@ -117,7 +117,14 @@ async fn on_pipes(child: &mut Child, output: &Output, input: &mut Input) -> Opti
     }
 }
 
-async fn on_terminal(child: &mut Child, reader: Receiver, mut writer: Sender, control: Option<&Control>, output: &Output, input: &mut Input) -> Option<ExitStatus> {
+async fn on_terminal(
+    child: &mut Child,
+    reader: Receiver,
+    mut writer: Sender,
+    control: Option<&Control>,
+    output: &Output,
+    input: &mut Input,
+) -> Option<ExitStatus> {
     let inwards = async {
         let _ = pour(input, &mut writer).await;
         // A terminal has no other end of input than a key.

@@ -25,10 +25,9 @@ fn borne(mut stream: TcpStream) -> Option<Duration> {
     let mut buffer = [0; 4096];
     loop {
         match stream.read(&mut buffer) {
-            Ok(0) => return Some(start.elapsed()),
+            Ok(count) if count > 0 => {}
             Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => return None,
-            Err(_) => return Some(start.elapsed()),
-            Ok(_) => {}
+            _ => return Some(start.elapsed()),
         }
     }
 }
@@ -112,7 +111,16 @@ fn a_client_cannot_open_channels_without_end() {
     let mut master = guest.ssh_with("id", &["-o", &path, "-M", "-N"]).spawn().unwrap();
     guest.until("the master is there", || guest.home.join("master").exists());
     let mut sessions: Vec<_> = (0..70)
-        .map(|_| guest.ssh_with("id", &["-o", &path]).arg("echo in; cat").stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap())
+        .map(|_| {
+            guest
+                .ssh_with("id", &["-o", &path])
+                .arg("echo in; cat")
+                .stdin(std::process::Stdio::piped())
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .unwrap()
+        })
         .collect();
     let children = || fs::read_to_string(format!("/proc/{0}/task/{0}/children", guest.server.id())).unwrap().split_whitespace().count();
     guest.until("the sessions run", || children() >= 50);

@@ -123,7 +123,10 @@ fn unix_sockets_are_forwarded_both_ways() {
     let target = UnixListener::bind(at("target")).unwrap();
     thread::spawn(move || {
         for stream in target.incoming() {
-            let (mut from, mut to) = { let stream = stream.unwrap(); (stream.try_clone().unwrap(), stream) };
+            let (mut from, mut to) = {
+                let stream = stream.unwrap();
+                (stream.try_clone().unwrap(), stream)
+            };
             thread::spawn(move || {
                 let _ = std::io::copy(&mut from, &mut to);
                 let _ = to.shutdown(std::net::Shutdown::Write);

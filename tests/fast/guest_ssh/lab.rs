@@ -80,7 +80,9 @@ impl Guest {
     }
 
     pub(crate) fn allow(&self, keys: &[&str]) {
-        self.configure(&json!({"server": "fly", "port": self.port, "users": {&self.user: {"authorized_keys": keys, "password_hash": null}}}));
+        self.configure(
+            &json!({"server": "fly", "port": self.port, "users": {&self.user: {"authorized_keys": keys, "password_hash": null}}}),
+        );
     }
 
     /// As fly writes it: beside, and then renamed.
@@ -102,7 +104,18 @@ impl Guest {
     pub(crate) fn client(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         let known = format!("UserKnownHostsFile={}", self.home.join("known").display());
-        command.args(["-F", "none", "-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=yes", "-o", "HostKeyAlias=fly-guest", "-o", "LogLevel=ERROR"]);
+        command.args([
+            "-F",
+            "none",
+            "-o",
+            "IdentitiesOnly=yes",
+            "-o",
+            "StrictHostKeyChecking=yes",
+            "-o",
+            "HostKeyAlias=fly-guest",
+            "-o",
+            "LogLevel=ERROR",
+        ]);
         command.args(["-o", &known]).env_remove("SSH_AUTH_SOCK").current_dir(&self.home);
         command
     }

@@ -59,7 +59,10 @@ fn the_environment_is_a_login_s() {
     let lines = text(&output);
     let has = |line: &str| lines.lines().any(|is| is == line);
     assert!(has("LC_ALL=C") && has("LANG=C.UTF-8") && has(&format!("USER={}", guest.user)) && has("0022"), "{lines}");
-    assert!(!lines.contains("FOO=") && !lines.contains("/nowhere") && !lines.contains("FLY_COMMAND") && !lines.contains("SSH_TTY"), "{lines}");
+    assert!(
+        !lines.contains("FOO=") && !lines.contains("/nowhere") && !lines.contains("FLY_COMMAND") && !lines.contains("SSH_TTY"),
+        "{lines}"
+    );
     let connection = lines.lines().find_map(|line| line.strip_prefix("SSH_CONNECTION=")).unwrap();
     assert!(connection.starts_with("127.0.0.1 ") && connection.ends_with(&format!(" 127.0.0.1 {}", guest.port)), "{connection}");
     let home = lines.lines().find_map(|line| line.strip_prefix("HOME=")).unwrap();
@@ -104,16 +107,18 @@ fn size(rows: u16, columns: u16) -> Winsize {
 fn a_terminal_has_the_client_s_size_and_keys() {
     let guest = Guest::start();
     let mut ssh = guest.ssh_with("id", &["-tt"]);
-    ssh.arg("echo term=$TERM; stty size; tty; ls -l $SSH_TTY; trap 'stty size; echo resized' WINCH; echo ready; while ! read -r line; do :; done; echo got=$line; sleep 100");
+    let answer = "while read -r line; do echo got=$line; stty size; test $line = sleep && exec sleep 100; done";
+    ssh.arg(format!("echo term=$TERM; stty size; tty; echo ready; {answer}"));
     let mut terminal = OnTerminal::start(ssh, 33, 101);
     terminal.until("ready");
-    assert!(terminal.seen.contains("term=vt220") && terminal.seen.contains("33 101") && terminal.seen.contains("/dev/pts/"), "{}", terminal.seen);
+    let seen = &terminal.seen;
+    assert!(seen.contains("term=vt220") && seen.contains("33 101") && seen.contains("/dev/pts/"), "{seen}");
     tcsetwinsize(&terminal.master, size(40, 90)).unwrap();
     kill_process(Pid::from_child(&terminal.ssh), Signal::WINCH).unwrap();
-    // A shell runs its trap when `read` is done, or interrupted, as it likes.
-    std::thread::sleep(Duration::from_millis(300));
-    terminal.master.write_all(b"hello\r").unwrap();
-    terminal.until("got=hello");
+    // The client tells the size when it gets to it, and the keys at once.
+    std::thread::sleep(Duration::from_secs(1));
+    terminal.master.write_all(b"sleep\r").unwrap();
+    terminal.until("got=sleep");
     terminal.until("40 90");
     // The key, not a signal request: the terminal over there makes a signal of it.
     terminal.master.write_all(&[3]).unwrap();
@@ -143,7 +148,8 @@ fn what_ran_dies_with_its_client() {
     for option in ["-T", "-tt"] {
         let file = guest.home.join(format!("pid{option}"));
         let line = format!("trap '' HUP; echo $$ > {0}.new; mv {0}.new {0}; sleep 1000; sleep 1000", file.display());
-        let mut ssh = guest.ssh_with("id", &[option]).arg(line).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut ssh =
+            guest.ssh_with("id", &[option]).arg(line).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         guest.until("the command runs", || file.exists());
         let pid = fs::read_to_string(&file).unwrap().trim().to_owned();
         assert!(alive(&pid));
