@@ -13,6 +13,7 @@ mod engine;
 mod exec;
 mod faults;
 mod guest;
+mod guest_ssh;
 mod images;
 mod inplace;
 mod keys;

@@ -17,14 +17,14 @@ struct Bucket {
     untold: u64,
 }
 
+/// A login or its end: always told, as nobody can make many of them without being somebody.
+pub(crate) fn tell(text: &str) {
+    log::line(&format!("ssh: {text}"));
+}
+
 impl Audit {
     pub(crate) fn new() -> Audit {
         Audit(Mutex::new(Bucket { left: BURST, filled: Instant::now(), untold: 0 }))
-    }
-
-    /// A login or its end: always told, as nobody can make many of them without being somebody.
-    pub(crate) fn tell(&self, text: &str) {
-        log::line(&format!("ssh: {text}"));
     }
 
     /// What any stranger can cause.

@@ -28,7 +28,7 @@ const CHUNK: usize = 32 * 1024;
 /// A channel that nobody works for yet.
 pub(crate) enum Waiting {
     /// A session, for what it is to do.
-    Session(Setup),
+    Session(Box<Setup>),
     /// One that this side has opened, for the task that has asked for it.
     Opened(Input, Words),
 }
@@ -125,7 +125,7 @@ async fn relay(stream: impl AsyncRead + AsyncWrite, output: Output, mut input: I
     let closed = async { while words.recv().await.is_some() {} };
     tokio::pin!(inwards, outwards, closed);
     let (mut all_in, mut all_out, mut over) = (false, false, false);
-    while !over && !(all_in && all_out) {
+    while !(over || all_in && all_out) {
         tokio::select! {
             () = &mut inwards, if !all_in => all_in = true,
             () = &mut outwards, if !all_out => all_out = true,

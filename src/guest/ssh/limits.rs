@@ -49,8 +49,15 @@ struct Counts {
 /// One connection's place. Given back when it is dropped.
 pub(crate) struct Place {
     connections: Arc<Connections>,
-    /// `None`: it has logged in, and counts as a connection only.
-    stranger: Option<Option<IpAddr>>,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    /// Counts as a connection only.
+    Known,
+    /// Has not logged in, and comes from there; without an address, over the machine's own socket.
+    Stranger(Option<IpAddr>),
 }
 
 impl Connections {
@@ -72,14 +79,14 @@ impl Connections {
         if let Some(source) = source {
             counts.of_one.insert(source, of_one + 1);
         }
-        Some(Place { connections: Arc::clone(self), stranger: Some(source) })
+        Some(Place { connections: Arc::clone(self), kind: Kind::Stranger(source) })
     }
 }
 
 impl Place {
     /// The client is no stranger any more.
     pub(crate) fn logged_in(&mut self) {
-        let Some(source) = self.stranger.take() else { return };
+        let Kind::Stranger(source) = std::mem::replace(&mut self.kind, Kind::Known) else { return };
         let mut counts = self.connections.counts();
         counts.strangers = counts.strangers.saturating_sub(1);
         if let Some(source) = source {

@@ -39,15 +39,15 @@ enum Place {
 }
 
 impl Open {
-    /// Closes what is not wanted any more.
-    fn keep(&mut self, wanted: &[Place]) {
-        self.0.retain(|(place, task)| {
-            let keep = wanted.contains(place) && !task.is_finished();
-            if !keep {
-                task.abort();
-            }
-            keep
-        });
+    /// Closes what is not wanted any more. It is closed when this returns.
+    async fn keep(&mut self, wanted: &[Place]) {
+        let (keep, close): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.0).into_iter().partition(|(place, task)| wanted.contains(place) && !task.is_finished());
+        self.0 = keep;
+        for (_, task) in close {
+            task.abort();
+            let _ = task.await;
+        }
     }
 
     fn has(&self, place: Place) -> bool {
@@ -66,7 +66,7 @@ pub(crate) async fn follow(server: &Arc<Server>) {
         let wanted = port.map_or(vec![], |port| {
             vec![Place::Network((Ipv4Addr::UNSPECIFIED, port).into()), Place::Network((Ipv6Addr::UNSPECIFIED, port).into()), Place::Socket]
         });
-        open.keep(&wanted);
+        open.keep(&wanted).await;
         let mut errors = vec![];
         for place in &wanted {
             if !open.has(*place)

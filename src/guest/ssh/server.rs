@@ -9,6 +9,7 @@ use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Sessi
 use russh::{Channel, ChannelId, ChannelOpenFailure, Error, MethodKind, MethodSet, Pty, Sig};
 use tokio::sync::{Semaphore, watch};
 
+use super::audit::tell;
 use super::auth::{self, Login, Peer};
 use super::channels::{Channels, Output, Word, feed};
 use super::forward::{Link, Target, Waiting, direct};
@@ -113,7 +114,7 @@ impl Client {
                 true
             }
             Err(error) => {
-                self.server.audit.tell(&format!("a session of {} cannot start: {error}", login.user.name));
+                tell(&format!("a session of {} cannot start: {error}", login.user.name));
                 false
             }
         }
@@ -131,9 +132,7 @@ impl Drop for Client {
     fn drop(&mut self) {
         self.channels.clear();
         match (&self.login, self.refused.take()) {
-            (Some((login, since)), _) => {
-                self.server.audit.tell(&format!("{} from {} left after {}s", login.user.name, self.peer, since.elapsed().as_secs()))
-            }
+            (Some((login, since)), _) => tell(&format!("{} from {} left after {}s", login.user.name, self.peer, since.elapsed().as_secs())),
             (None, Some((name, why))) => self.server.audit.refuse(&format!("refused {} from {}: {why}", foreign(&name), self.peer)),
             (None, None) => {}
         }
@@ -147,7 +146,7 @@ pub(crate) fn methods(passwords: bool) -> MethodSet {
     MethodSet::from(methods.as_slice())
 }
 
-/// As OpenSSH's AcceptEnv is usually set, and what terminals say of themselves. Never what changes how programs are loaded.
+/// As OpenSSH's `AcceptEnv` is usually set, and what terminals say of themselves. Never what changes how programs are loaded.
 fn welcome(name: &str) -> bool {
     const NAMES: &[&str] = &["LANG", "LANGUAGE", "COLORTERM", "NO_COLOR", "TERM_PROGRAM", "TERM_PROGRAM_VERSION", "TZ"];
     let rest = name.strip_prefix("LC_");
@@ -192,7 +191,7 @@ impl Handler for Client {
             // Cannot be; and if it is, nobody has logged in.
             return session.disconnect(russh::Disconnect::ByApplication, "", "");
         };
-        self.server.audit.tell(&format!("{} logged in from {} with {}", login.user.name, self.peer, login.by));
+        tell(&format!("{} logged in from {} with {}", login.user.name, self.peer, login.by));
         self.place.logged_in();
         self.gate.logged_in();
         Ok(())
@@ -209,7 +208,7 @@ impl Handler for Client {
         let (reader, half) = channel.split();
         drop(reader);
         let output = Output { half, gate: Arc::clone(&self.gate) };
-        let setup = Setup { output, input, words, environment: vec![], terminal: None, agent: None };
+        let setup = Box::new(Setup { output, input, words, environment: vec![], terminal: None, agent: None });
         self.channels.insert(id, tap, Some(Waiting::Session(setup)));
         reply.accept().await;
         Ok(())

@@ -25,10 +25,9 @@ fn borne(mut stream: TcpStream) -> Option<Duration> {
     let mut buffer = [0; 4096];
     loop {
         match stream.read(&mut buffer) {
-            Ok(0) => return Some(start.elapsed()),
+            Ok(count) if count > 0 => {}
             Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => return None,
-            Err(_) => return Some(start.elapsed()),
-            Ok(_) => {}
+            _ => return Some(start.elapsed()),
         }
     }
 }

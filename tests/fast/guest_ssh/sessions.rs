@@ -107,20 +107,18 @@ fn size(rows: u16, columns: u16) -> Winsize {
 fn a_terminal_has_the_client_s_size_and_keys() {
     let guest = Guest::start();
     let mut ssh = guest.ssh_with("id", &["-tt"]);
-    ssh.arg("echo term=$TERM; stty size; tty; ls -l $SSH_TTY; trap 'stty size; echo resized' WINCH; echo ready; while ! read -r line; do :; done; echo got=$line; sleep 100");
+    let answer = "while read -r line; do echo got=$line; stty size; test $line = sleep && exec sleep 100; done";
+    ssh.arg(format!("echo term=$TERM; stty size; tty; echo ready; {answer}"));
     let mut terminal = OnTerminal::start(ssh, 33, 101);
     terminal.until("ready");
-    assert!(
-        terminal.seen.contains("term=vt220") && terminal.seen.contains("33 101") && terminal.seen.contains("/dev/pts/"),
-        "{}",
-        terminal.seen
-    );
+    let seen = &terminal.seen;
+    assert!(seen.contains("term=vt220") && seen.contains("33 101") && seen.contains("/dev/pts/"), "{seen}");
     tcsetwinsize(&terminal.master, size(40, 90)).unwrap();
     kill_process(Pid::from_child(&terminal.ssh), Signal::WINCH).unwrap();
-    // A shell runs its trap when `read` is done, or interrupted, as it likes.
-    std::thread::sleep(Duration::from_millis(300));
-    terminal.master.write_all(b"hello\r").unwrap();
-    terminal.until("got=hello");
+    // The client tells the size when it gets to it, and the keys at once.
+    std::thread::sleep(Duration::from_secs(1));
+    terminal.master.write_all(b"sleep\r").unwrap();
+    terminal.until("got=sleep");
     terminal.until("40 90");
     // The key, not a signal request: the terminal over there makes a signal of it.
     terminal.master.write_all(&[3]).unwrap();
