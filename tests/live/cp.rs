@@ -27,18 +27,20 @@ fn listing(top: &Path) -> Vec<String> {
     fn walk(top: &Path, at: &Path, all: &mut Vec<String>) {
         let metadata = fs::symlink_metadata(at).unwrap();
         let content = if metadata.is_symlink() {
-            format!("{:?}", fs::read_link(at).unwrap())
+            fs::read_link(at).unwrap().as_os_str().as_bytes().escape_ascii().to_string()
         } else if metadata.is_file() {
             format!("{} {} {:?}", metadata.nlink(), metadata.len(), fs::read(at).unwrap().iter().take(100).collect::<Vec<_>>())
         } else {
             String::new()
         };
-        let name = at.strip_prefix(top).unwrap();
-        all.push(format!("{name:?} {:o} {}:{} {} {content}", metadata.mode(), metadata.uid(), metadata.gid(), metadata.mtime()));
+        let name = at.strip_prefix(top).unwrap().as_os_str().as_bytes().escape_ascii();
+        all.push(format!("{name} {:o} {}:{} {} {content}", metadata.mode(), metadata.uid(), metadata.gid(), metadata.mtime()));
         if metadata.is_dir() {
             let mut children: Vec<PathBuf> = fs::read_dir(at).unwrap().map(|entry| entry.unwrap().path()).collect();
             children.sort();
-            children.iter().for_each(|child| walk(top, child, all));
+            for child in &children {
+                walk(top, child, all);
+            }
         }
     }
     let mut all = vec![];
@@ -82,7 +84,7 @@ fn there_and_back_it_is_the_same() {
     };
     let said = shop.fly(&["cp", "top", "web:/srv/new"]);
     assert_eq!(said.success().stdout, "");
-    assert!(said.stderr.starts_with("copied 15 files, ") && said.stderr.ends_with(" to web:/srv/new\n"), "{said}");
+    assert!(said.stderr.starts_with("copied 11 files, ") && said.stderr.ends_with(" to web:/srv/new\n"), "{said}");
     docker(&["cp", "DIR/top", "shop.db:/srv/new"]);
     let seen = |machine: &str| {
         lab.docker(&[
@@ -254,7 +256,6 @@ fn what_goes_wrong_is_told_and_leaves_nothing_half() {
     says(&["cp", "file", "web:/no/such"], 1, "fly exec web mkdir -p /no");
     says(&["cp", "file", "web:/srv/no/"], 1, "there is no directory");
     says(&["cp", "d", "web:/etc/passwd"], 1, "a directory cannot become `web:/etc/passwd`");
-    says(&["cp", "file", "web:/dev/null"], 1, "neither a file nor a directory");
     says(&["cp", "file", "web:/ro/file"], 1, "read-only");
     says(&["cp", "web:/etc", "no/such"], 1, "cannot write to `no`");
     says(&["cp", "web:/etc/passwd", "/dev/null"], 1, "neither a file nor a directory");
