@@ -217,7 +217,7 @@ One of both is MACHINE:PATH; PATH begins at the machine's root. `-` is a tar str
 A directory is copied with all that is in it: into DEST if that is a directory, otherwise as DEST. SRC/. copies only what is in it.
 Modes, times and links are kept. The machine need not run.")]
 pub(super) struct CpArgs {
-    /// Keep owners: of what comes from a machine, its numbers; of what goes to one, those of the machine's user
+    /// Owners, too: what comes from a machine keeps its numbers, what goes to one is its user's
     #[arg(short, long)]
     pub(super) archive: bool,
     /// If SRC is a symbolic link, copy what it points to

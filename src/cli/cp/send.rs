@@ -66,7 +66,15 @@ impl Copy<'_> {
             }
         };
         let upload = self.machines.docker.upload(&dest.member, &dest.path, self.args.archive, content);
-        let ((), sent) = tokio::join!(feed, upload);
+        // An engine that has refused is not made to wait for whoever writes to us.
+        let fed = async {
+            feed.await;
+            std::future::pending::<()>().await;
+        };
+        let sent = tokio::select! {
+            sent = upload => sent,
+            () = fed => unreachable!("it never returns"),
+        };
         sent.map_err(|error| refused(&error))?;
         Ok(Done::Copied(format!("to {}", dest.shown())))
     }
