@@ -22,8 +22,8 @@ pub use unpack::{Place, unpack};
 pub enum Note {
     /// So much more of the files' contents has passed.
     Bytes(u64),
-    /// One more file, directory or link.
-    Entry,
+    /// One more file, link or FIFO.
+    File,
     /// By its nature nothing that can be copied: a socket, a device.
     Skipped { path: String, why: &'static str },
     /// It was to be copied, and could not be, or not whole.

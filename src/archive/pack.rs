@@ -39,7 +39,7 @@ impl<W: Write> Packer<'_, W> {
     fn entry(&mut self, path: &Path, name: &[u8]) -> io::Result<bool> {
         let metadata = match fs::symlink_metadata(path) {
             Ok(metadata) => metadata,
-            Err(error) => return self.failed(path, &error),
+            Err(error) => return Ok(self.failed(path, &error)),
         };
         let kind = metadata.file_type();
         if kind.is_dir() {
@@ -58,7 +58,7 @@ impl<W: Write> Packer<'_, W> {
         } else if kind.is_symlink() {
             match fs::read_link(path) {
                 Ok(target) => self.put(&metadata, EntryType::Symlink, name, Some(target.as_os_str().as_bytes()))?,
-                Err(error) => return self.failed(path, &error),
+                Err(error) => return Ok(self.failed(path, &error)),
             }
         } else if kind.is_file() {
             if !self.file(path, name)? {
@@ -80,7 +80,7 @@ impl<W: Write> Packer<'_, W> {
     fn children(&mut self, path: &Path, name: &[u8]) -> Vec<(PathBuf, Vec<u8>)> {
         let names = fs::read_dir(path).and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>());
         let mut names = names.unwrap_or_else(|error| {
-            let _ = self.failed(path, &error);
+            self.failed(path, &error);
             vec![]
         });
         names.sort();
@@ -94,8 +94,8 @@ impl<W: Write> Packer<'_, W> {
         let opened = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path);
         let (file, metadata) = match opened.and_then(|file| file.metadata().map(|metadata| (file, metadata))) {
             Ok((file, metadata)) if metadata.is_file() => (file, metadata),
-            Ok(_) => return self.failed(path, &io::Error::other("it has become something else")),
-            Err(error) => return self.failed(path, &error),
+            Ok(_) => return Ok(self.failed(path, &io::Error::other("it has become something else"))),
+            Err(error) => return Ok(self.failed(path, &error)),
         };
         let (mut header, extra) = header(&metadata, EntryType::Regular, name, None);
         header.set_size(metadata.len());
@@ -104,7 +104,7 @@ impl<W: Write> Packer<'_, W> {
         let mut content = Content { file, left: metadata.len(), tell: &mut *self.tell, lost: None };
         self.builder.append(&header, &mut content)?;
         match content.lost {
-            None => (self.tell)(Note::Entry),
+            None => (self.tell)(Note::File),
             Some(why) => (self.tell)(Note::Failed { path: path.display().to_string(), why }),
         }
         Ok(true)
@@ -115,7 +115,9 @@ impl<W: Write> Packer<'_, W> {
         header.set_cksum();
         self.extensions(&extra)?;
         self.builder.append(&header, io::empty())?;
-        (self.tell)(Note::Entry);
+        if kind != EntryType::Directory {
+            (self.tell)(Note::File);
+        }
         Ok(())
     }
 
@@ -123,11 +125,12 @@ impl<W: Write> Packer<'_, W> {
         if extra.is_empty() { Ok(()) } else { self.builder.append_pax_extensions(extra.iter().copied()) }
     }
 
-    fn failed(&mut self, path: &Path, error: &io::Error) -> io::Result<bool> {
+    /// Tells it. What is left out has nothing in it.
+    fn failed(&mut self, path: &Path, error: &io::Error) -> bool {
         let why = error.to_string();
         let why = why.split(" (os error").next().unwrap_or_default().to_lowercase();
         (self.tell)(Note::Failed { path: shown(path.as_os_str().as_bytes()), why });
-        Ok(false)
+        false
     }
 }
 

@@ -34,7 +34,9 @@ pub fn rename(archive: impl Read, place: &Place, out: impl Write, tell: Tell<'_>
         header.set_cksum();
         builder.append(&header, &mut archive)?;
         tell(Note::Bytes(item.size));
-        tell(Note::Entry);
+        if kind != EntryType::Directory {
+            tell(Note::File);
+        }
     }
     archive.drain()?;
     builder.into_inner()?.flush()

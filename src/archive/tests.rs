@@ -81,7 +81,9 @@ fn listing(top: &Path) -> Vec<String> {
         if kind.is_dir() {
             let mut children: Vec<PathBuf> = fs::read_dir(at).unwrap().map(|entry| entry.unwrap().path()).collect();
             children.sort();
-            children.iter().for_each(|child| walk(top, child, all));
+            for child in &children {
+                walk(top, child, all);
+            }
         }
     }
     let mut all = vec![];

@@ -103,6 +103,7 @@ impl Unpacker<'_> {
                 let folder = self.folder(folder)?;
                 make_directory(folder, name)?;
                 self.directories.push((parts.to_vec(), header.clone()));
+                return Ok(());
             }
             EntryType::Regular | EntryType::Continuous => self.file(content, header, folder, name)?,
             EntryType::Symlink => {
@@ -128,7 +129,7 @@ impl Unpacker<'_> {
             }
             _ => return Ok(()),
         }
-        (self.tell)(Note::Entry);
+        (self.tell)(Note::File);
         Ok(())
     }
 

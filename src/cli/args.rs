@@ -134,6 +134,7 @@ pub(super) struct PsArgs {
 Without a command: a login shell, /bin/bash if the machine has one, otherwise /bin/sh.
 With a terminal on both sides the command gets one, too; otherwise its outputs stay apart, and Ctrl-C ends fly alone.
 The exit code is the command's; 126 or 127: it cannot be run, or was not found.")]
+#[expect(clippy::struct_excessive_bools, reason = "flags are what they are")]
 pub(super) struct ExecArgs {
     /// No terminal for the command, even if there is one here
     #[arg(short = 'T', long)]
@@ -158,8 +159,10 @@ pub(super) struct ExecArgs {
     pub(super) interactive: bool,
     #[arg(short, long, hide = true, conflicts_with = "no_tty")]
     pub(super) tty: bool,
+    /// Where
     #[arg(value_name = "MACHINE")]
     pub(super) machine: String,
+    /// What, with all that follows
     #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
     pub(super) command: Vec<String>,
 }
@@ -192,6 +195,7 @@ pub(super) struct LogsArgs {
     // The option of every command, without its short form: here that is --follow, as with docker. Its value is found there.
     #[arg(id = "file", long = "file", value_name = "PATH", help_heading = "Options for every command")]
     _file: Option<PathBuf>,
+    /// Whose [default: all]
     #[arg(value_name = "MACHINE")]
     pub(super) machines: Vec<String>,
 }
@@ -213,7 +217,7 @@ One of both is MACHINE:PATH; PATH begins at the machine's root. `-` is a tar str
 A directory is copied with all that is in it: into DEST if that is a directory, otherwise as DEST. SRC/. copies only what is in it.
 Modes, times and links are kept. The machine need not run.")]
 pub(super) struct CpArgs {
-    /// Keep owners: of what comes from a machine, its numbers; of what goes to one, those of the machine's user
+    /// Owners, too: what comes from a machine keeps its numbers, what goes to one is its user's
     #[arg(short, long)]
     pub(super) archive: bool,
     /// If SRC is a symbolic link, copy what it points to
@@ -222,8 +226,10 @@ pub(super) struct CpArgs {
     /// Say nothing about how it goes
     #[arg(short, long)]
     pub(super) quiet: bool,
+    /// What
     #[arg(value_name = "SRC")]
     pub(super) source: OsString,
+    /// Where to
     #[arg(value_name = "DEST")]
     pub(super) dest: OsString,
 }
@@ -239,6 +245,7 @@ pub(super) struct ConsoleArgs {
     /// Keys that leave it, in place of the usual ones: one character or ctrl-CHARACTER, several with commas
     #[arg(long, value_name = "KEYS")]
     pub(super) detach_keys: Option<String>,
+    /// Whose
     #[arg(value_name = "MACHINE")]
     pub(super) machine: String,
 }

@@ -39,7 +39,7 @@ pub(super) fn run(args: &CpArgs, settings: &Settings, ui: &Ui) -> Result<Exit, F
         let copy = Copy { machines: &machines, args, progress };
         let done = match (&source, &dest) {
             (End::Machine(machine, path), End::Stream) => copy.to_stdout(machine, path).await,
-            (End::Stream, End::Machine(machine, path)) => copy.from_stdin(machine, path).await,
+            (End::Stream, End::Machine(machine, path)) => copy.unpack_stdin(machine, path).await,
             (End::Machine(from, source), End::Machine(to, dest)) => copy.across(from, source, to, dest).await,
             (End::Machine(machine, path), End::Local(local)) => copy.fetch(machine, path, local).await,
             (End::Local(local), End::Machine(machine, path)) => copy.send(local, machine, path).await,

@@ -68,9 +68,8 @@ async fn attached(machines: &Machines, member: &Member, exec: &mut Exec, setting
 
 /// `NAME=value`, or a name whose value is taken from here, if it has one.
 fn env(asked: &[String], settings: &Settings) -> Vec<String> {
-    let one = |text: &String| match text.contains('=') {
-        true => Some(text.clone()),
-        false => Some(format!("{text}={}", settings.environment.variables.get(text)?)),
+    let one = |text: &String| {
+        if text.contains('=') { Some(text.clone()) } else { Some(format!("{text}={}", settings.environment.variables.get(text)?)) }
     };
     asked.iter().filter_map(one).collect()
 }

@@ -99,7 +99,7 @@ async fn merged(machines: &Machines, members: &[Member], query: &LogQuery, style
 async fn follow(machines: Machines, members: Vec<Member>, query: LogQuery, style: &Prefixes, ui: &Ui) -> Result<Exit, Failure> {
     let mut stop = Stop::signals()?;
     let (tell, mut told) = mpsc::channel(64);
-    let mut live = members.len();
+    let mut running = members.len();
     for member in members {
         let project = machines.project.name.clone();
         tokio::spawn(follow::follow(machines.docker.clone(), project, member, query.clone(), tell.clone()));
@@ -114,12 +114,12 @@ async fn follow(machines: Machines, members: Vec<Member>, query: LogQuery, style
                 exit = Exit::Interrupted;
                 break;
             }
-            () = sleep(GRACE), if live == 0 => break,
+            () = sleep(GRACE), if running == 0 => break,
         };
         match event {
             None => break,
-            Some(Event::Began) => live += 1,
-            Some(Event::Ended) => live -= 1,
+            Some(Event::Began) => running += 1,
+            Some(Event::Ended) => running -= 1,
             Some(Event::Failed(error)) => {
                 ui.failure(&refused(&error).into());
                 exit = Exit::Failed;

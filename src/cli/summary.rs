@@ -66,7 +66,7 @@ pub(super) fn unfinished(verb: Verb, plan: &Plan, report: &Report, elapsed: Dura
     }
     let _ = writeln!(out, " in {}\n", seconds(elapsed));
     for machine in ended {
-        let _ = writeln!(out, "hint: why did {machine} end? `docker logs {}.{machine}`", plan.project);
+        let _ = writeln!(out, "hint: why did {machine} end? `fly logs {machine}`");
     }
     let _ = writeln!(out, "hint: run `fly {verb}` again: it goes on from here");
     out
@@ -140,7 +140,7 @@ mod tests {
 
         up: 2 of 3 steps done, 1 failed in 1.0s
 
-        hint: why did web end? `docker logs shop.web`
+        hint: why did web end? `fly logs web`
         hint: run `fly up` again: it goes on from here
         ");
     }

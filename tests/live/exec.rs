@@ -84,7 +84,7 @@ fn streams_pass_as_they_are() {
     let shop = running(&lab);
     let dir = shop.dir();
     // Every byte, and more than any buffer.
-    let bytes: Vec<u8> = (0..40_u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let bytes: Vec<u8> = (0..10_u32 << 20).flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()).collect();
     std::fs::write(dir.join("in"), &bytes).unwrap();
     let began = Instant::now();
     in_shell(&shop, "cat in | \"$@\" > out", &["exec", "web", "cat"]).success();

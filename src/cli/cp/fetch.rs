@@ -43,7 +43,11 @@ impl Copy<'_> {
         let (source, ..) = self.source(machine, source).await?;
         let (_, mut download) = self.machines.docker.download(&source.member, &source.path).await.map_err(|error| refused(&error))?;
         let sink = Sink::stdout();
-        while let Some(piece) = download.next().await.map_err(|error| refused(&error))? {
+        loop {
+            let mut piece = vec![];
+            if !download.read(&mut piece).await.map_err(|error| refused(&error))? {
+                break;
+            }
             self.progress.note(Note::Bytes(piece.len() as u64));
             if let Err(Closed) = sink.write(piece).await {
                 break;

@@ -87,13 +87,21 @@ impl Read for Outlet {
 
 /// Feeds what comes from the engine to whoever reads the outlet; returns when it is all there, or nobody wants it any more.
 pub(super) async fn feed(mut download: Download, tell: mpsc::Sender<Piece>) -> Result<(), EngineError> {
-    while let Some(piece) = download.next().await? {
+    loop {
+        // The engine's own are small: every one that is passed on alone wakes a thread.
+        let mut piece = Vec::with_capacity(2 * PIECE);
+        let mut is_more = true;
+        while is_more && piece.len() < PIECE {
+            is_more = download.read(&mut piece).await?;
+        }
         if !piece.is_empty() && tell.send(Ok(piece)).await.is_err() {
             return Ok(());
         }
+        if !is_more {
+            drop(tell.send(Ok(vec![])).await);
+            return Ok(());
+        }
     }
-    drop(tell.send(Ok(vec![])).await);
-    Ok(())
 }
 
 /// Work that blocks, on a thread of its own.

@@ -24,7 +24,7 @@ pub(super) struct Progress {
 #[derive(Default)]
 struct Counts {
     bytes: u64,
-    entries: u64,
+    files: u64,
     skipped: Vec<String>,
     failed: Vec<String>,
     more: usize,
@@ -53,7 +53,7 @@ impl Progress {
                 counts.bytes += bytes;
                 self.bar.inc(bytes);
             }
-            Note::Entry => counts.entries += 1,
+            Note::File => counts.files += 1,
             Note::Skipped { .. } | Note::Failed { .. } if counts.skipped.len() + counts.failed.len() >= MOST_WARNINGS => {
                 counts.more += 1;
                 if matches!(note, Note::Failed { .. }) && counts.failed.is_empty() {
@@ -79,7 +79,7 @@ impl Progress {
             ui.warn(&format!("and {} more", counts.more));
         }
         if !self.is_quiet {
-            let files = if counts.entries == 1 { String::new() } else { format!("{} files, ", counts.entries) };
+            let files = if counts.files == 1 { String::new() } else { format!("{} files, ", counts.files) };
             ui.say(&format!("copied {files}{} {what}\n", BinaryBytes(counts.bytes)));
         }
         if counts.failed.is_empty() { Exit::Done } else { Exit::Failed }

@@ -49,7 +49,7 @@ impl Copy<'_> {
         Ok(sent?.map(|()| format!("from {} to {}", source.shown(), dest.shown())))
     }
 
-    pub(super) async fn from_stdin(&self, machine: &str, dest: &[u8]) -> Result<Done, Failure> {
+    pub(super) async fn unpack_stdin(&self, machine: &str, dest: &[u8]) -> Result<Done, Failure> {
         let dest = self.dest(machine, dest).await?;
         if dest.there() != There::Directory {
             return Err(Diagnostic::new(Kind::Failed, format!("`{}` is not a directory, which a tar stream needs", dest.shown())).into());
@@ -66,7 +66,15 @@ impl Copy<'_> {
             }
         };
         let upload = self.machines.docker.upload(&dest.member, &dest.path, self.args.archive, content);
-        let (_, sent) = tokio::join!(feed, upload);
+        // An engine that has refused is not made to wait for whoever writes to us.
+        let fed = async {
+            feed.await;
+            std::future::pending::<()>().await;
+        };
+        let sent = tokio::select! {
+            sent = upload => sent,
+            () = fed => unreachable!("it never returns"),
+        };
         sent.map_err(|error| refused(&error))?;
         Ok(Done::Copied(format!("to {}", dest.shown())))
     }

@@ -106,16 +106,12 @@ impl Log {
         let Found::Ours(now) = self.docker.member(&self.project, &self.member.machine).await? else { return Ok(State::Gone) };
         let is_another = (&now.id, &now.started_at) != (&self.member.id, &self.member.started_at);
         Ok(match now.state {
-            RunState::Running | RunState::Paused if is_another => {
+            // One that has ended again in between has written something that is worth reading.
+            RunState::Running | RunState::Paused | RunState::Exited { .. } if is_another => {
                 self.member = now;
                 State::Again
             }
             RunState::Running | RunState::Paused | RunState::Restarting => State::Soon,
-            // It has run and ended again in between: what it wrote meanwhile is worth reading.
-            RunState::Exited { .. } if is_another => {
-                self.member = now;
-                State::Again
-            }
             RunState::Created | RunState::Exited { .. } | RunState::Dead => State::Gone,
         })
     }

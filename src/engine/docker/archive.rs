@@ -36,15 +36,17 @@ pub struct Download {
 }
 
 impl Download {
-    /// The next piece; nothing at the end.
-    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, EngineError> {
+    /// Puts the next piece at the end of `into`; false at the end of all.
+    pub async fn read(&mut self, into: &mut Vec<u8>) -> Result<bool, EngineError> {
         loop {
             match self.body.frame().await {
-                None => return Ok(None),
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => return Ok(Some(data.into())),
-                    Err(_) => continue,
-                },
+                None => return Ok(false),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        into.extend_from_slice(&data);
+                        return Ok(true);
+                    }
+                }
                 Some(Err(error)) => return Err(Failure::broken(&error).doing(&self.doing)),
             }
         }

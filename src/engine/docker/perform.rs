@@ -192,7 +192,7 @@ impl Docker {
     }
 
     async fn networks(&self, name: &str) -> Result<Vec<answer::Network>, Failure> {
-        let filter = encode(&json!({ "name": [name] }).to_string());
+        let filter = encode(json!({ "name": [name] }).to_string());
         let mut found: Vec<answer::Network> = self.http.get(&format!("/networks?filters={filter}")).await?;
         // The engine's filter takes parts of names too.
         found.retain(|it| it.name == name);

@@ -1,6 +1,7 @@
 //! What engines have answered, and what newer ones may answer, read.
 
 mod server;
+mod sessions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
