@@ -53,6 +53,10 @@ pub(super) enum Command {
     Down(DownArgs),
     /// List the project's machines: state, addresses, ports, uptime
     Ps(PsArgs),
+    /// Log into a machine, or run a command there, by ssh
+    Ssh(SshArgs),
+    /// Print what ~/.ssh/config needs for `ssh MACHINE.PROJECT.fly`, or put it there
+    SshConfig(SshConfigArgs),
     /// Run a command in a machine
     Exec(ExecArgs),
     /// Show what machines have written
@@ -109,6 +113,9 @@ pub(super) struct Run {
     after_help = "It asks first when something would be lost or interrupted. Ctrl-C finishes what is being done and starts nothing new."
 )]
 pub(super) struct UpArgs {
+    /// Replace machines whose guest is not of this version of fly
+    #[arg(long)]
+    pub(super) renew_guests: bool,
     #[command(flatten)]
     pub(super) run: Run,
 }
@@ -121,6 +128,41 @@ pub(super) struct DownArgs {
     pub(super) volumes: bool,
     #[command(flatten)]
     pub(super) run: Run,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+It runs OpenSSH's `ssh`, which reaches the machine through the engine: no address, no key and no known_hosts is needed.
+The exit code is the command's; 255: ssh itself failed.")]
+pub(super) struct SshArgs {
+    /// Who logs in [default: root, or the first of the machine's `users`]
+    #[arg(short = 'l', long, value_name = "NAME")]
+    pub(super) user: Option<String>,
+    /// An option of ssh's, as its own -o takes it: -o 'LocalForward 8080 localhost:80'
+    #[arg(short, long, value_name = "OPTION")]
+    pub(super) option: Vec<String>,
+    /// Be the way to the machine's ssh server: for ssh's ProxyCommand
+    #[arg(long, conflicts_with_all = ["user", "option", "host_key"])]
+    pub(super) stdio: bool,
+    /// Print the machine's host key as known_hosts has it: for ssh's KnownHostsCommand
+    #[arg(long, conflicts_with_all = ["user", "option"])]
+    pub(super) host_key: bool,
+    #[arg(value_name = "MACHINE")]
+    pub(super) machine: String,
+    /// A command with its arguments [default: a login shell]
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(super) command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "With it, ssh, scp, sftp, rsync, Ansible and editors reach machines by name.")]
+pub(super) struct SshConfigArgs {
+    /// Write it to ~/.ssh/fly/PROJECT.conf, which ~/.ssh/config is made to include
+    #[arg(long)]
+    pub(super) install: bool,
+    /// Remove that file again
+    #[arg(long, conflicts_with = "install")]
+    pub(super) remove: bool,
 }
 
 #[derive(Debug, Args)]

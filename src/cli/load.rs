@@ -59,6 +59,11 @@ pub(super) fn load_leniently(settings: &Settings) -> Result<(Loaded, Option<Fail
     }
 }
 
+/// Where the file is, absolute; nothing if there is none.
+pub(super) fn path(settings: &Settings) -> Option<PathBuf> {
+    find(settings).ok().map(|found| std::fs::canonicalize(&found.path).unwrap_or(found.path))
+}
+
 struct Found {
     path: PathBuf,
     /// Absolute.

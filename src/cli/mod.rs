@@ -28,6 +28,8 @@ mod ps;
 mod pump;
 mod schema;
 mod settings;
+mod ssh;
+mod ssh_config;
 mod stop;
 mod streams;
 mod summary;
@@ -83,11 +85,13 @@ fn run() -> ExitCode {
 fn command(command: Command, settings: &Settings, ui: &Ui) -> Result<ExitCode, Failure> {
     let exit = match command {
         Command::Exec(args) => return exec::run(&args, settings, ui),
+        Command::Ssh(args) => return ssh::run(&args, settings, ui),
         Command::Console(args) => return console::run(&args, settings, ui),
         Command::Plan(args) => plan::run(&args, settings, ui),
         Command::Up(args) => up::run(&args, settings, ui),
         Command::Down(args) => down::run(&args, settings, ui),
         Command::Ps(args) => ps::run(&args, settings, ui),
+        Command::SshConfig(args) => ssh_config::run(&args, settings, ui),
         Command::Logs(args) => logs::run(&args, settings, ui),
         Command::Cp(args) => cp::run(&args, settings, ui),
         Command::Config => config::run(settings, ui),

@@ -10,6 +10,9 @@ use super::settings::Settings;
 use super::ui::Ui;
 
 pub(super) fn run(args: &UpArgs, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
-    let file = load::load(settings, ui)?;
+    let mut file = load::load(settings, ui)?;
+    for guest in file.desired.machines.values_mut().filter_map(|machine| machine.guest.as_mut()) {
+        guest.renew = args.renew_guests;
+    }
     pipeline::run(&Job { verb: Verb::Up, desired: &file.desired, file: &file, run: &args.run, settle: pipeline::SETTLE }, settings, ui)
 }

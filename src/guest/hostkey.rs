@@ -1,15 +1,39 @@
 //! The machine's host key: made once, kept in the machine's own volume.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::ssh_key::private::{Ed25519Keypair, KeypairData, PrivateKey};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::types::GUEST_HOST_KEY;
+
+/// `fly guest hostkey`: the public key, for whoever is to know the machine by it. It may just be being made.
+pub(super) fn main(arguments: &[OsString]) -> ExitCode {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let end = Instant::now() + PATIENCE;
+    let file = super::home(arguments).map(|home| home.join(GUEST_HOST_KEY).with_extension("pub"));
+    loop {
+        match file.as_ref().map(fs::read) {
+            Ok(Ok(key)) => return if io::stdout().write_all(&key).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE },
+            Ok(Err(error)) if Instant::now() > end => {
+                super::log::line(&format!("the machine has no host key: {error}; is `sshd` on?"));
+                return ExitCode::FAILURE;
+            }
+            Ok(Err(_)) => std::thread::sleep(Duration::from_millis(50)),
+            Err(error) => {
+                super::log::line(error);
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+}
 
 /// The host key in `home`, made if there is none. A key that cannot be read is an error, never replaced: clients know it.
 pub(crate) fn load(home: &Path, machine: &str) -> io::Result<PrivateKey> {

@@ -9,6 +9,7 @@
 //! | `serve` | init | the ssh server |
 //! | `session …` | serve | becomes the user who has logged in, and then the shell or command |
 //! | `sftp` | session | the sftp subsystem on stdin and stdout |
+//! | `hostkey` | the same | prints the machine's public host key |
 //! | `channel` | whoever has the engine, by an exec | stdin and stdout to the server's own socket |
 
 mod channel;
@@ -44,6 +45,7 @@ pub fn role(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let role = arguments.next().unwrap_or_default();
     let rest: Vec<OsString> = arguments.collect();
     Some(match role.to_str() {
+        Some("hostkey") => hostkey::main(&rest),
         Some("init") => init::main(&rest),
         Some("program") => init::program::main(&rest),
         Some("sftp") => sftp::run(rest.into_iter()),
