@@ -189,3 +189,59 @@ fn one_can_log_in_by_the_machines_own_address_as_soon_as_up_is_done() {
     project.fly(&["up", "--yes"]).success();
     assert!(ssh(&lab, &project, "other", &["true"]).stderr.contains("HOST IDENTIFICATION HAS CHANGED"));
 }
+
+/// No host can reach a macvlan card of its own; and nobody has a key here.
+const APART: &str = "name: vm\nnetworks: {lan: {parent: eth1, subnet: 192.168.77.0/24}}\nmachines:\n  web:\n    image: fly/busybox:test\n    \
+                     sshd: true\n    nics: {eth0: {network: lan, ip: 192.168.77.9}}\n";
+
+#[test]
+fn fly_ssh_needs_no_address_no_key_and_no_question() {
+    let lab = Lab::start();
+    let project = lab.project("vm", APART);
+    let up = project.fly(&["up", "--yes"]);
+    assert!(up.success().stderr.contains("no public key is known to log into web"), "{up}");
+    let login = project.fly(&["ssh", "web", "id -un; hostname; echo to stderr >&2; exit 7"]);
+    login.expect_code(7);
+    assert_eq!((login.stdout.lines().next(), login.stderr.as_str()), (Some("root"), "to stderr\n"), "{login}");
+    // The host key is checked: another one is not believed.
+    lab.docker(&["exec", "vm.web", "sh", "-c", "cd /.fly/machine; sed -i s/AAAAC3NzaC1lZDI1NTE5AAAAI./AAAAC3NzaC1lZDI1NTE5AAAAIA/ *.pub"]);
+    let forged = project.fly(&["ssh", "web", "true"]);
+    forged.expect_code(255);
+    assert!(forged.stderr.contains("Host key verification failed"), "{forged}");
+    for (machine, code) in [("wbe", 64), ("web.vm.fly", 64)] {
+        let unknown = project.fly(&["ssh", machine, "true"]);
+        assert!(unknown.code == code || unknown.code == 255, "{unknown}");
+    }
+}
+
+#[test]
+fn scp_sftp_and_ssh_go_by_name_with_the_printed_configuration() {
+    let lab = Lab::start();
+    let project = lab.project("vm", APART);
+    project.fly(&["up", "--yes"]).success();
+    let config = project.fly(&["ssh-config"]);
+    project.write("config", &config.success().stdout);
+    project.write("there and back.txt", "hello\n");
+    let at = |name: &str| project.dir().join(name).display().to_string();
+    let run = |argv: &[&str]| {
+        let output = lab.machine().run(argv);
+        output.success();
+        output
+    };
+    run(&["scp", "-q", "-F", &at("config"), &at("there and back.txt"), "web.vm.fly:/root/there and back.txt"]);
+    assert_eq!(lab.docker(&["exec", "vm.web", "cat", "/root/there and back.txt"]), "hello\n");
+    project.write("batch", &format!("get \"/root/there and back.txt\" \"{}\"\nrename \"/root/there and back.txt\" /root/new\n", at("back")));
+    run(&["sftp", "-q", "-b", &at("batch"), "-F", &at("config"), "web.vm.fly"]);
+    assert_eq!(std::fs::read_to_string(at("back")).unwrap(), "hello\n");
+    assert_eq!(run(&["ssh", "-F", &at("config"), "web.vm.fly", "cat /root/new"]).stdout, "hello\n");
+    // By the include of the user's own configuration.
+    let home = project.dir().join("home");
+    std::fs::create_dir_all(home.join(".ssh")).unwrap();
+    std::fs::write(home.join(".ssh/config"), "Host other\n  User nobody\n").unwrap();
+    let home = home.display().to_string();
+    project.command().env("HOME", &home).args(&["ssh-config", "--install"]).run().success();
+    let installed = std::fs::read_to_string(format!("{home}/.ssh/config")).unwrap();
+    assert_eq!(installed, "Include fly/*.conf\n\nHost other\n  User nobody\n");
+    project.command().env("HOME", &home).args(&["ssh-config", "--install"]).run().success();
+    assert_eq!(std::fs::read_to_string(format!("{home}/.ssh/config")).unwrap(), installed, "once is enough");
+}

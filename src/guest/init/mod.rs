@@ -22,7 +22,7 @@ use self::server::Server;
 use self::settings::Settings;
 use self::wake::Wake;
 use super::log;
-use crate::types::{GUEST_HOME, GuestState};
+use crate::types::{GUEST_HOME, GUEST_SSHD, GuestState};
 
 /// While the program waits: what the kernel or a writer did not tell is seen this much later.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
@@ -63,6 +63,8 @@ impl<'a> Init<'a> {
     }
 
     fn run(mut self) -> ExitCode {
+        // What the server of an earlier life said holds no more; the volume outlives the container.
+        let _ = std::fs::remove_file(self.home.join(GUEST_SSHD));
         settings::tell(self.home, GuestState::Waiting(hold::missing(&self.settings)));
         loop {
             self.server.keep(self.settings.wants_server());
