@@ -182,9 +182,9 @@ fn slashes_and_dots_mean_what_they_mean_to_docker() {
         }
     }
     let list = "find . | sort | xargs stat -c '%N %a %F'; find . -type f | sort | xargs grep -H .";
-    let seen = |machine: &str| lab.docker(&["exec", machine, "sh", "-c", &format!("cd /w && {list}")]);
+    let listed = |machine: &str| lab.docker(&["exec", machine, "sh", "-c", &format!("cd /w && {list}")]);
     let here = |side: &str| lab.machine().ok(&["sh", "-c", &format!("cd {}/{side} && {list}", dir.display())]);
-    for (what, ours, theirs) in [("up", seen("shop.web"), seen("shop.db")), ("down", here("ours"), here("theirs"))] {
+    for (what, ours, theirs) in [("up", listed("shop.web"), listed("shop.db")), ("down", here("ours"), here("theirs"))] {
         if ours != theirs {
             let diff = similar::TextDiff::from_lines(&theirs, &ours);
             wrong.push(format!("{what}:\n{}", diff.unified_diff().context_radius(0)));
