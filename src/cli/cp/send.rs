@@ -67,13 +67,13 @@ impl Copy<'_> {
         };
         let upload = self.machines.docker.upload(&dest.member, &dest.path, self.args.archive, content);
         // An engine that has refused is not made to wait for whoever writes to us.
-        let fed = async {
+        let waits = async {
             feed.await;
             std::future::pending::<()>().await;
         };
         let sent = tokio::select! {
             sent = upload => sent,
-            () = fed => unreachable!("it never returns"),
+            () = waits => unreachable!("it never returns"),
         };
         sent.map_err(|error| refused(&error))?;
         Ok(Done::Copied(format!("to {}", dest.shown())))
