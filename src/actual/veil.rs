@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::Actual;
-use crate::types::{Name, stable_hash};
+use crate::net::GuestSeen;
+use crate::types::{GuestConfig, Name, stable_hash};
 
 /// What stands for a value that is not in the record.
 pub const VEIL: &str = "fly-veiled:";
@@ -28,7 +29,23 @@ impl Actual {
                 }
             }
         }
+        for (user, hash) in self.net.guests.values_mut().flat_map(passwords) {
+            *hash = fingerprint(&user, hash);
+        }
         self
+    }
+
+    /// The same for passwords, by `of`: what a machine's guest is to be told.
+    pub fn unveil_passwords<'a>(&mut self, of: impl Fn(&Name) -> Option<&'a GuestConfig>) {
+        for (machine, seen) in &mut self.net.guests {
+            let users = of(machine).and_then(|config| config.sshd.as_ref()).map(|sshd| &sshd.users);
+            for (user, hash) in passwords(seen) {
+                let wanted = users.and_then(|users| users.get(&user)?.password_hash.as_ref());
+                if let Some(wanted) = wanted.filter(|wanted| fingerprint(&user, wanted) == *hash) {
+                    hash.clone_from(wanted);
+                }
+            }
+        }
     }
 
     /// Puts back what was veiled where it is what the file says: `of` gives the environment that a machine is to have.
@@ -42,4 +59,10 @@ impl Actual {
             }
         }
     }
+}
+
+/// The hashes of passwords that a guest was told, with their users.
+fn passwords(seen: &mut GuestSeen) -> impl Iterator<Item = (String, &mut String)> {
+    let users = seen.config.as_mut().and_then(|config| config.sshd.as_mut()).map(|sshd| &mut sshd.users);
+    users.into_iter().flatten().filter_map(|(name, user)| Some((name.clone(), user.password_hash.as_mut()?)))
 }

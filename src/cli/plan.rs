@@ -21,6 +21,7 @@ pub(super) fn run(args: &PlanArgs, settings: &Settings, ui: &Ui) -> Result<Exit,
     let actual = match &args.snapshot {
         Some(path) => {
             let mut actual = from_snapshot(path)?;
+            actual.unveil_passwords(|name| Some(&file.desired.machines.get(name)?.guest.as_ref()?.config));
             actual.unveil(|name| Some(&file.desired.machines.get(name)?.container.environment));
             actual
         }

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use sha_crypt::{PasswordHasher as _, ShaCrypt};
+
 use super::context::Context;
 use super::model::{Guest, Machine};
 use super::work::{Errors, Group};
 use crate::diag::{At, Diagnostic, Place};
 use crate::spec;
-use crate::types::{GuestConfig, GuestSshd, GuestUser, Name, NetworkMode, Seconds};
+use crate::types::{GuestConfig, GuestSshd, GuestUser, Name, NetworkMode, Seconds, stable_hash};
 
 /// How long a machine's program waits for its cards.
 const PATIENCE: Seconds = Seconds::from_nanos(30_000_000_000);
@@ -29,7 +31,7 @@ const KEY_TYPES: [&str; 8] = [
 ];
 
 /// Of one group of machines, without what is each one's own: name and cards.
-pub(super) fn resolve(group: &Group, context: &Context, errors: &mut Errors) -> Option<Guest> {
+pub(super) fn resolve(project: &Name, group: &Group, context: &Context, errors: &mut Errors) -> Option<Guest> {
     let spec = &group.spec;
     let sshd = spec.sshd.as_ref().filter(|sshd| sshd.enabled);
     match (&spec.guest, sshd) {
@@ -42,12 +44,12 @@ pub(super) fn resolve(group: &Group, context: &Context, errors: &mut Errors) -> 
         _ => return None,
     }
     let mut adds_keys = false;
-    let sshd = sshd.map(|sshd| server(sshd, context, &mut adds_keys, errors));
+    let sshd = sshd.map(|sshd| server(project, sshd, context, &mut adds_keys, errors));
     let config = GuestConfig { machine: String::new(), nics: BTreeMap::new(), patience: PATIENCE, sshd };
     Some(Guest { config, version: context.guest.clone(), adds_keys, renew: false })
 }
 
-fn server(sshd: &spec::Sshd, context: &Context, adds_keys: &mut bool, errors: &mut Errors) -> GuestSshd {
+fn server(project: &Name, sshd: &spec::Sshd, context: &Context, adds_keys: &mut bool, errors: &mut Errors) -> GuestSshd {
     let common = match &sshd.authorized_keys {
         Some(keys) => all_keys(keys, context, errors),
         None => {
@@ -55,21 +57,35 @@ fn server(sshd: &spec::Sshd, context: &Context, adds_keys: &mut bool, errors: &m
             context.own_keys.clone()
         }
     };
-    let user = |user: &spec::SshdUser, errors: &mut Errors| GuestUser {
+    let user = |name: &str, user: &spec::SshdUser, errors: &mut Errors| GuestUser {
         authorized_keys: user.authorized_keys.as_ref().map_or_else(|| common.clone(), |keys| all_keys(keys, context, errors)),
-        password_hash: None,
+        password_hash: user.password.as_ref().and_then(|password| hashed(project, name, password, errors)),
     };
     let users = match &sshd.users {
-        None => BTreeMap::from([("root".to_owned(), user(&spec::SshdUser::default(), errors))]),
-        Some(users) => users.0.iter().map(|(name, it)| (name.value.clone(), user(it, errors))).collect(),
+        None => BTreeMap::from([("root".to_owned(), user("root", &spec::SshdUser::default(), errors))]),
+        Some(users) => users.0.iter().map(|(name, it)| (name.value.clone(), user(&name.value, it, errors))).collect(),
     };
-    for password in sshd.users.iter().flat_map(|users| &users.0).filter_map(|(_, user)| user.password.as_ref()) {
-        errors.push(Diagnostic::invalid("no login by password in this release").at(&password.place).hint("`authorized_keys`"));
-    }
     GuestSshd {
         server: sshd.server.as_ref().map(|server| server.value).unwrap_or_default(),
         port: sshd.port.as_ref().map_or(PORT, |port| port.value),
         users,
+    }
+}
+
+/// As in shadow. The salt is made of names, so that the same password is the same hash in every run, and no difference.
+fn hashed(project: &Name, user: &str, password: &At<String>, errors: &mut Errors) -> Option<String> {
+    const SALT: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    if password.value.starts_with("$6$") {
+        return Some(password.value.clone());
+    }
+    let salt: Vec<u8> = stable_hash(&["password", project.as_str(), user])[..16].iter().map(|byte| SALT[usize::from(byte & 63)]).collect();
+    let hash = ShaCrypt::default().hash_password_with_salt(password.value.as_bytes(), &salt);
+    match hash {
+        Ok(hash) => Some(hash.as_str().to_owned()),
+        Err(_) => {
+            errors.push(Diagnostic::invalid("this password cannot be hashed").at(&password.place).hint("a hash: `mkpasswd -m sha-512`"));
+            None
+        }
     }
 }
 
@@ -153,6 +169,17 @@ pub(super) fn personal(name: &Name, machine: &mut Machine) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_password_is_hashed_as_shadow_has_it() {
+        use sha_crypt::PasswordVerifier as _;
+        let place = Place { file: "fly.yml".into(), line: 1, column: 1, offset: 0, len: 0 };
+        let (project, mut errors) = (Name::new("shop").unwrap(), vec![]);
+        let mut hash = |user: &str| hashed(&project, user, &At::new("hunter2".to_owned(), place.clone()), &mut errors).unwrap();
+        let root = hash("root");
+        assert!(root.starts_with("$6$") && !root.contains("hunter2") && root == hash("root") && root != hash("app"), "{root}");
+        ShaCrypt::default().verify_password(b"hunter2", root.as_str()).unwrap();
+    }
 
     #[test]
     fn a_key_says_its_type_twice() {

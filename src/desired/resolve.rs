@@ -99,7 +99,7 @@ fn machines(
     for group in &groups.0 {
         let container = machine::container(group, context, volumes, groups, errors);
         let places = machine::places(group);
-        let guest = guest::resolve(group, context, errors);
+        let guest = guest::resolve(project, group, context, errors);
         let needs: BTreeMap<Name, Condition> = order.needs.get(&group.base).cloned().unwrap_or_default();
         for (number, name) in group.names.iter().enumerate() {
             let mut container = machine::personal(container.clone(), project, name);

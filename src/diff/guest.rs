@@ -187,6 +187,8 @@ pub(super) fn notes(desired: &Desired, actual: &Actual) -> Vec<String> {
         if sshd.is_some_and(|sshd| sshd.users.values().all(|user| user.authorized_keys.is_empty() && user.password_hash.is_none())) {
             notes.push(format!("no public key is known to log into {name} with; `fly ssh {name}` needs none"));
         }
+        let by_password = sshd.iter().flat_map(|sshd| &sshd.users).filter(|(_, user)| user.password_hash.is_some());
+        notes.extend(by_password.map(|(user, _)| format!("{user} may log into {name} by a password, which can be guessed; a key cannot")));
         let ailing = actual.net.guests.get(name).and_then(|seen| seen.sshd.as_ref()?.error.as_ref());
         if let (Some(_), Some(error)) = (sshd, ailing) {
             notes.push(format!("the ssh server of {name}: {error}"));

@@ -190,6 +190,22 @@ fn one_can_log_in_by_the_machines_own_address_as_soon_as_up_is_done() {
     assert!(ssh(&lab, &project, "other", &["true"]).stderr.contains("HOST IDENTIFICATION HAS CHANGED"));
 }
 
+#[test]
+fn a_password_is_only_for_those_whom_the_file_gives_one() {
+    let lab = Lab::start();
+    let project = lab.project("vm", &file("").replace("guest: true", "sshd: {users: {root: {password: hunter2-and-more}}}"));
+    let up = project.fly(&["up", "--yes"]);
+    assert!(up.success().stderr.contains("root may log into web by a password"), "{up}");
+    assert!(!up.stderr.contains("hunter2"), "{up}");
+    assert_eq!(changes(&project), vec![]);
+    let record = project.dir().join("world.json").display().to_string();
+    let config = lab.docker(&["exec", "vm.web", "cat", "/.fly/machine/config.json"]);
+    assert!(config.contains("$6$") && !config.contains("hunter2"), "{config}");
+    project.fly(&["plan", "--record", &record]).success();
+    assert!(!std::fs::read_to_string(&record).unwrap().contains("$6$"));
+    assert!(project.fly(&["plan", "--snapshot", &record]).success().stdout.contains("nothing to do"));
+}
+
 /// No host can reach a macvlan card of its own; and nobody has a key here.
 const APART: &str = "name: vm\nnetworks: {lan: {parent: eth1, subnet: 192.168.77.0/24}}\nmachines:\n  web:\n    image: fly/busybox:test\n    \
                      sshd: true\n    nics: {eth0: {network: lan, ip: 192.168.77.9}}\n";
@@ -230,7 +246,8 @@ fn scp_sftp_and_ssh_go_by_name_with_the_printed_configuration() {
     };
     run(&["scp", "-q", "-F", &at("config"), &at("there and back.txt"), "web.vm.fly:/root/there and back.txt"]);
     assert_eq!(lab.docker(&["exec", "vm.web", "cat", "/root/there and back.txt"]), "hello\n");
-    project.write("batch", &format!("get \"/root/there and back.txt\" \"{}\"\nrename \"/root/there and back.txt\" /root/new\n", at("back")));
+    project
+        .write("batch", &format!("get \"/root/there and back.txt\" \"{}\"\nrename \"/root/there and back.txt\" /root/new\n", at("back")));
     run(&["sftp", "-q", "-b", &at("batch"), "-F", &at("config"), "web.vm.fly"]);
     assert_eq!(std::fs::read_to_string(at("back")).unwrap(), "hello\n");
     assert_eq!(run(&["ssh", "-F", &at("config"), "web.vm.fly", "cat /root/new"]).stdout, "hello\n");
