@@ -26,7 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 /// Words that only these files may use.
 const FENCES: &[(&str, &[&str])] = &[
     ("bollard", &["engine/docker"]),
-    ("tar::", &["archive"]),
+    ("tar::", &["archive", "engine/docker/guest"]),
     ("rtnetlink", &["net/kernel"]),
     ("russh", &["guest"]),
     ("std::env", &["cli", "guest"]),
