@@ -17,6 +17,7 @@ mod mounts;
 mod network;
 mod nic;
 mod order;
+mod passthru;
 mod ports;
 mod render;
 mod resolve;

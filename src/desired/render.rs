@@ -226,7 +226,7 @@ fn wiring(nic: &Nic, map: &mut Map) {
     } else {
         map.put("ip", Node::texts(&nic.addresses));
     }
-    map.put("mac", Node::Raw(format!("\"{}\"", nic.mac)));
+    map.put_some("mac", nic.own_mac().map(|mac| Node::Raw(format!("\"{mac}\""))));
     let is_gateway = |route: &&Route| route.is_default() && route.metric.is_none() && route.via.is_some();
     let gateways: Vec<String> = nic.routes.iter().filter(is_gateway).filter_map(|route| route.via).map(|via| via.to_string()).collect();
     if !gateways.is_empty() {

@@ -8,7 +8,7 @@ use crate::desired::{Attach, Desired, Network, NetworkKind, Places};
 use crate::diag::{Diagnostic, Kind};
 use crate::engine::InRegistry;
 use crate::spec::PullPolicy;
-use crate::types::{Addr, LABEL_MACHINE, LABEL_PROJECT, LinkKind, Name, NetworkMode, Owner};
+use crate::types::{Addr, LABEL_MACHINE, LABEL_PROJECT, LinkKind, LinkRef, MacvlanMode, Name, NetworkMode, Owner};
 
 /// Every reason against doing what `diff` says; with none it can be done.
 pub fn refusals(desired: &Desired, actual: &Actual, diff: &Diff) -> Vec<Diagnostic> {
@@ -148,7 +148,10 @@ fn network_refusals(project: &Name, actual: &Actual, diff: &Diff, name: &Name, n
             ),
             Some(_) => {}
         },
-        NetworkKind::Macvlan { parent, .. } => parent_refusals(actual, name, network, parent, found),
+        NetworkKind::Macvlan { parent, mode } => {
+            parent_refusals(actual, name, network, parent, found);
+            passthru_refusals(actual, name, network, parent, *mode, found);
+        }
     }
     let link = match &network.kind {
         NetworkKind::Nat { network, .. } => network.bridge.as_ref(),
@@ -184,6 +187,23 @@ fn parent_refusals(actual: &Actual, name: &Name, network: &Network, parent: &str
                 .at_some(place)
                 .hint(format!("plug into that bridge: `bridge: {bridge}` instead of `parent: {parent}`")),
         );
+    }
+}
+
+/// The kernel gives a parent to one card in mode passthru, or to any number in the others. Who is in other namespaces than ours and
+/// the host's cannot be seen.
+fn passthru_refusals(actual: &Actual, name: &Name, network: &Network, parent: &str, mode: MacvlanMode, found: &mut Vec<Diagnostic>) {
+    let links = actual.namespace(&crate::types::Ns::Host).into_iter().flat_map(|ns| &ns.links).filter(|(_, link)| !link.owner.is_ours());
+    for (other, link) in links {
+        let LinkKind::Macvlan { parent: Some(its), mode: theirs } = &link.link.kind else { continue };
+        if *its == LinkRef::host(parent) && (mode == MacvlanMode::Passthru || *theirs == MacvlanMode::Passthru) {
+            found.push(
+                Diagnostic::invalid(format!("`{parent}` carries `{other}`, in mode {theirs}, and network `{name}` is in mode {mode}"))
+                    .at_some(network.places.of("mode"))
+                    .cause("a parent is passed through to one card alone, or carries any number in other modes")
+                    .hint(format!("another `parent`, or is it needed? `ip link delete {other}`")),
+            );
+        }
     }
 }
 
