@@ -7,7 +7,7 @@ use super::model::{Places, Volume};
 use super::work::{Draft, Errors, Group, Groups, NetKind, Nets, first_place, note, place_of};
 use super::{environment, limits, mounts, volumes};
 use crate::diag::{Diagnostic, Place};
-use crate::spec::{self, NetworkModeSpec};
+use crate::spec::{self, HostAddress, NetworkModeSpec};
 use crate::types::{Container, LABEL_MACHINE, LABEL_PROJECT, Name, NetworkMode};
 
 /// The container of the machines of a group, all but its labels' machine, ports and hosts.
@@ -56,6 +56,13 @@ pub(super) fn container(
         labels: volumes::user_labels(spec.labels.as_ref(), errors),
         network_mode: network_mode(spec, groups, errors),
         hosts: crate::types::HostEntries::default(),
+        gateway_hosts: spec
+            .extra_hosts
+            .iter()
+            .flatten()
+            .filter(|(_, address)| address.value == HostAddress::Gateway)
+            .map(|(name, _)| name.value.clone())
+            .collect(),
     }
 }
 

@@ -111,7 +111,9 @@ fn machine(machine: &Machine, desired: &Desired, derived: &BTreeSet<HostEntry>) 
     map.put_full("dns", Node::texts(&container.dns));
     map.put_full("dns_search", Node::texts(&container.dns_search));
     // What the file's networks do not give by themselves.
-    map.put_full("extra_hosts", Node::texts(machine.hosts.difference(derived).map(|entry| format!("{}={}", entry.name, entry.address))));
+    let own = machine.hosts.difference(derived).map(|entry| format!("{}={}", entry.name, entry.address));
+    let gateway = container.gateway_hosts.iter().map(|name| format!("{name}=host-gateway"));
+    map.put_full("extra_hosts", Node::texts(own.chain(gateway)));
     match &container.network_mode {
         NetworkMode::Own => {
             let nics = machine.nics.iter().filter(|(_, nic)| nic.attach.network().is_some());

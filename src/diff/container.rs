@@ -74,6 +74,7 @@ fn compare(fields: &mut Fields<'_>, expected: &Container, actual: &Container) {
         labels,
         network_mode,
         hosts: _, // what it was created with; the running machine's own file is compared
+        gateway_hosts: _,
     } = expected;
     fields.list("command", actual.command.as_deref(), command.as_deref(), Replace);
     fields.list("entrypoint", actual.entrypoint.as_deref(), entrypoint.as_deref(), Replace);

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::faults::{Done, FaultKind, refuse};
-use super::state::{HOST, Image, Instance, NsId, Plug, State, Volume};
+use super::state::{DEFAULT_BRIDGE, HOST, Image, Instance, NsId, Plug, State, Volume};
 use crate::engine::{Health, RunState, WaitFor};
 use crate::net::HostsLine;
 use crate::types::{
-    Bytes, Container, Endpoint, Healthcheck, ImageDefaults, LABEL_MACHINE, LABEL_PROJECT, Limits, Mount, MountSource, NetworkMode, Port,
-    Restart,
+    Bytes, Container, Endpoint, Healthcheck, HostEntry, ImageDefaults, LABEL_MACHINE, LABEL_PROJECT, Limits, Mount, MountSource,
+    NetworkMode, Port, Restart,
 };
 
 impl State {
@@ -115,6 +115,7 @@ impl State {
         let (wanted, shares, plugs) = (instance.container.clone(), instance.shares.clone(), instance.plugs.clone());
         self.ports_are_free(name, &wanted.ports, !plugs.is_empty())?;
         let ns = self.namespace_for(&wanted.network_mode, shares.as_deref())?;
+        let lines = self.given_lines(&wanted)?;
         let (pid, started) = (self.next(), self.next());
         let instance = self.instance(name)?;
         instance.ns = Some(ns);
@@ -123,7 +124,7 @@ impl State {
         instance.state = RunState::Running;
         instance.health = if has_check(&wanted) { Health::Starting } else { Health::None };
         instance.next_card = 0;
-        instance.hosts = wanted.hosts.iter().map(|entry| HostsLine { entry: entry.clone(), marked: false }).collect();
+        instance.hosts = lines;
         for network in plugs.keys() {
             if let Err(refusal) = self.plug_in(name, network) {
                 self.kill(name, 128);
@@ -133,6 +134,17 @@ impl State {
         }
         self.publish(name);
         Ok(())
+    }
+
+    /// What the engine writes into `/etc/hosts` at every start, with its own address in place of `host-gateway`.
+    fn given_lines(&self, container: &Container) -> Done<BTreeSet<HostsLine>> {
+        let bridge = self.link(HOST, DEFAULT_BRIDGE).and_then(|link| link.addresses.first());
+        if bridge.is_none() && !container.gateway_hosts.is_empty() {
+            return refuse(FaultKind::Other, "unable to derive the IP value for host-gateway");
+        }
+        let gateway = |name: &String| bridge.map(|net| HostEntry { name: name.clone(), address: net.addr() });
+        let entries = container.hosts.iter().cloned().chain(container.gateway_hosts.iter().filter_map(gateway));
+        Ok(entries.map(|entry| HostsLine { entry, marked: false }).collect())
     }
 
     fn namespace_for(&mut self, mode: &NetworkMode, shares: Option<&str>) -> Done<NsId> {

@@ -30,8 +30,8 @@ use std::sync::Arc;
 
 pub use dotenv::dotenv;
 pub use model::{
-    Cable, CableEnd, Condition, Dependency, Entries, EnvFile, Ip, Machine, MachineLink, Network, NetworkKind, NetworkModeSpec, Nic,
-    PortRange, PullPolicy, RouteSpec, Spec, Tmpfs, Volume, VolumeMount, VolumeMountKind,
+    Cable, CableEnd, Condition, Dependency, Entries, EnvFile, HostAddress, Ip, Machine, MachineLink, Network, NetworkKind, NetworkModeSpec,
+    Nic, PortRange, PullPolicy, RouteSpec, Spec, Tmpfs, Volume, VolumeMount, VolumeMountKind,
 };
 pub use schema::schema;
 

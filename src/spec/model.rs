@@ -102,7 +102,7 @@ pub struct Machine {
     pub security_opt: Option<Vec<At<String>>>,
     pub dns: Option<Vec<At<IpAddr>>>,
     pub dns_search: Option<Vec<At<String>>>,
-    pub extra_hosts: Option<Vec<(At<String>, At<IpAddr>)>>,
+    pub extra_hosts: Option<Vec<(At<String>, At<HostAddress>)>>,
     pub labels: Option<Entries<At<String>>>,
     pub network_mode: Option<At<NetworkModeSpec>>,
     pub scale: Option<At<u32>>,
@@ -131,6 +131,14 @@ pub struct MachineLink {
     pub machine: At<String>,
     /// Without one, its own name.
     pub alias: Option<At<String>>,
+}
+
+/// Where a name of `extra_hosts` leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostAddress {
+    Ip(IpAddr),
+    /// `host-gateway`: the host, by the address that the engine has for it.
+    Gateway,
 }
 
 #[derive(Clone, Debug)]

@@ -49,6 +49,9 @@ pub struct Container {
     /// The lines of `/etc/hosts` that the container is created with: the engine writes them anew at every start. Names that
     /// change later are written into the running machine, so this is never compared as such.
     pub hosts: HostEntries,
+    /// Further names there, for the host itself: the engine knows its address (`host-gateway`). Compared like `hosts`.
+    #[serde(default)]
+    pub gateway_hosts: BTreeSet<String>,
 }
 
 /// The limits that the engine changes while the container runs. `None` is unlimited.

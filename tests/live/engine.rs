@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use fly::engine::{Docker, Engine, EngineError, EngineErrorKind, EngineOp, EngineQuery, EngineSnapshot, Health, RunState, WaitFor};
 use fly::types::{
-    Bytes, Container, Cpus, Device, Endpoint, EngineNetwork, Healthcheck, HostEntries, HostEntry, LABEL_MACHINE, LABEL_PROJECT,
-    LABEL_RESOURCE, Limits, Mount, MountSource, Name, NetworkMode, Owner, Port, Protocol, Relabel, Restart, Seconds, Ulimit,
+    Bytes, Container, Cpus, Device, Endpoint, EngineNetwork, Healthcheck, HostEntry, LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, Limits,
+    Mount, MountSource, Name, NetworkMode, Owner, Port, Protocol, Relabel, Restart, Seconds, Ulimit,
 };
 
 use crate::support::Lab;
@@ -71,36 +71,7 @@ fn set(items: &[&str]) -> BTreeSet<String> {
 }
 
 fn plain(machine: &str) -> Container {
-    Container {
-        image: IMAGE.to_owned(),
-        command: Some(words(&["/bin/stay"])),
-        entrypoint: None,
-        environment: BTreeMap::new(),
-        hostname: None,
-        user: None,
-        working_dir: None,
-        mounts: BTreeMap::new(),
-        tmpfs: BTreeMap::new(),
-        shm_size: None,
-        ports: BTreeSet::new(),
-        restart: Restart::No,
-        healthcheck: None,
-        stop_signal: None,
-        stop_grace_period: None,
-        limits: Limits::default(),
-        ulimits: BTreeMap::new(),
-        sysctls: BTreeMap::new(),
-        cap_add: BTreeSet::new(),
-        cap_drop: BTreeSet::new(),
-        devices: BTreeSet::new(),
-        privileged: false,
-        security_opt: BTreeSet::new(),
-        dns: vec![],
-        dns_search: vec![],
-        labels: labels(LABEL_MACHINE, machine),
-        network_mode: NetworkMode::Own,
-        hosts: HostEntries::default(),
-    }
+    Container { command: Some(words(&["/bin/stay"])), labels: labels(LABEL_MACHINE, machine), ..fly::fake::blank(IMAGE) }
 }
 
 fn mount(source: MountSource) -> Mount {

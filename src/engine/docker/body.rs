@@ -18,6 +18,8 @@ pub(super) const MEMORY_WITHOUT_LIMIT: i64 = 9_223_372_036_854_771_712;
 pub(super) const IFNAME: &str = "com.docker.network.endpoint.ifname";
 /// The first API that knows `IFNAME`.
 const API_IFNAME: (u16, u16) = (1, 48);
+/// What the engine puts its host's address in place of.
+pub(super) const HOST_GATEWAY: &str = "host-gateway";
 pub(super) const PROPAGATION: [&str; 6] = ["private", "rprivate", "shared", "rshared", "slave", "rslave"];
 
 /// `network`: name or id, and the place in it.
@@ -85,9 +87,14 @@ fn host_config(container: &Container) -> HostConfig {
         security_opt: list(container.security_opt.iter().cloned()),
         dns: list(container.dns.iter().map(ToString::to_string)),
         dns_search: list(container.dns_search.iter().cloned()),
-        extra_hosts: list(container.hosts.iter().map(|entry| format!("{}:{}", entry.name, entry.address))),
+        extra_hosts: list(extra_hosts(container)),
         ..HostConfig::default()
     }
+}
+
+fn extra_hosts(container: &Container) -> impl Iterator<Item = String> {
+    let known = container.hosts.iter().map(|entry| format!("{}:{}", entry.name, entry.address));
+    known.chain(container.gateway_hosts.iter().map(|name| format!("{name}:{HOST_GATEWAY}")))
 }
 
 /// An empty list can mean more than none: `SecurityOpt: []` takes away what the engine would add.
@@ -250,5 +257,6 @@ pub(super) fn satisfies(asked: &Container, there: &Container) -> bool {
         && (&asked.tmpfs, &asked.ports, asked.restart) == (&there.tmpfs, &there.ports, there.restart)
         && (&asked.ulimits, &asked.sysctls, &asked.devices) == (&there.ulimits, &there.sysctls, &there.devices)
         && (&asked.cap_add, &asked.cap_drop, asked.privileged) == (&there.cap_add, &there.cap_drop, there.privileged)
-        && (&asked.security_opt, &asked.dns, &asked.hosts) == (&there.security_opt, &there.dns, &there.hosts)
+        && (&asked.security_opt, &asked.dns) == (&there.security_opt, &there.dns)
+        && (&asked.hosts, &asked.gateway_hosts) == (&there.hosts, &there.gateway_hosts)
 }

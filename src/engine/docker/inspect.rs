@@ -58,6 +58,7 @@ pub(super) fn container(inspect: &Inspect, around: &Around) -> Container {
         labels: config.labels.clone(),
         network_mode,
         hosts: Arc::new(host.extra_hosts.iter().filter_map(|entry| host_entry(entry)).collect()),
+        gateway_hosts: host.extra_hosts.iter().filter_map(|entry| gateway_host(entry)).collect(),
     }
 }
 
@@ -207,11 +208,14 @@ fn security_opt(host: &HostConfig) -> BTreeSet<String> {
     host.security_opt.iter().cloned().collect()
 }
 
-/// `host-gateway` is no address: it has no place here.
 fn host_entry(entry: &str) -> Option<HostEntry> {
     let (name, address) = entry.split_once(':')?;
     let address = address.trim_start_matches('[').trim_end_matches(']').parse().ok()?;
     Some(HostEntry { name: name.to_owned(), address })
+}
+
+fn gateway_host(entry: &str) -> Option<String> {
+    entry.split_once(':').filter(|(_, address)| *address == body::HOST_GATEWAY).map(|(name, _)| name.to_owned())
 }
 
 /// The real address where it runs, otherwise the one that was asked for. `own`: what the engine itself calls the container.
