@@ -78,8 +78,8 @@ impl Actual {
         wanted.retain(|entry| names.contains(&entry.name));
         let rests = self.namespace(&Ns::Machine(machine.clone())).is_none();
         let given = |name: &String| self.machine(machine).is_some_and(|state| state.container.gateway_hosts.contains(name));
-        let missing = names.iter().filter(|name| !(rests && given(name)) && !wanted.iter().any(|entry| entry.name == **name));
-        let missing: Vec<&String> = missing.collect();
+        let settled = |name: &String| wanted.iter().any(|entry| entry.name == *name) || rests && given(name);
+        let missing: Vec<&String> = names.iter().filter(|name| !settled(name)).collect();
         let address = self.default_gateway();
         wanted.extend(missing.into_iter().filter_map(|name| Some(HostEntry { name: name.clone(), address: address? })));
         wanted

@@ -23,6 +23,7 @@ mod render;
 mod resolve;
 mod routes;
 mod scale;
+mod security;
 mod subnet;
 mod volumes;
 mod work;

@@ -131,6 +131,8 @@ fn process(container: &Container, map: &mut Map) {
     map.put_some("hostname", container.hostname.as_ref().map(Node::text));
     map.put_some("user", container.user.as_ref().map(Node::text));
     map.put_some("working_dir", container.working_dir.as_ref().map(Node::text));
+    map.put_some("tty", container.tty.then(|| Node::raw(true)));
+    map.put_some("stdin_open", container.stdin_open.then(|| Node::raw(true)));
     map.put("restart", Node::text(container.restart));
     map.put_some("stop_signal", container.stop_signal.as_ref().map(Node::text));
     map.put_some("stop_grace_period", container.stop_grace_period.map(Node::text));
@@ -140,6 +142,7 @@ fn process(container: &Container, map: &mut Map) {
         health.put_some("interval", check.interval.map(Node::text));
         health.put_some("timeout", check.timeout.map(Node::text));
         health.put_some("start_period", check.start_period.map(Node::text));
+        health.put_some("start_interval", check.start_interval.map(Node::text));
         health.put_some("retries", check.retries.map(Node::raw));
         map.put_full("healthcheck", health.node());
     }
@@ -175,7 +178,9 @@ fn mount(target: &str, mount: &Mount, desired: &Desired) -> Node {
     let mut bind = Map::default();
     bind.put_some("propagation", mount.propagation.as_ref().map(Node::text));
     bind.put_some("selinux", mount.relabel.map(|relabel| Node::text(if relabel == Relabel::Shared { "z" } else { "Z" })));
+    bind.put_some("create_host_path", mount.must_exist.then(|| Node::raw(false)));
     map.put_full("bind", bind.node());
+    map.put_some("volume", mount.nocopy.then(|| Node::Map(vec![("nocopy".to_owned(), Node::raw(true))])));
     map.node()
 }
 
@@ -186,7 +191,7 @@ fn port(port: &Port) -> String {
         None => String::new(),
     };
     let published = match (port.published, host.is_empty()) {
-        (Some(published), _) => format!("{published}:"),
+        (Some(published), _) => format!("{published}{}:", port.last.map(|last| format!("-{last}")).unwrap_or_default()),
         (None, true) => String::new(),
         (None, false) => ":".to_owned(),
     };

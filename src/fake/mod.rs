@@ -220,6 +220,8 @@ pub fn blank(image: &str) -> Container {
         hostname: None,
         user: None,
         working_dir: None,
+        tty: false,
+        stdin_open: false,
         mounts: BTreeMap::new(),
         tmpfs: BTreeMap::new(),
         shm_size: None,

@@ -11,9 +11,6 @@ use super::scalars::{self, BOOL, TEXT};
 use super::{schema, shell};
 use crate::diag::{At, Diagnostic};
 
-pub(super) const TEXTS: Form<Vec<At<String>>> =
-    Form { schema: || schema::list(schema::text()), read: |r, node| r.list(node, "a list of texts", TEXT.read) };
-
 pub(super) const TEXT_OR_TEXTS: Form<Vec<At<String>>> =
     Form { schema: || schema::one_or_more(schema::text()), read: |r, node| r.one_or_more(node, "a text, or a list of them", TEXT.read) };
 

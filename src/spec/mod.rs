@@ -21,6 +21,7 @@ mod reader;
 mod runtime;
 mod scalars;
 mod schema;
+mod security;
 mod shell;
 mod volume;
 mod yaml;
@@ -34,6 +35,7 @@ pub use model::{
     Nic, PortRange, PullPolicy, RouteSpec, Spec, Tmpfs, Volume, VolumeMount, VolumeMountKind,
 };
 pub use schema::schema;
+pub use security::seccomp_profile;
 
 use crate::diag::{Diagnostic, Place};
 

@@ -77,6 +77,8 @@ pub struct Machine {
     pub hostname: Option<At<String>>,
     pub user: Option<At<String>>,
     pub working_dir: Option<At<String>>,
+    pub tty: Option<At<bool>>,
+    pub stdin_open: Option<At<bool>>,
     pub volumes: Option<Vec<At<VolumeMount>>>,
     pub tmpfs: Option<Vec<At<Tmpfs>>>,
     pub shm_size: Option<At<Bytes>>,
@@ -155,6 +157,9 @@ pub struct VolumeMount {
     pub read_only: bool,
     pub relabel: Option<Relabel>,
     pub propagation: Option<String>,
+    /// `create_host_path: false`.
+    pub must_exist: bool,
+    pub nocopy: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,7 +176,7 @@ pub enum VolumeMountKind {
     },
 }
 
-/// `8000-8005:80-85/tcp`: as many published as target ports, or none published.
+/// `8000-8005:80-85/tcp`: as many published as target ports, or none published; several for one leave the choice to the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortRange {
     pub host_ip: Option<IpAddr>,

@@ -75,7 +75,7 @@ fn plain(machine: &str) -> Container {
 }
 
 fn mount(source: MountSource) -> Mount {
-    Mount { source, read_only: false, relabel: None, propagation: None }
+    Mount::of(source)
 }
 
 /// Every field with a value that is not the engine's default.
@@ -88,6 +88,7 @@ fn full(machine: &str, folder: &str) -> Container {
         protocol,
         host_ip: host_ip.map(|ip| ip.parse().unwrap()),
         published,
+        last: None,
     };
     Container {
         entrypoint: Some(words(&["/bin/sh", "-c"])),
@@ -120,6 +121,7 @@ fn full(machine: &str, folder: &str) -> Container {
             timeout: Some("1500ms".parse().unwrap()),
             start_period: Some("2s".parse().unwrap()),
             retries: Some(7),
+            ..Healthcheck::default()
         }),
         stop_signal: Some("SIGINT".into()),
         stop_grace_period: Some("3s".parse().unwrap()),
@@ -169,7 +171,7 @@ fn a_container_reads_back_as_it_was_told() {
         (
             "unchecked",
             Container {
-                healthcheck: Some(Healthcheck { test: words(&["NONE"]), interval: None, timeout: None, start_period: None, retries: None }),
+                healthcheck: Some(Healthcheck { test: words(&["NONE"]), ..Healthcheck::default() }),
                 entrypoint: Some(vec![]),
                 ..plain("unchecked")
             },
@@ -382,8 +384,8 @@ fn waiting_ends_as_soon_as_the_end_is_known() {
             test: words(&["CMD-SHELL", test]),
             interval: second,
             timeout: second,
-            start_period: None,
             retries: Some(retries),
+            ..Healthcheck::default()
         })
     };
     let shell = |text: &str| Some(words(&["sh", "-c", text]));

@@ -122,3 +122,68 @@ fn mounts_below_a_mount_travel_as_they_are_told() {
     project.fly(&["down", "--yes"]).success();
     lab.machine().ok(&["umount", &source]);
 }
+
+/// A folder of the host that is missing is made, unless the file says that it has to be there.
+#[test]
+fn folders_of_the_host_are_made_or_have_to_be_there() {
+    let lab = Lab::start();
+    let long = |create: &str| {
+        format!(
+            "name: mounts\nmachines:\n  a:\n    image: fly/busybox:test\n    volumes:\n\
+             \x20     - {{type: bind, source: ./made, target: /made}}\n\
+             \x20     - {{type: bind, source: ./there, target: /there, read_only: true, bind: {{create_host_path: {create}, propagation: rprivate}}}}\n"
+        )
+    };
+    let project = lab.project("mounts", &long("false"));
+    let refused = project.fly(&["up", "--yes"]);
+    refused.expect_code(6);
+    assert!(refused.stderr.contains("bind source path does not exist"), "{refused}");
+    assert!(!project.dir().join("there").exists());
+    std::fs::create_dir(project.dir().join("there")).expect("a folder in our own folder");
+    project.write("there/file", "x\n");
+    project.fly(&["up", "--yes"]).success();
+    assert_eq!(changes(&project), vec![]);
+    assert!(project.dir().join("made").is_dir());
+    assert_eq!(inside(&lab, "cat /there/file; touch /there/x 2>/dev/null || echo refused"), "x\nrefused\n");
+    let mounts = lab.inspect("mounts.a")["HostConfig"]["Mounts"].take();
+    assert_eq!(mounts.as_array().map(Vec::len), Some(1), "{mounts}");
+    // Once it is mounted, how it came to be is no difference.
+    for create in ["true", "false"] {
+        project.write("fly.yml", &long(create));
+        assert_eq!(changes(&project), vec![], "{create}");
+    }
+}
+
+/// What the image has at a place goes into a new volume, or does not.
+#[test]
+fn a_new_volume_is_filled_or_not() {
+    let lab = Lab::start();
+    let project = up(
+        &lab,
+        "name: mounts\nmachines:\n  a:\n    image: fly/busybox:test\n    volumes:\n      - full:/bin\n      - \"bare:/sbin:nocopy\"\n\
+         \x20     - {type: volume, source: long, target: /etc/init.d, volume: {nocopy: true}, consistency: cached}\n\
+         \x20     - {type: volume, target: /nameless, volume: {nocopy: true}}\nvolumes: {full: {}, bare: {}, long: {}}\n",
+    );
+    let entries = |volume: &str| -> usize {
+        let count = lab.docker(&[
+            "run",
+            "--rm",
+            "--network=none",
+            "-v",
+            &format!("mounts.{volume}:/v:nocopy"),
+            "fly/busybox:test",
+            "sh",
+            "-c",
+            "ls /v | wc -l",
+        ]);
+        count.trim().parse().unwrap_or_else(|_| panic!("{count}"))
+    };
+    assert!(entries("full") > 0);
+    assert_eq!((entries("bare"), entries("long")), (0, 0));
+    let binds = lab.inspect("mounts.a")["HostConfig"]["Binds"].take();
+    assert!(binds.as_array().is_some_and(|binds| binds.iter().any(|bind| bind == "mounts.bare:/sbin:nocopy")), "{binds}");
+    project.write("fly.yml", "name: mounts\nmachines: {a: {image: 'fly/busybox:test', volumes: ['full:/bin', 'bare:/sbin', '/nameless']}}\nvolumes: {full: {}, bare: {}}\n");
+    let found = changes(&project);
+    let fields = found.iter().find(|(addr, ..)| addr == "machine/a").map(|(.., fields)| fields.clone()).unwrap_or_default();
+    assert_eq!(fields, ["volumes./etc/init.d", "volumes./nameless", "volumes./sbin"]);
+}
