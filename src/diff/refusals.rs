@@ -105,17 +105,7 @@ fn machine_refusals(actual: &Actual, name: &Name, machine: &crate::desired::Mach
                 .at_some(machine.places.of("cpuset")),
         );
     }
-    let interval = machine.container.healthcheck.as_ref().and_then(|check| check.start_interval);
-    if interval.is_some_and(|interval| interval.nanos() > 0) && !knows_start_interval(&actual.engine.facts.api) {
-        found.push(
-            Diagnostic::invalid(format!(
-                "`start_interval` of a health check needs Docker Engine 25 (API 1.44), and this one is {} (API {})",
-                actual.engine.facts.version, actual.engine.facts.api
-            ))
-            .at_some(machine.places.of("healthcheck"))
-            .hint("leave it out: until `start_period` is over, `interval` counts"),
-        );
-    }
+    found.extend(too_old_for_start_interval(actual, machine));
     for (nic, wanted) in &machine.nics {
         let Attach::Bridge { host_end, .. } = &wanted.attach else { continue };
         let Some(state) = actual.host_link(host_end).filter(|state| !state.owner.is_ours()) else { continue };
@@ -134,10 +124,18 @@ fn machine_refusals(actual: &Actual, name: &Name, machine: &crate::desired::Mach
     }
 }
 
-fn knows_start_interval(api: &str) -> bool {
+/// As Compose does: it is said, and not left out in silence.
+fn too_old_for_start_interval(actual: &Actual, machine: &crate::desired::Machine) -> Option<Diagnostic> {
+    machine.container.healthcheck.as_ref()?.start_interval.filter(|interval| interval.nanos() > 0)?;
+    let (version, api) = (&actual.engine.facts.version, &actual.engine.facts.api);
     let number = |text: &str| text.parse::<u16>().ok();
-    // An engine that does not say its version is asked.
-    api.split_once('.').and_then(|(major, minor)| Some((number(major)?, number(minor)?))).is_none_or(|version| version >= (1, 44))
+    let (major, minor) = api.split_once('.')?;
+    if (number(major)?, number(minor)?) >= (1, 44) {
+        return None;
+    }
+    let message = format!("`start_interval` of a health check needs Docker Engine 25 (API 1.44), and this one is {version} (API {api})");
+    let error = Diagnostic::invalid(message).at_some(machine.places.of("healthcheck"));
+    Some(error.hint("leave it out: until `start_period` is over, `interval` counts"))
 }
 
 fn network_refusals(project: &Name, actual: &Actual, diff: &Diff, name: &Name, network: &Network, found: &mut Vec<Diagnostic>) {

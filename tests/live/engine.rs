@@ -97,12 +97,15 @@ fn full(machine: &str, folder: &str) -> Container {
         hostname: Some("web.example".into()),
         user: Some("1000:1000".into()),
         working_dir: Some("/srv".into()),
+        tty: true,
+        stdin_open: true,
         mounts: [
             ("/a", bind("a")),
             ("/b", Mount { read_only: true, relabel: Some(Relabel::Private), ..bind("b") }),
             ("/c", Mount { propagation: Some("rprivate".into()), ..bind("c") }),
             ("/v", volume()),
             ("/w", Mount { read_only: true, ..volume() }),
+            ("/n", Mount { nocopy: true, ..volume() }),
         ]
         .map(|(place, mount)| (place.into(), mount))
         .into(),
@@ -112,6 +115,7 @@ fn full(machine: &str, folder: &str) -> Container {
             port(80, Protocol::Tcp, None, Some(8080)),
             port(80, Protocol::Tcp, Some("127.0.0.1"), Some(8081)),
             port(53, Protocol::Udp, None, None),
+            Port { last: Some(9010), ..port(90, Protocol::Tcp, None, Some(9000)) },
         ]
         .into(),
         restart: Restart::OnFailure(3),
@@ -131,7 +135,8 @@ fn full(machine: &str, folder: &str) -> Container {
         cap_add: set(&["NET_ADMIN", "SYS_TIME"]),
         cap_drop: set(&["MKNOD"]),
         devices: [Device { source: "/dev/null".into(), target: "/dev/nothing".into(), permissions: "rw".into() }].into(),
-        security_opt: set(&["no-new-privileges"]),
+        security_opt: set(&["no-new-privileges", "systempaths=unconfined", "seccomp={\"defaultAction\":\"SCMP_ACT_ALLOW\"}"]),
+        gateway_hosts: set(&["host"]),
         dns: vec!["192.0.2.53".parse().unwrap(), "2001:db8::53".parse().unwrap()],
         dns_search: words(&["example.org", "example.net"]),
         labels: labels(LABEL_MACHINE, machine).into_iter().chain([("mine".to_owned(), "ü \"x\"".to_owned())]).collect(),
@@ -206,7 +211,7 @@ fn a_container_reads_back_as_it_was_told() {
     // The engine makes the host name an alias of its own accord, as if it had been asked.
     assert_eq!((place.ipv4, &place.aliases), (endpoint("10.55.0.7").ipv4, &set(&["alias", "web.example"])));
     assert_eq!(full.endpoints.len(), 1);
-    assert_eq!(full.published.len(), 3, "{:?}", full.published);
+    assert_eq!(full.published.len(), 4, "{:?}", full.published);
     assert_eq!(running.machines[&name("plain")].endpoints.keys().collect::<Vec<_>>(), ["none"]);
     let EngineOp::CreateNetwork { network, .. } = back() else { unreachable!() };
     assert_eq!(running.networks[&name("back")].network, network);
