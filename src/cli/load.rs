@@ -116,6 +116,7 @@ fn resolve(settings: &Settings, found: &Found, text: String) -> Result<Loaded, F
         directory: found.directory.display().to_string(),
         home: settings.environment.variable("HOME").map(str::to_owned),
         env_files: env_files(&spec, &found.directory),
+        seccomp_profiles: seccomp_profiles(&spec, &found.directory, settings.environment.variable("HOME")),
         environment,
     };
     let desired = all_mistakes(wrong, desired::resolve(&spec, &context)).map_err(|wrong| Failure::new(wrong, &sources))?;
@@ -173,8 +174,23 @@ fn variables(settings: &Settings, found: &Found, sources: &mut Sources) -> Resul
 fn env_files(spec: &Spec, directory: &Path) -> BTreeMap<String, Result<String, String>> {
     let machines = spec.machines.0.iter().map(|(_, machine)| machine).chain(&spec.defaults);
     let files = machines.flat_map(|machine| machine.env_file.iter().flatten());
-    let text = |path: &str| read(&directory.join(path), path).map_err(|error| error.causes.into_iter().next().unwrap_or(error.message));
-    files.map(|file| (file.path.value.clone(), text(&file.path.value))).collect()
+    files.map(|file| (file.path.value.clone(), text_or_why(&directory.join(&file.path.value), &file.path.value))).collect()
+}
+
+fn text_or_why(path: &Path, shown: &str) -> Result<String, String> {
+    read(path, shown).map_err(|error| error.causes.into_iter().next().unwrap_or(error.message))
+}
+
+/// The same for its seccomp profiles.
+fn seccomp_profiles(spec: &Spec, directory: &Path, home: Option<&str>) -> BTreeMap<String, Result<String, String>> {
+    let machines = spec.machines.0.iter().map(|(_, machine)| machine).chain(&spec.defaults);
+    let options = machines.flat_map(|machine| machine.security_opt.iter().flatten());
+    let files = options.filter_map(|option| spec::seccomp_profile(&option.value)).filter(|profile| !profile.starts_with('{'));
+    let place = |path: &str| match (path.strip_prefix("~/"), home) {
+        (Some(rest), Some(home)) => Path::new(home).join(rest),
+        _ => directory.join(path),
+    };
+    files.map(|path| (path.to_owned(), text_or_why(&place(path), path))).collect()
 }
 
 /// What stands behind `name:` at the beginning of a line, if that alone is a project's name.

@@ -12,4 +12,6 @@ pub struct Context {
     pub environment: BTreeMap<String, String>,
     /// The text of every `env_file`, by its path as written, or why it could not be read.
     pub env_files: BTreeMap<String, Result<String, String>>,
+    /// The same for the seccomp profiles of `security_opt`.
+    pub seccomp_profiles: BTreeMap<String, Result<String, String>>,
 }

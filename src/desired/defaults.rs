@@ -40,6 +40,8 @@ pub(super) fn merge(name: &str, own: &Machine, below: Option<&Machine>) -> Machi
         hostname: over!(hostname),
         user: over!(user),
         working_dir: over!(working_dir),
+        tty: over!(tty),
+        stdin_open: over!(stdin_open),
         volumes: over!(volumes),
         tmpfs: over!(tmpfs),
         shm_size: over!(shm_size),

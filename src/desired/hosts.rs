@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::model::{Attach, Machine};
 use super::work::{Errors, Groups};
 use crate::diag::Diagnostic;
+use crate::spec::HostAddress;
 use crate::types::{CableId, HostEntries, HostEntry, Name, NetworkMode};
 
 type Machines = BTreeMap<Name, Machine>;
@@ -153,8 +154,12 @@ pub(super) fn resolve(groups: &Groups, machines: &mut Machines, errors: &mut Err
     for group in &groups.0 {
         for name in &group.names {
             let lines = entries.entry(name.clone()).or_default();
-            let own = group.spec.extra_hosts.iter().flatten();
-            add(lines, own.map(|(name, address)| HostEntry { name: name.value.clone(), address: address.value }));
+            let own = group.spec.extra_hosts.iter().flatten().filter_map(|(name, address)| match address.value {
+                HostAddress::Ip(address) => Some(HostEntry { name: name.value.clone(), address }),
+                // Only the engine knows it.
+                HostAddress::Gateway => None,
+            });
+            add(lines, own);
             links(group, name, groups, &reach, lines, errors);
         }
     }

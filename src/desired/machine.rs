@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::context::Context;
 use super::model::{Places, Volume};
 use super::work::{Draft, Errors, Group, Groups, NetKind, Nets, first_place, note, place_of};
-use super::{environment, limits, mounts, volumes};
+use super::{environment, limits, mounts, security, volumes};
 use crate::diag::{Diagnostic, Place};
-use crate::spec::{self, NetworkModeSpec};
+use crate::spec::{self, HostAddress, NetworkModeSpec};
 use crate::types::{Container, LABEL_MACHINE, LABEL_PROJECT, Name, NetworkMode};
 
 /// The container of the machines of a group, all but its labels' machine, ports and hosts.
@@ -35,6 +35,8 @@ pub(super) fn container(
         hostname: text(&spec.hostname),
         user: text(&spec.user),
         working_dir: text(&spec.working_dir),
+        tty: spec.tty.as_ref().is_some_and(|tty| tty.value),
+        stdin_open: spec.stdin_open.as_ref().is_some_and(|open| open.value),
         mounts: mounts.mounts,
         tmpfs: mounts.tmpfs,
         shm_size: spec.shm_size.as_ref().map(|size| size.value),
@@ -50,12 +52,19 @@ pub(super) fn container(
         cap_drop: texts(&spec.cap_drop).into_iter().collect(),
         devices: spec.devices.iter().flatten().map(|device| device.value.clone()).collect(),
         privileged: spec.privileged.as_ref().is_some_and(|privileged| privileged.value),
-        security_opt: texts(&spec.security_opt).into_iter().collect(),
+        security_opt: security::resolve(spec, context, errors),
         dns: spec.dns.iter().flatten().map(|dns| dns.value).collect(),
         dns_search: texts(&spec.dns_search),
         labels: volumes::user_labels(spec.labels.as_ref(), errors),
         network_mode: network_mode(spec, groups, errors),
         hosts: crate::types::HostEntries::default(),
+        gateway_hosts: spec
+            .extra_hosts
+            .iter()
+            .flatten()
+            .filter(|(_, address)| address.value == HostAddress::Gateway)
+            .map(|(name, _)| name.value.clone())
+            .collect(),
     }
 }
 
@@ -185,7 +194,7 @@ pub(super) fn places(group: &Group) -> Places {
         };
     }
     value!(image, pull_policy, command, entrypoint, hostname, user, working_dir, shm_size, restart, healthcheck, stop_signal);
-    value!(stop_grace_period, cpus, cpuset, memory, pids_limit, privileged, network_mode, scale);
+    value!(tty, stdin_open, stop_grace_period, cpus, cpuset, memory, pids_limit, privileged, network_mode, scale);
     list!(volumes, tmpfs, ports, cap_add, cap_drop, devices, security_opt, dns, dns_search);
     map!(environment, depends_on, ulimits, sysctls, labels, nics);
     note(&mut places, "env_file", spec.env_file.iter().flatten().next().map(|file| &file.path.place));

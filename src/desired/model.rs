@@ -193,6 +193,12 @@ pub struct Cable {
 }
 
 impl Nic {
+    /// The MAC that it is given. In mode passthru it is the parent itself, MAC and all, and only what the file says changes that.
+    pub fn own_mac(&self) -> Option<Mac> {
+        let is_parents = matches!(self.attach, Attach::Macvlan { mode: MacvlanMode::Passthru, .. }) && self.mac.is_automatic();
+        (!is_parents).then_some(self.mac)
+    }
+
     /// The link that this card is to be inside the machine, with `mtu` filled in by whoever knows.
     pub fn link(&self, mtu: Option<u32>) -> Link {
         use crate::types::LinkKind;
@@ -204,7 +210,7 @@ impl Nic {
         };
         Link {
             kind,
-            mac: Some(self.mac),
+            mac: self.own_mac(),
             mtu: self.mtu.or(mtu),
             up: self.up,
             master: None,

@@ -26,8 +26,8 @@ pub(super) fn resolve(machine: &spec::Machine, context: &Context, volumes: &BTre
             let read_only = mount.value.read_only.then(|| "ro".to_owned());
             all.tmpfs.insert(target, sorted(size.into_iter().chain(mode).chain(read_only)));
         } else if let Some(source) = source(&mount.value, &mount.place, context, volumes, errors) {
-            let VolumeMount { read_only, relabel, propagation, .. } = mount.value.clone();
-            all.mounts.insert(target, Mount { source, read_only, relabel, propagation });
+            let VolumeMount { kind: _, target: _, read_only, relabel, propagation, must_exist, nocopy } = mount.value.clone();
+            all.mounts.insert(target, Mount { source, read_only, relabel, propagation, must_exist, nocopy });
         }
     }
     for tmpfs in machine.tmpfs.iter().flatten() {

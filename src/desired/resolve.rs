@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::context::Context;
 use super::model::{Attach, Desired, DesiredState, Machine, Nic, OrphanVolumes, Volume};
 use super::work::{Draft, Errors, Groups, Nets};
-use super::{address, cable, hosts, machine, network, nic, order, ports, routes, scale, volumes};
+use super::{address, cable, hosts, machine, network, nic, order, passthru, ports, routes, scale, volumes};
 use crate::diag::{Diagnostic, sort};
 use crate::spec::{Condition, Spec};
 use crate::types::{IfName, Name};
@@ -22,6 +22,7 @@ pub fn resolve(spec: &Spec, context: &Context) -> Result<Desired, Vec<Diagnostic
     let cables = cable::resolve(&project, spec, &groups, &mut drafts, &mut errors);
     cable::check(&drafts, &mut errors);
     nic::check(&drafts, &nets, &mut errors);
+    passthru::check(&drafts, &nets, &mut errors);
     all_routes(&mut drafts, &nets, &mut errors);
     let order = order::resolve(&groups, &spec.links, &mut errors);
     for group in &groups.0 {

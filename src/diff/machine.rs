@@ -142,8 +142,21 @@ pub fn hosts(actual: &Actual, name: &Name, machine: &Machine) -> Option<(HostEnt
     if actual.machine(name).is_some_and(|state| !state.is_up() && runs_as_wanted(machine, state)) {
         return None;
     }
-    let now = actual.hosts(name);
-    (now != machine.hosts).then(|| (HostEntries::clone(&machine.hosts), now.difference(&machine.hosts).cloned().collect()))
+    let (now, wanted) = (actual.hosts(name), wanted_hosts(actual, name, machine));
+    (now != wanted).then(|| {
+        let gone = now.difference(&wanted).cloned().collect();
+        (wanted, gone)
+    })
+}
+
+/// The machine's lines, with the host's own address filled in.
+pub fn wanted_hosts(actual: &Actual, name: &Name, machine: &Machine) -> HostEntries {
+    let mut wanted = HostEntries::clone(&machine.hosts);
+    let names = &machine.container.gateway_hosts;
+    if !names.is_empty() {
+        std::sync::Arc::make_mut(&mut wanted).extend(actual.wanted_gateways(name, names));
+    }
+    wanted
 }
 
 fn hosts_field(actual: &Actual, name: &Name, machine: &Machine) -> Option<FieldChange> {

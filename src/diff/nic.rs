@@ -240,7 +240,7 @@ fn created(actual: &Actual, nic: &Nic) -> Vec<FieldChange> {
     };
     fields.push("network", None, Some(on), Effect::Live);
     fields.push("ip", None, super::fields::joined(&link.addresses).or(Some("none".into())), Effect::Live);
-    fields.push("mac", None, Some(nic.mac.to_string()), Effect::Live);
+    fields.push("mac", None, Some(link.mac.map_or_else(|| "the parent's".to_owned(), |mac| mac.to_string())), Effect::Live);
     if let Some(mtu) = link.mtu {
         fields.push("mtu", None, Some(mtu.to_string()), Effect::Live);
     }

@@ -8,7 +8,7 @@ use crate::desired::{Attach, Desired, Network, NetworkKind, Places};
 use crate::diag::{Diagnostic, Kind};
 use crate::engine::InRegistry;
 use crate::spec::PullPolicy;
-use crate::types::{Addr, LABEL_MACHINE, LABEL_PROJECT, LinkKind, Name, NetworkMode, Owner};
+use crate::types::{Addr, LABEL_MACHINE, LABEL_PROJECT, LinkKind, LinkRef, MacvlanMode, Name, NetworkMode, Owner};
 
 /// Every reason against doing what `diff` says; with none it can be done.
 pub fn refusals(desired: &Desired, actual: &Actual, diff: &Diff) -> Vec<Diagnostic> {
@@ -105,6 +105,7 @@ fn machine_refusals(actual: &Actual, name: &Name, machine: &crate::desired::Mach
                 .at_some(machine.places.of("cpuset")),
         );
     }
+    found.extend(too_old_for_start_interval(actual, machine));
     for (nic, wanted) in &machine.nics {
         let Attach::Bridge { host_end, .. } = &wanted.attach else { continue };
         let Some(state) = actual.host_link(host_end).filter(|state| !state.owner.is_ours()) else { continue };
@@ -121,6 +122,20 @@ fn machine_refusals(actual: &Actual, name: &Name, machine: &crate::desired::Mach
             );
         }
     }
+}
+
+/// As Compose does: it is said, and not left out in silence.
+fn too_old_for_start_interval(actual: &Actual, machine: &crate::desired::Machine) -> Option<Diagnostic> {
+    machine.container.healthcheck.as_ref()?.start_interval.filter(|interval| interval.nanos() > 0)?;
+    let (version, api) = (&actual.engine.facts.version, &actual.engine.facts.api);
+    let number = |text: &str| text.parse::<u16>().ok();
+    let (major, minor) = api.split_once('.')?;
+    if (number(major)?, number(minor)?) >= (1, 44) {
+        return None;
+    }
+    let message = format!("`start_interval` of a health check needs Docker Engine 25 (API 1.44), and this one is {version} (API {api})");
+    let error = Diagnostic::invalid(message).at_some(machine.places.of("healthcheck"));
+    Some(error.hint("leave it out: until `start_period` is over, `interval` counts"))
 }
 
 fn network_refusals(project: &Name, actual: &Actual, diff: &Diff, name: &Name, network: &Network, found: &mut Vec<Diagnostic>) {
@@ -148,7 +163,10 @@ fn network_refusals(project: &Name, actual: &Actual, diff: &Diff, name: &Name, n
             ),
             Some(_) => {}
         },
-        NetworkKind::Macvlan { parent, .. } => parent_refusals(actual, name, network, parent, found),
+        NetworkKind::Macvlan { parent, mode } => {
+            parent_refusals(actual, name, network, parent, found);
+            passthru_refusals(actual, name, network, parent, *mode, found);
+        }
     }
     let link = match &network.kind {
         NetworkKind::Nat { network, .. } => network.bridge.as_ref(),
@@ -184,6 +202,23 @@ fn parent_refusals(actual: &Actual, name: &Name, network: &Network, parent: &str
                 .at_some(place)
                 .hint(format!("plug into that bridge: `bridge: {bridge}` instead of `parent: {parent}`")),
         );
+    }
+}
+
+/// The kernel gives a parent to one card in mode passthru, or to any number in the others. Who is in other namespaces than ours and
+/// the host's cannot be seen.
+fn passthru_refusals(actual: &Actual, name: &Name, network: &Network, parent: &str, mode: MacvlanMode, found: &mut Vec<Diagnostic>) {
+    let links = actual.namespace(&crate::types::Ns::Host).into_iter().flat_map(|ns| &ns.links).filter(|(_, link)| !link.owner.is_ours());
+    for (other, link) in links {
+        let LinkKind::Macvlan { parent: Some(its), mode: theirs } = &link.link.kind else { continue };
+        if *its == LinkRef::host(parent) && (mode == MacvlanMode::Passthru || *theirs == MacvlanMode::Passthru) {
+            found.push(
+                Diagnostic::invalid(format!("`{parent}` carries `{other}`, in mode {theirs}, and network `{name}` is in mode {mode}"))
+                    .at_some(network.places.of("mode"))
+                    .cause("a parent is passed through to one card alone, or carries any number in other modes")
+                    .hint(format!("another `parent`, or is it needed? `ip link delete {other}`")),
+            );
+        }
     }
 }
 

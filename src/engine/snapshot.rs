@@ -36,6 +36,9 @@ pub struct EngineFacts {
     pub cpus: u32,
     /// Memory that the engine can give.
     pub memory: Bytes,
+    /// The host's bridge that is Docker's network `bridge`, where there is one: its address is the engine's `host-gateway`.
+    #[serde(default)]
+    pub default_bridge: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -104,6 +104,15 @@ impl World {
         self.lock().add_bridge(name);
     }
 
+    /// The engine's own bridge, with this address: `host-gateway`.
+    pub fn add_default_bridge(&self, address: ipnet::IpNet) {
+        let mut state = self.lock();
+        state.add_bridge(state::DEFAULT_BRIDGE);
+        if let Some(link) = state.links(state::HOST).get_mut(state::DEFAULT_BRIDGE) {
+            link.addresses.insert(address);
+        }
+    }
+
     /// An image that the engine has.
     pub fn add_image(&self, reference: &str, defaults: ImageDefaults) {
         let mut state = self.lock();
@@ -211,6 +220,8 @@ pub fn blank(image: &str) -> Container {
         hostname: None,
         user: None,
         working_dir: None,
+        tty: false,
+        stdin_open: false,
         mounts: BTreeMap::new(),
         tmpfs: BTreeMap::new(),
         shm_size: None,
@@ -232,6 +243,7 @@ pub fn blank(image: &str) -> Container {
         labels: BTreeMap::new(),
         network_mode: crate::types::NetworkMode::Own,
         hosts: crate::types::HostEntries::default(),
+        gateway_hosts: BTreeSet::new(),
     }
 }
 

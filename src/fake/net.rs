@@ -6,7 +6,7 @@ use super::faults::{Done, FaultKind, refuse};
 use super::state::{FakeLink, HOST, Kind, NsId, State};
 use super::{Call, FakeNet};
 use crate::net::{Firewall, HostsLine, LinkSet, NetError, NetOp, NetPlane, NetSnapshot, Processes};
-use crate::types::{HostEntry, LINK_GROUP, LinkKind, LinkRef, Mac, Name, Ns, PlacedLink};
+use crate::types::{HostEntry, LINK_GROUP, LinkKind, LinkRef, Mac, MacvlanMode, Name, Ns, PlacedLink};
 
 impl NetPlane for FakeNet {
     async fn firewall(&self) -> Result<Firewall, NetError> {
@@ -87,6 +87,7 @@ impl State {
                 let parent_ns = self.ns(&parent.ns, processes)?;
                 let index = self.index(parent_ns, &parent.name)?;
                 self.check_macvlan(index, placed.link.mac, placed.link.mtu, (ns, &placed.at.name))?;
+                self.check_passthru(index, *mode, (ns, &placed.at.name))?;
                 Kind::Macvlan { parent: index, mode: *mode }
             }
             other => return refuse(FaultKind::Other, format!("a {other} is not made in this way")),
@@ -120,6 +121,18 @@ impl State {
         let mut siblings = siblings.filter(|link| matches!(link.kind, Kind::Macvlan { parent: other, .. } if other == parent));
         if siblings.any(|link| Some(link.mac) == mac && Some(link.index) != own) {
             return refuse(FaultKind::Conflict, "another macvlan on this parent has that MAC: address already in use");
+        }
+        Ok(())
+    }
+
+    /// One card alone in mode passthru, or any number in the others.
+    fn check_passthru(&self, parent: u32, mode: MacvlanMode, own: (NsId, &str)) -> Done {
+        let own = self.link(own.0, own.1).map(|link| link.index);
+        let links = self.namespaces.values().flat_map(|links| links.values()).filter(|link| Some(link.index) != own);
+        let is_passthru = |mode| mode == MacvlanMode::Passthru;
+        let excludes = |kind: &Kind| matches!(kind, Kind::Macvlan { parent: other, mode: theirs } if *other == parent && (is_passthru(mode) || is_passthru(*theirs)));
+        if links.map(|link| &link.kind).any(excludes) {
+            return refuse(FaultKind::Other, "a parent is passed through to one card alone: invalid argument");
         }
         Ok(())
     }

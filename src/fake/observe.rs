@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::state::{FakeLink, HOST, Instance, Kind, Network, NsId, State};
+use super::state::{DEFAULT_BRIDGE, FakeLink, HOST, Instance, Kind, Network, NsId, State};
 use crate::engine::{EngineFacts, EngineQuery, EngineSnapshot, ImageState, Leftover, MachineState, NetworkState, VolumeState};
 use crate::net::{Firewall, LinkState, Namespace, NetSnapshot, Processes};
 use crate::types::{
@@ -16,7 +16,13 @@ type Mark = (Owner, Option<Name>);
 impl State {
     pub(super) fn engine_snapshot(&self, query: &EngineQuery) -> EngineSnapshot {
         let mut snapshot = EngineSnapshot {
-            facts: EngineFacts { version: self.version.clone(), api: "1.41".to_owned(), cpus: 4, memory: Bytes(8 << 30) },
+            facts: EngineFacts {
+                version: self.version.clone(),
+                api: "1.41".to_owned(),
+                cpus: 4,
+                memory: Bytes(8 << 30),
+                default_bridge: self.link(HOST, DEFAULT_BRIDGE).map(|_| DEFAULT_BRIDGE.to_owned()),
+            },
             ..EngineSnapshot::default()
         };
         let project = &query.project;

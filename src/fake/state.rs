@@ -123,6 +123,9 @@ impl Instance {
     }
 }
 
+/// The host's bridge that is Docker's network `bridge`, where a test has one.
+pub(super) const DEFAULT_BRIDGE: &str = "docker0";
+
 impl FakeLink {
     pub(super) fn new(index: u32, kind: Kind) -> Self {
         let [a, b, c, d] = index.to_be_bytes();

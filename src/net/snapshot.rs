@@ -24,7 +24,7 @@ pub struct Namespace {
     pub inode: u64,
     /// By name; `lo` is left out.
     pub links: BTreeMap<String, LinkState>,
-    /// Lines of the machine's `/etc/hosts`, without those of the loopback and of multicast; empty for the host.
+    /// Lines of the machine's `/etc/hosts`, without `localhost` and its like; empty for the host.
     pub hosts: Arc<BTreeSet<HostsLine>>,
 }
 

@@ -173,7 +173,8 @@ fn lost_names(b: &Builder<'_>, machine: &Name) -> Option<NetOp> {
     let own = wanted.container.hostname.as_ref()?;
     let lines = &b.actual.namespace(&Ns::Machine(machine.clone()))?.hosts;
     let is_lost = lines.iter().any(|line| !line.marked && line.entry.name == *own && wanted.hosts.contains(&line.entry));
-    is_lost.then(|| NetOp::SetHosts { machine: machine.clone(), set: wanted.hosts.clone(), remove: BTreeSet::new() })
+    let set = diff::wanted_hosts(b.actual, machine, wanted);
+    is_lost.then(|| NetOp::SetHosts { machine: machine.clone(), set, remove: BTreeSet::new() })
 }
 
 /// Docker networks, links on the host and firewall rules that are not wanted, or of another kind than they are to be.

@@ -4,15 +4,12 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use super::model::{Entries, EnvFile};
+use super::model::{Entries, EnvFile, HostAddress};
 use super::node::{Body, Node, Part};
 use super::reader::{Form, Key, Reader, key};
 use super::scalars::{self, BOOL, TEXT};
 use super::{schema, shell};
 use crate::diag::{At, Diagnostic};
-
-pub(super) const TEXTS: Form<Vec<At<String>>> =
-    Form { schema: || schema::list(schema::text()), read: |r, node| r.list(node, "a list of texts", TEXT.read) };
 
 pub(super) const TEXT_OR_TEXTS: Form<Vec<At<String>>> =
     Form { schema: || schema::one_or_more(schema::text()), read: |r, node| r.one_or_more(node, "a text, or a list of them", TEXT.read) };
@@ -54,11 +51,15 @@ pub(super) const ENV_FILE: Form<Vec<EnvFile>> = Form {
     read: |r, node| r.one_or_more(node, "the path of a file, or a list of them", env_file),
 };
 
-pub(super) const EXTRA_HOSTS: Form<Vec<(At<String>, At<IpAddr>)>> = Form {
+type Hosts = Vec<(At<String>, At<HostAddress>)>;
+
+const HOST_ADDRESS: &str = r"(\[?[0-9a-fA-F.:]+\]?|host-gateway)";
+
+pub(super) const EXTRA_HOSTS: Form<Hosts> = Form {
     schema: || {
-        let address = schema::matching(r"\[?[0-9a-fA-F.:]+\]?");
+        let address = schema::matching(HOST_ADDRESS);
         let map = json!({"type": "object", "additionalProperties": schema::one_or_more(address), "propertyNames": {"pattern": "^[a-zA-Z0-9_][a-zA-Z0-9._-]*$"}});
-        schema::any(vec![map, schema::list(schema::matching(r"[^\s:=]+[:=]\s*\[?[0-9a-fA-F.:]+\]?"))])
+        schema::any(vec![map, schema::list(schema::matching(&format!(r"[^\s:=]+\s*[:=]\s*{HOST_ADDRESS}")))])
     },
     read: |r, node| match &node.body {
         Body::Map(entries) => Some(entries.iter().flat_map(|(name, node)| hosts(r, name, node)).collect()),
@@ -181,7 +182,7 @@ fn env_file(r: &mut Reader, node: &Node) -> Option<EnvFile> {
     Some(EnvFile { path: draft.path?, required: draft.required.is_none_or(|required| required.value) })
 }
 
-fn hosts(r: &mut Reader, name: &At<String>, node: &Node) -> Vec<(At<String>, At<IpAddr>)> {
+fn hosts(r: &mut Reader, name: &At<String>, node: &Node) -> Hosts {
     let name = host_name(r, &Part::key(name));
     let addresses = r.one_or_more(node, scalars::ADDRESS, |r, node| {
         let part = r.words(node, scalars::ADDRESS)?;
@@ -191,7 +192,7 @@ fn hosts(r: &mut Reader, name: &At<String>, node: &Node) -> Vec<(At<String>, At<
     addresses.unwrap_or_default().into_iter().map(|address| (name.clone(), address)).collect()
 }
 
-fn host(r: &mut Reader, node: &Node) -> Option<(At<String>, At<IpAddr>)> {
+fn host(r: &mut Reader, node: &Node) -> Option<(At<String>, At<HostAddress>)> {
     let what = "a host, as `name:10.0.0.1`";
     let part = r.words(node, what)?;
     let Some(at) = part.text.find([':', '=']) else { return r.bad(&part, what) };
@@ -200,13 +201,12 @@ fn host(r: &mut Reader, node: &Node) -> Option<(At<String>, At<IpAddr>)> {
     Some((name?, address?))
 }
 
-fn host_address(r: &mut Reader, part: &Part<'_>) -> Option<At<IpAddr>> {
+fn host_address(r: &mut Reader, part: &Part<'_>) -> Option<At<HostAddress>> {
     if part.text == "host-gateway" {
-        r.push(Diagnostic::invalid("`host-gateway` is not in this release").at(&part.place()).hint("write the host's address"));
-        return None;
+        return Some(part.at(HostAddress::Gateway));
     }
     let inner = part.strip_prefix("[").and_then(|p| p.strip_suffix("]")).unwrap_or(*part);
-    scalars::address(r, &inner)
+    scalars::address(r, &inner).map(|address| address.map(HostAddress::Ip))
 }
 
 /// A name as `/etc/hosts` takes it.

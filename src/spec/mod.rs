@@ -21,6 +21,7 @@ mod reader;
 mod runtime;
 mod scalars;
 mod schema;
+mod security;
 mod shell;
 mod volume;
 mod yaml;
@@ -30,10 +31,11 @@ use std::sync::Arc;
 
 pub use dotenv::dotenv;
 pub use model::{
-    Cable, CableEnd, Condition, Dependency, Entries, EnvFile, Ip, Machine, MachineLink, Network, NetworkKind, NetworkModeSpec, Nic,
-    PortRange, PullPolicy, RouteSpec, Spec, Tmpfs, Volume, VolumeMount, VolumeMountKind,
+    Cable, CableEnd, Condition, Dependency, Entries, EnvFile, HostAddress, Ip, Machine, MachineLink, Network, NetworkKind, NetworkModeSpec,
+    Nic, PortRange, PullPolicy, RouteSpec, Spec, Tmpfs, Volume, VolumeMount, VolumeMountKind,
 };
 pub use schema::schema;
+pub use security::seccomp_profile;
 
 use crate::diag::{Diagnostic, Place};
 

@@ -77,6 +77,8 @@ pub struct Machine {
     pub hostname: Option<At<String>>,
     pub user: Option<At<String>>,
     pub working_dir: Option<At<String>>,
+    pub tty: Option<At<bool>>,
+    pub stdin_open: Option<At<bool>>,
     pub volumes: Option<Vec<At<VolumeMount>>>,
     pub tmpfs: Option<Vec<At<Tmpfs>>>,
     pub shm_size: Option<At<Bytes>>,
@@ -102,7 +104,7 @@ pub struct Machine {
     pub security_opt: Option<Vec<At<String>>>,
     pub dns: Option<Vec<At<IpAddr>>>,
     pub dns_search: Option<Vec<At<String>>>,
-    pub extra_hosts: Option<Vec<(At<String>, At<IpAddr>)>>,
+    pub extra_hosts: Option<Vec<(At<String>, At<HostAddress>)>>,
     pub labels: Option<Entries<At<String>>>,
     pub network_mode: Option<At<NetworkModeSpec>>,
     pub scale: Option<At<u32>>,
@@ -133,6 +135,14 @@ pub struct MachineLink {
     pub alias: Option<At<String>>,
 }
 
+/// Where a name of `extra_hosts` leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostAddress {
+    Ip(IpAddr),
+    /// `host-gateway`: the host, by the address that the engine has for it.
+    Gateway,
+}
+
 #[derive(Clone, Debug)]
 pub struct EnvFile {
     pub path: At<String>,
@@ -147,6 +157,9 @@ pub struct VolumeMount {
     pub read_only: bool,
     pub relabel: Option<Relabel>,
     pub propagation: Option<String>,
+    /// `create_host_path: false`.
+    pub must_exist: bool,
+    pub nocopy: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,7 +176,7 @@ pub enum VolumeMountKind {
     },
 }
 
-/// `8000-8005:80-85/tcp`: as many published as target ports, or none published.
+/// `8000-8005:80-85/tcp`: as many published as target ports, or none published; several for one leave the choice to the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortRange {
     pub host_ip: Option<IpAddr>,

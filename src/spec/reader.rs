@@ -198,7 +198,8 @@ impl Reader {
                 return;
             }
         };
-        for (name, value) in entries {
+        // Keys that begin with `x-` are the user's own, as in Compose.
+        for (name, value) in entries.iter().filter(|(name, _)| !name.value.starts_with("x-")) {
             match keys.iter().flat_map(|table| table.iter()).find(|key| key.name == name.value) {
                 Some(key) => (key.read)(self, value, into),
                 None => self.unknown_key(name, whose, keys),

@@ -292,6 +292,7 @@ struct HealthDraft {
     interval: Option<At<Seconds>>,
     timeout: Option<At<Seconds>>,
     start_period: Option<At<Seconds>>,
+    start_interval: Option<At<Seconds>>,
     retries: Option<At<u32>>,
     disable: Option<At<bool>>,
 }
@@ -301,7 +302,8 @@ const HEALTH_KEYS: &[Key<HealthDraft>] = &[
     key!(interval: SECONDS, "How often it is run"),
     key!(timeout: SECONDS, "How long it may take"),
     key!(start_period: SECONDS, "How long failures at the beginning do not count"),
-    key!(retries: RETRIES, "After how many failures the machine counts as unhealthy"),
+    key!(start_interval: SECONDS, "How often it is run during `start_period`; needs Docker Engine 25"),
+    key!(retries: RETRIES, "After how many failures the machine counts as unhealthy; 0 is what the image or the engine says"),
     key!(disable: BOOL, "Switches the image's own off"),
 ];
 
@@ -329,10 +331,10 @@ const TEST: Form<At<Vec<String>>> = Form {
 };
 
 const RETRIES: Form<At<u32>> = Form {
-    schema: || schema::integer(1, i32::MAX.into()),
+    schema: || schema::integer(0, i32::MAX.into()),
     read: |r, node| {
         let part = r.scalar(node, "a number of tries")?;
-        r.number(&part, (1, i32::MAX.into()), "a number of tries")
+        r.number(&part, (0, i32::MAX.into()), "a number of tries")
     },
 };
 
@@ -355,6 +357,7 @@ fn healthcheck(r: &mut Reader, node: &Node) -> Option<At<Healthcheck>> {
         interval: draft.interval.map(|v| v.value),
         timeout: draft.timeout.map(|v| v.value),
         start_period: draft.start_period.map(|v| v.value),
+        start_interval: draft.start_interval.map(|v| v.value),
         retries: draft.retries.map(|v| v.value),
     };
     Some(At::new(check, node.place.clone()))

@@ -50,7 +50,7 @@ pub(super) const BYTES: Form<At<Bytes>> = Form {
 };
 
 pub(super) const SECONDS: Form<At<Seconds>> = Form {
-    schema: || schema::matching("[0-9].*[a-z].*|0"),
+    schema: || schema::any(vec![json!({"const": 0}), schema::matching("[0-9].*[a-z].*|0")]),
     read: |r, node| {
         let what = "a length of time, as `1m30s`";
         let part = r.scalar(node, what)?;

@@ -131,6 +131,10 @@ impl std::str::FromStr for Seconds {
     type Err = SecondsError;
     fn from_str(text: &str) -> Result<Self, SecondsError> {
         let error = || SecondsError(text.to_owned());
+        // The one number that needs no unit.
+        if text.trim() == "0" {
+            return Ok(Self(0));
+        }
         let span: jiff::SignedDuration = text.trim().parse().map_err(|_| error())?;
         u64::try_from(span.as_nanos()).map(Self).map_err(|_| error())
     }
@@ -179,6 +183,8 @@ mod tests {
     fn times_are_as_compose_writes_them() {
         assert_eq!("1m30s".parse::<Seconds>().unwrap().to_string(), "1m30s");
         assert_eq!("500ms".parse::<Seconds>().unwrap().whole(), 1);
+        assert_eq!(["0", "0s"].map(|text| text.parse::<Seconds>().unwrap().nanos()), [0, 0]);
+        assert!("3".parse::<Seconds>().is_err());
         assert!("-3s".parse::<Seconds>().is_err());
         assert!("soon".parse::<Seconds>().is_err());
     }

@@ -13,6 +13,7 @@ fn context() -> Context {
         home: Some("/home/ada".into()),
         environment: [("TOKEN".to_owned(), "s3cret".to_owned())].into(),
         env_files: [("web.env".to_owned(), Ok("A=1\nB=2\n".to_owned())), ("gone.env".to_owned(), Err("no such file".to_owned()))].into(),
+        ..Context::default()
     }
 }
 

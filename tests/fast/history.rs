@@ -124,8 +124,7 @@ impl History {
 fn images(world: &World) {
     let words = |text: &str| Some(vec![text.to_owned()]);
     for image in IMAGES {
-        let check =
-            Healthcheck { test: vec!["CMD".into(), "true".into()], interval: None, timeout: None, start_period: None, retries: None };
+        let check = Healthcheck { test: vec!["CMD".into(), "true".into()], ..Healthcheck::default() };
         let defaults = ImageDefaults {
             command: words("serve"),
             entrypoint: (image == "app").then(|| words("/entry")).flatten(),

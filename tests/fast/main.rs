@@ -4,6 +4,7 @@
 
 mod apply;
 mod cli;
+mod compose;
 mod desired;
 mod examples;
 mod history;

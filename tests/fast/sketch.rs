@@ -200,8 +200,17 @@ impl Sketch {
         let nics = if mode == ModeSketch::Own { self.nics(at, sketch) } else { vec![] };
         let has_nat =
             nics.iter().any(|(_, nic)| nic.network.as_ref().is_some_and(|network| matches!(network.value.as_str(), "out" | "dmz")));
-        let volume =
-            |kind, target: &str| set(VolumeMount { kind, target: target.into(), read_only: false, relabel: None, propagation: None });
+        let volume = |kind, target: &str| {
+            set(VolumeMount {
+                kind,
+                target: target.into(),
+                read_only: false,
+                relabel: None,
+                propagation: None,
+                must_exist: false,
+                nocopy: false,
+            })
+        };
         let named = sketch.volume.map(|volume_at| volume(VolumeMountKind::Volume(VOLUMES[volume_at].into()), "/data"));
         let anonymous = sketch.anonymous.then(|| volume(VolumeMountKind::Anonymous, "/scratch"));
         let needs: BTreeMap<usize, bool> =
@@ -340,6 +349,8 @@ fn nothing() -> Machine {
         hostname: None,
         user: None,
         working_dir: None,
+        tty: None,
+        stdin_open: None,
         volumes: None,
         tmpfs: None,
         shm_size: None,

@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod compose;
 mod crash;
 mod drift;
 mod engine;
@@ -14,6 +15,8 @@ mod inplace;
 mod keys;
 mod lab;
 mod lifecycle;
+mod macvlan;
+mod mounts;
 mod names;
 mod net;
 mod networks;

@@ -70,6 +70,36 @@ fn machines_start_when_what_they_need_is_there() {
     assert_eq!(changes(&project), vec![]);
 }
 
+/// Compose's own words for the same, and one that may be missing.
+#[test]
+fn composes_conditions_mean_the_same() {
+    let lab = Lab::start();
+    let words = [
+        ("{condition: healthy}", "{condition: service_healthy}"),
+        ("{condition: completed}", "{condition: service_completed_successfully}"),
+        ("{condition: started}", "{condition: service_started}, elsewhere: {condition: service_healthy, required: false}"),
+    ];
+    let file = words.iter().fold(CHAIN.to_owned(), |file, (ours, theirs)| edited(&file, ours, theirs));
+    let project = lab.project("order", &file);
+    project.fly(&["up", "--yes"]).success();
+    let started = |name: &str| time(&lab, name, "StartedAt");
+    assert!(started("order.plain") <= started("order.last"));
+    assert!(time(&lab, "order.job", "FinishedAt") <= started("order.last"));
+    let log = lab.inspect("order.warm")["State"]["Health"]["Log"].take();
+    let healthy = log.as_array().into_iter().flatten().find(|probe| probe["ExitCode"] == 0);
+    let healthy: Timestamp = healthy.and_then(|it| it["End"].as_str()?.parse().ok()).unwrap_or_else(|| panic!("{log}"));
+    assert!(healthy <= started("order.last"), "{log}");
+    assert_eq!(changes(&project), vec![]);
+    // It is another word, not another machine.
+    project.write("fly.yml", CHAIN);
+    assert_eq!(changes(&project), vec![]);
+    // One that has to be there is an error.
+    project.write("fly.yml", &edited(&file, ", required: false", ""));
+    let refused = project.fly(&["plan"]);
+    refused.expect_code(65);
+    assert!(refused.stderr.contains("elsewhere"), "{refused}");
+}
+
 #[test]
 fn a_job_that_fails_holds_up_only_who_needs_it() {
     let lab = Lab::start();

@@ -114,6 +114,8 @@ pub(super) struct Config {
     pub(super) entrypoint: Option<Vec<String>>,
     pub(super) image: String,
     pub(super) working_dir: String,
+    pub(super) tty: bool,
+    pub(super) open_stdin: bool,
     #[serde(deserialize_with = "null")]
     pub(super) volumes: BTreeMap<String, serde_json::Value>,
     #[serde(deserialize_with = "null")]
@@ -131,6 +133,7 @@ pub(super) struct Healthcheck {
     pub(super) interval: u64,
     pub(super) timeout: u64,
     pub(super) start_period: u64,
+    pub(super) start_interval: u64,
     pub(super) retries: u32,
 }
 
@@ -161,6 +164,8 @@ pub(super) struct HostConfig {
     pub(super) privileged: bool,
     #[serde(deserialize_with = "null")]
     pub(super) security_opt: Vec<String>,
+    /// Empty, not null: nothing is masked because somebody said so.
+    pub(super) masked_paths: Option<Vec<String>>,
     pub(super) shm_size: u64,
     #[serde(deserialize_with = "null")]
     pub(super) sysctls: BTreeMap<String, String>,
@@ -204,6 +209,14 @@ pub(super) struct AskedMount {
     pub(super) target: String,
     #[serde(deserialize_with = "null")]
     pub(super) bind_options: BindOptions,
+    #[serde(deserialize_with = "null")]
+    pub(super) volume_options: VolumeOptions,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct VolumeOptions {
+    pub(super) no_copy: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -74,7 +74,13 @@ fn ours<'a>(listed: &'a [Listed], project: &Name) -> BTreeMap<&'a str, Proof> {
 
 fn facts(docker: &Docker, info: &answer::Info) -> EngineFacts {
     let (major, minor) = docker.version;
-    EngineFacts { version: info.server_version.clone(), api: format!("{major}.{minor}"), cpus: info.ncpu, memory: Bytes(info.mem_total) }
+    EngineFacts {
+        version: info.server_version.clone(),
+        api: format!("{major}.{minor}"),
+        cpus: info.ncpu,
+        memory: Bytes(info.mem_total),
+        default_bridge: None,
+    }
 }
 
 /// By reference; one that is not there, or that is no reference at all, is left out: pulling it will say why.
@@ -159,6 +165,9 @@ fn add_networks(snapshot: &mut EngineSnapshot, project: &Name, networks: &[answe
         *names.entry(&it.name).or_default() += 1;
     }
     for it in networks {
+        if it.options.get("com.docker.network.bridge.default_bridge").is_some_and(|is_default| is_default == "true") {
+            snapshot.facts.default_bridge = it.options.get("com.docker.network.bridge.name").cloned();
+        }
         let proof = Proof::of_resource(&it.name, &it.labels);
         if let Some(proof) = proof.as_ref().filter(|proof| proof.project == *project) {
             let only = names.get(it.name.as_str()) == Some(&1);

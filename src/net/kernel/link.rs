@@ -182,7 +182,7 @@ impl<'a> Card<'a> {
         }
     }
 
-    /// Alias, MAC, MTU, bridge and addresses. `fresh`: born a moment ago by the message that had MAC and MTU, without addresses.
+    /// Alias, MAC, MTU, bridge and addresses. `fresh`: born a moment ago, without addresses.
     pub(super) fn dress(&self, wanted: &PlacedLink, fresh: bool) -> Result<(), NetError> {
         let (raw, link) = (&self.raw, &wanted.link);
         let doing = |what: &str| format!("{what} {}", self.at());
@@ -201,7 +201,8 @@ impl<'a> Card<'a> {
             // A kernel without IPv6, or a link with IPv6 disabled, has nothing to switch off.
             let _ = self.change(vec![message::no_link_local()]);
         }
-        if !fresh && let Some(mac) = link.mac.filter(|mac| raw.mac != Some(*mac)) {
+        // Also of one that was just born with it: in mode passthru the kernel gives it the parent's first.
+        if let Some(mac) = link.mac.filter(|mac| raw.mac != Some(*mac)) {
             self.change_even_down(&LinkAttribute::Address(mac.bytes().to_vec())).doing(|| doing("set the MAC of"))?;
         }
         if let Some(mtu) = link.mtu.filter(|mtu| raw.mtu != *mtu) {
