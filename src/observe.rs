@@ -78,8 +78,11 @@ pub fn net_diagnostic(error: &NetError) -> Diagnostic {
         NetErrorKind::Denied => Diagnostic::new(Kind::Engine, "a right to work on the network is missing")
             .cause(error)
             .hint("run as root where the engine runs: it needs CAP_NET_ADMIN, CAP_SYS_ADMIN and CAP_SYS_PTRACE"),
-        NetErrorKind::NotFound | NetErrorKind::Conflict | NetErrorKind::Unsupported | NetErrorKind::Transient | NetErrorKind::Other => {
-            Diagnostic::new(Kind::Failed, "the kernel could not say what links there are").cause(error)
-        }
+        NetErrorKind::NotFound
+        | NetErrorKind::Ended
+        | NetErrorKind::Conflict
+        | NetErrorKind::Unsupported
+        | NetErrorKind::Transient
+        | NetErrorKind::Other => Diagnostic::new(Kind::Failed, "the kernel could not say what links there are").cause(error),
     }
 }

@@ -135,6 +135,15 @@ impl State {
         Ok(())
     }
 
+    /// What has nothing to do ends before anybody has looked at it.
+    pub(super) fn end_if_hasty(&mut self, name: &str) {
+        let image = self.containers.get(name).map(|instance| instance.container.image.clone());
+        let Some(image) = image.filter(|image| self.hasty.contains(image)) else { return };
+        if let Some(code) = self.images.get(&image).and_then(|image| image.ends_with) {
+            self.kill(name, code);
+        }
+    }
+
     fn namespace_for(&mut self, mode: &NetworkMode, shares: Option<&str>) -> Done<NsId> {
         match (mode, shares) {
             (NetworkMode::Host, _) => Ok(HOST),

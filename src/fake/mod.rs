@@ -127,6 +127,12 @@ impl World {
         }
     }
 
+    /// Containers of this image end by themselves, with this code, as soon as they have started.
+    pub fn set_image_ends_at_once(&self, reference: &str, code: i64) {
+        self.set_image_ends(reference, code);
+        self.lock().hasty.insert(reference.to_owned());
+    }
+
     /// A container that somebody made by hand, running on no network; the labels are its own.
     pub fn add_stranger_container(&self, name: &str, image: &str, labels: &[(&str, &str)]) {
         let container = Container { labels: owned(labels), ..blank(image) };

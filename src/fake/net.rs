@@ -61,7 +61,7 @@ impl State {
         let found = self.containers.values().find(|container| container.pid.is_some() && container.pid.as_ref() == pid);
         match found.and_then(|container| container.ns) {
             Some(ns) => Ok(ns),
-            None => refuse(FaultKind::NotFound, format!("no process has the namespace of {machine}")),
+            None => refuse(FaultKind::Ended, format!("no process has the namespace of {machine}")),
         }
     }
 
@@ -224,7 +224,7 @@ impl State {
     fn set_hosts(&mut self, machine: &Name, set: &BTreeSet<HostEntry>, remove: &BTreeSet<HostEntry>, processes: &Processes) -> Done {
         let pid = processes.get(machine);
         let found = self.containers.values().find(|container| container.pid.is_some() && container.pid.as_ref() == pid);
-        let Some(found) = found else { return refuse(FaultKind::NotFound, format!("{machine} does not run")) };
+        let Some(found) = found else { return refuse(FaultKind::Ended, format!("{machine} does not run")) };
         let owner = found.shares.clone().unwrap_or_else(|| found.id.clone());
         let Some(container) = self.containers.values_mut().find(|container| container.id == owner) else {
             return refuse(FaultKind::NotFound, "whose file it shares is gone");

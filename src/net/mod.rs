@@ -25,6 +25,8 @@ pub enum NetErrorKind {
     Denied,
     /// The link, its parent or its namespace is gone.
     NotFound,
+    /// The machine that it is about does not run, or not any more.
+    Ended,
     /// Somebody else has that name, address or parent.
     Conflict,
     /// The kernel has no such kind of link; the module is named in the message.
