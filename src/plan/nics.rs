@@ -46,6 +46,7 @@ fn plug_in(b: &mut Builder<'_>, machine: &Name, name: &IfName, nic: &Nic, before
     let network = nic.attach.network()?;
     let mut before = union([before, &b.ready_of(&Addr::Network(network.clone()))]);
     before.extend(b.left.get(network).into_iter().flatten());
+    before.extend(b.free_for_card(nic));
     let link = Box::new(placed(b, machine, name, nic));
     let op = match &nic.attach {
         Attach::Nat { .. } | Attach::Cable { .. } => return None,
@@ -155,6 +156,7 @@ fn connect(b: &mut Builder<'_>, machine: &Name, wanted: &Machine, name: &IfName,
     let addr = Addr::nic(machine, name);
     let mut before = union([before, &b.ready_of(&Addr::Network(network.clone()))]);
     before.extend(b.left.get(network).into_iter().flatten());
+    before.extend(b.free_for_card(nic));
     // A container on the network `none` cannot be on another one as well.
     let on_none = b.actual.machine(machine).is_some_and(|state| state.endpoints.contains_key("none"));
     let left_none = b.steps.iter().any(|step| {
