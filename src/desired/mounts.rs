@@ -7,7 +7,7 @@ use super::model::Volume;
 use super::work::{Errors, suggest};
 use crate::diag::{Diagnostic, Place};
 use crate::spec::{self, VolumeMount, VolumeMountKind};
-use crate::types::{Mount, MountSource, Name};
+use crate::types::{Mount, MountSource, Name, clean_path};
 
 #[derive(Default)]
 pub(super) struct Mounts {
@@ -52,7 +52,7 @@ fn target(text: &str, place: &Place, used: &mut BTreeMap<String, Place>, errors:
         errors.push(error.at(place).hint(format!("/{text}")));
         return None;
     }
-    let target = normal(text);
+    let target = clean_path(text);
     if target == "/" {
         errors.push(Diagnostic::invalid("nothing can be mounted over the machine's whole file system").at(place));
         return None;
@@ -98,31 +98,16 @@ fn source(
 /// An absolute path without asking the disk: a link in it stays what it is.
 pub(super) fn absolute(path: &str, context: &Context) -> Result<String, String> {
     if path.starts_with('/') {
-        return Ok(normal(path));
+        return Ok(clean_path(path));
     }
-    let Some(rest) = path.strip_prefix('~') else { return Ok(normal(&format!("{}/{path}", context.directory))) };
+    let Some(rest) = path.strip_prefix('~') else { return Ok(clean_path(&format!("{}/{path}", context.directory))) };
     if !(rest.is_empty() || rest.starts_with('/')) {
         return Err(format!("`{path}` means another user's home, which is not looked up"));
     }
     match &context.home {
-        Some(home) => Ok(normal(&format!("{home}{rest}"))),
+        Some(home) => Ok(clean_path(&format!("{home}{rest}"))),
         None => Err(format!("`{path}` needs a home directory, and there is none")),
     }
-}
-
-/// Without `.`, `..` and doubled or trailing slashes.
-fn normal(path: &str) -> String {
-    let mut parts: Vec<&str> = vec![];
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
 }
 
 #[cfg(test)]

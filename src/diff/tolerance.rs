@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::types::{Bytes, Container, Healthcheck, ImageDefaults, Mount, MountSource, Seconds};
+use crate::types::{Bytes, Container, Healthcheck, ImageDefaults, Mount, MountSource, Seconds, clean_path};
 
 /// The engine's default for `/dev/shm`.
 const SHM_SIZE: Bytes = Bytes(64 << 20);
@@ -102,15 +102,7 @@ fn overlaid(below: &BTreeMap<String, String>, above: &BTreeMap<String, String>) 
 
 /// `/` is where a process starts when nobody says otherwise. The engine takes `.`, `..` and needless slashes out.
 fn directory(path: Option<&String>) -> Option<String> {
-    let mut parts: Vec<&str> = vec![];
-    for part in path?.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    (!parts.is_empty()).then(|| format!("/{}", parts.join("/")))
+    path.map(|path| clean_path(path)).filter(|path| path != "/")
 }
 
 /// What is not said (or is zero) comes from the image; a check that is empty is none.

@@ -23,4 +23,4 @@ pub use link::{HostEntries, HostEntry, Link, LinkKind, LinkRef, MacvlanMode, Ns,
 pub use mac::{Mac, MacError};
 pub use name::{Name, NameError};
 pub use owner::{LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, LINK_GROUP, Owner, host_link_name, is_host_link_of, stable_hash};
-pub use values::{Bytes, BytesError, Cpus, CpusError, Seconds, SecondsError};
+pub use values::{Bytes, BytesError, Cpus, CpusError, Seconds, SecondsError, clean_path};
