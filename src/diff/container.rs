@@ -37,7 +37,7 @@ fn image_field(fields: &mut Fields<'_>, desired: &Machine, actual: &MachineState
     }
 }
 
-fn short(id: &str) -> &str {
+pub(super) fn short(id: &str) -> &str {
     let id = id.strip_prefix("sha256:").unwrap_or(id);
     id.get(..12).unwrap_or(id)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::fields::{Fields, joined};
-use super::{Action, Change, Diff, Effect, FieldChange, Impact, Loss, container, tolerance};
+use super::{Action, Change, Diff, Effect, FieldChange, Impact, Loss, container, image, tolerance};
 use crate::actual::Actual;
 use crate::desired::{Desired, DesiredState, Machine};
 use crate::engine::{MachineState, RunState};
@@ -31,7 +31,30 @@ pub(super) fn changes(desired: &Desired, actual: &Actual, diff: &mut Diff) {
         }
     }
     leftovers(desired, actual, diff);
-    follow_namespaces(desired, actual, diff);
+    // Who follows another may need an image that is pulled for it, and that one may be others' too.
+    loop {
+        follow_namespaces(desired, actual, diff);
+        if !follow_images(desired, actual, diff) {
+            break;
+        }
+    }
+}
+
+/// A container that keeps its image while its image's name gets another meaning is made anew, as everybody expects who knows Compose.
+/// Whether there was any.
+fn follow_images(desired: &Desired, actual: &Actual, diff: &mut Diff) -> bool {
+    let found = image::left_behind(desired, actual, diff);
+    for (addr, state, field) in &found {
+        let Some(change) = diff.changes.get_mut(addr) else { continue };
+        change.action = Action::Replace;
+        change.impact = Impact::Recreate;
+        "its image is pulled for another machine, and may be a newer one".clone_into(&mut change.reason);
+        change.losses = losses(state, false);
+        // What a new container gets anyway is not worth a word.
+        change.fields.retain(|field| !matches!(field.field.as_str(), "state" | "names" | "nics"));
+        change.fields.insert(0, field.clone());
+    }
+    !found.is_empty()
 }
 
 fn created(name: &Name, machine: &Machine) -> Change {
