@@ -27,6 +27,7 @@ pub(super) fn resolve(machine: &spec::Machine, context: &Context, volumes: &BTre
             all.tmpfs.insert(target, sorted(size.into_iter().chain(mode).chain(read_only)));
         } else if let Some(source) = source(&mount.value, &mount.place, context, volumes, errors) {
             let VolumeMount { read_only, relabel, propagation, .. } = mount.value.clone();
+            errors.extend(impossible(&source, &target, &mount.value, &mount.place));
             all.mounts.insert(target, Mount { source, read_only, relabel, propagation });
         }
     }
@@ -36,6 +37,22 @@ pub(super) fn resolve(machine: &spec::Machine, context: &Context, volumes: &BTre
         all.tmpfs.insert(target, sorted(options.split(',').map(str::trim).filter(|option| !option.is_empty()).map(str::to_owned)));
     }
     all
+}
+
+/// What the engine has no way to be told, or refuses when the container is made.
+fn impossible(source: &MountSource, target: &str, mount: &VolumeMount, place: &Place) -> Option<Diagnostic> {
+    let colon = match source {
+        MountSource::Bind(source) | MountSource::Volume(source) => source.contains(':') || target.contains(':'),
+        MountSource::Anonymous if mount.read_only => {
+            let error = Diagnostic::invalid(format!("`{target}` would be an empty volume that nobody can write to")).at(place);
+            return Some(error.hint("leave `read_only` out, or give the volume a name"));
+        }
+        MountSource::Anonymous => true,
+    };
+    let error = || Diagnostic::invalid(format!("the engine cannot label `{target}` for SELinux")).at(place);
+    let why =
+        if *source == MountSource::Anonymous { "it labels folders and named volumes" } else { "it reads a colon in a path as its end" };
+    (colon && mount.relabel.is_some()).then(|| error().cause(why).hint("leave the label out"))
 }
 
 fn sorted(options: impl Iterator<Item = String>) -> String {
