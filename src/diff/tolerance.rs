@@ -29,6 +29,7 @@ pub(super) fn expected(desired: &Container, image: &ImageDefaults, cpus: u32) ->
     expected.working_dir = directory(desired.working_dir.as_ref().or(image.working_dir.as_ref()));
     expected.stop_signal = desired.stop_signal.clone().or_else(|| image.stop_signal.clone());
     expected.healthcheck = health(desired.healthcheck.as_ref(), image.healthcheck.as_ref());
+    expected.security_opt = desired.security_options().cloned().collect();
     // What is no limit, and what is the engine's default, does not show.
     expected.limits = desired.limits.clone().on_a_host_with(cpus);
     expected.shm_size = desired.shm_size.filter(|size| *size != SHM_SIZE);

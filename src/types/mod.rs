@@ -16,7 +16,7 @@ mod values;
 pub use addr::{Addr, AddrError, CableId};
 pub use container::{
     Container, Device, Endpoint, EngineNetwork, Healthcheck, ImageDefaults, Limits, Mount, MountSource, NetworkMode, Port, Protocol,
-    Relabel, Restart, Ulimit,
+    Relabel, Restart, UNLABELLED, Ulimit,
 };
 pub use ifname::{IfName, IfNameError};
 pub use link::{HostEntries, HostEntry, Link, LinkKind, LinkRef, MacvlanMode, Ns, PlacedLink, Route};

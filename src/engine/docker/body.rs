@@ -250,5 +250,6 @@ pub(super) fn satisfies(asked: &Container, there: &Container) -> bool {
         && (&asked.tmpfs, &asked.ports, asked.restart) == (&there.tmpfs, &there.ports, there.restart)
         && (&asked.ulimits, &asked.sysctls, &asked.devices) == (&there.ulimits, &there.sysctls, &there.devices)
         && (&asked.cap_add, &asked.cap_drop, asked.privileged) == (&there.cap_add, &there.cap_drop, there.privileged)
-        && (&asked.security_opt, &asked.dns, &asked.hosts) == (&there.security_opt, &there.dns, &there.hosts)
+        && asked.security_options().eq(there.security_options())
+        && (&asked.dns, &asked.hosts) == (&there.dns, &there.hosts)
 }
