@@ -75,15 +75,34 @@ pub(super) fn changed(b: &mut Builder<'_>) {
             _ => matches!(nic.attach, Attach::Nat { .. }),
         });
         let mut freed = b.freed.get(machine).cloned().unwrap_or_default();
+        let mut steps = BTreeSet::new();
+        let mut connected = None;
         for (name, nic, diff) in first {
+            if !matches!(diff, NicDiff::Same | NicDiff::Set { .. }) {
+                connected = Some(name);
+            }
             // One after the other: the engine counts its names up, and a name has to be free before another card gets it.
             let last = one(b, machine, wanted, name, nic, diff, &freed);
             freed.extend(last);
         }
         for (name, nic, diff) in then {
-            one(b, machine, wanted, name, nic, diff, &freed);
+            steps.extend(one(b, machine, wanted, name, nic, diff, &freed));
         }
+        steps.extend(&freed);
+        ways_out(b, machine, wanted, connected, &steps);
         b.freed.entry(machine.clone()).or_default().extend(freed);
+    }
+}
+
+/// With every network that a machine gets, the engine chooses its way out anew, and takes away the one that was: it is put back.
+fn ways_out(b: &mut Builder<'_>, machine: &Name, wanted: &Machine, connected: Option<&IfName>, before: &BTreeSet<StepId>) {
+    let Some(last) = connected else { return };
+    for (name, nic) in wanted.nics.iter().filter(|(name, nic)| *name != last && nic.up) {
+        let routes: BTreeSet<_> = nic.routes.iter().filter(|route| route.is_default()).cloned().collect();
+        if !routes.is_empty() && !matches!(nic.attach, Attach::Cable { .. }) {
+            let set = LinkSet { add_routes: routes, ..LinkSet::default() };
+            b.add(&Addr::nic(machine, last), NetOp::SetLink { at: LinkRef::machine(machine, name.as_str()), set }, before.clone());
+        }
     }
 }
 

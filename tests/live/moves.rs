@@ -56,6 +56,25 @@ fn a_docker_network_gets_another_name_and_two_change_their_subnets() {
     there_and_back(&lab, &one, &edited(&edited(&edited(&one, "10.68.", "10.70."), "10.69.", "10.68."), "10.70.", "10.69."));
 }
 
+/// With a second network the engine chooses the machine's way out anew.
+#[test]
+fn a_machine_that_gets_another_docker_network_keeps_its_way_out() {
+    let lab = Lab::start();
+    let routes = || lab.docker(&["exec", "moved.a", "sh", "-c", "ip route | grep default"]);
+    for (first, second) in [("out", "dmz"), ("{network: lan, gateway: 192.168.77.2}", "out")] {
+        let one = nics(&format!("eth0: {first}"));
+        let project = lab.project("moved", &one);
+        project.fly(&["up", "--yes"]).success();
+        let before = routes();
+        for file in [&nics(&format!("eth0: {first}, eth1: {{network: {second}, gateway: none}}")), &one] {
+            project.write("fly.yml", file);
+            up_and_done(&project);
+            assert_eq!(routes(), before, "{first}");
+        }
+        project.fly(&["down", "--yes"]).success();
+    }
+}
+
 fn nics(nics: &str) -> String {
     format!("{HEAD}  a: {{nics: {{{nics}}}}}\n")
 }
