@@ -19,6 +19,10 @@ pub async fn observe<E: Engine, N: NetPlane>(engine: &E, net: &N, project: &Name
     let links = async {
         let mut actual = Actual { engine: engine.observe(&query).await.map_err(|e| engine_diagnostic(&e))?, ..Actual::default() };
         actual.net = net.observe(project, &processes(&actual)).await.map_err(|e| net_diagnostic(&e))?;
+        for (container, pid) in &actual.engine.lenders {
+            let inode = net.space(*pid).await.map_err(|e| net_diagnostic(&e))?;
+            actual.net.lenders.extend(inode.map(|inode| (container.clone(), inode)));
+        }
         Ok(actual)
     };
     let firewall = async { net.firewall().await.map_err(|e| net_diagnostic(&e)) };

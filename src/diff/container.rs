@@ -4,13 +4,12 @@ use super::tolerance::{self, same_mount};
 use super::{Effect, FieldChange, fields::Fields};
 use crate::actual::VEIL;
 use crate::desired::Machine;
-use crate::engine::{ImageState, InRegistry, MachineState};
+use crate::engine::{EngineSnapshot, ImageState, InRegistry, MachineState};
 use crate::spec::PullPolicy;
-use crate::types::{Container, Healthcheck, Limits, Mount, MountSource, Ulimit};
+use crate::types::{Container, Healthcheck, Limits, Mount, MountSource, NetworkMode, Ulimit};
 
-/// What differs between a machine of the file and its container. `now` is what its image's reference means today, `cpus` how many
-/// processors the engine has.
-pub(super) fn fields(desired: &Machine, actual: &MachineState, now: Option<&ImageState>, cpus: u32) -> Vec<FieldChange> {
+/// What differs between a machine of the file and its container, on this engine.
+pub(super) fn fields(desired: &Machine, actual: &MachineState, engine: &EngineSnapshot) -> Vec<FieldChange> {
     let gone;
     let image = if let Some(image) = &actual.image {
         image
@@ -19,8 +18,15 @@ pub(super) fn fields(desired: &Machine, actual: &MachineState, now: Option<&Imag
         &gone
     };
     let mut fields = Fields::new(&desired.places);
-    image_field(&mut fields, desired, actual, now);
-    compare(&mut fields, &tolerance::expected(&desired.container, image, cpus), &tolerance::normalised(&actual.container));
+    image_field(&mut fields, desired, actual, engine.images.get(&desired.container.image));
+    let mut expected = tolerance::expected(&desired.container, image, engine.facts.cpus);
+    // By whatever it is called in the file, the engine keeps an id, and its name is what is read.
+    if let NetworkMode::Container(lender) = &mut expected.network_mode
+        && let Some(name) = engine.taken.container(lender)
+    {
+        name.clone_into(lender);
+    }
+    compare(&mut fields, &expected, &tolerance::normalised(&actual.container));
     fields.changes
 }
 
@@ -73,7 +79,7 @@ fn compare(fields: &mut Fields<'_>, expected: &Container, actual: &Container) {
         dns_search,
         labels,
         network_mode,
-        hosts: _, // what it was created with; the running machine's own file is compared
+        hosts,
     } = expected;
     fields.list("command", actual.command.as_deref(), command.as_deref(), Replace);
     fields.list("entrypoint", actual.entrypoint.as_deref(), entrypoint.as_deref(), Replace);
@@ -107,6 +113,11 @@ fn compare(fields: &mut Fields<'_>, expected: &Container, actual: &Container) {
     fields.list("dns_search", Some(&actual.dns_search), Some(dns_search), Replace);
     fields.map("labels", &actual.labels, labels, Replace, |_, value| value.clone());
     fields.value("network_mode", &actual.network_mode, network_mode, Replace);
+    // It is what the container was created with. Where a machine has a network of its own, the file as it is now is compared instead;
+    // on the host's there is nothing that could change but this.
+    if *network_mode == NetworkMode::Host {
+        fields.set("extra_hosts", &actual.hosts, hosts, Replace);
+    }
 }
 
 fn compare_limits(fields: &mut Fields<'_>, expected: &Limits, actual: &Limits) {
@@ -159,10 +170,10 @@ fn shown(check: &Healthcheck) -> String {
 
 /// A value that may be a secret is not for plans and logs: whether it is one shows in its name.
 fn masked(name: &str, value: &str) -> String {
+    const SECRET: [&str; 8] = ["PASS", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "AUTH", "PRIVATE", "DSN"];
     if value.starts_with(VEIL) {
         return "(not in the record)".to_owned();
     }
-    const SECRET: [&str; 8] = ["PASS", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "AUTH", "PRIVATE", "DSN"];
     let name = name.to_ascii_uppercase();
     // `scheme://user:password@host` gives a password away under any name.
     let in_url = value.split_once("://").is_some_and(|(_, rest)| rest.split('/').next().is_some_and(|authority| authority.contains('@')));

@@ -31,6 +31,7 @@ pub(super) fn changes(desired: &Desired, actual: &Actual, diff: &mut Diff) {
         }
     }
     leftovers(desired, actual, diff);
+    follow_lenders(desired, actual, diff);
     // Who follows another may need an image that is pulled for it, and that one may be others' too.
     loop {
         follow_namespaces(desired, actual, diff);
@@ -76,8 +77,7 @@ fn created(name: &Name, machine: &Machine) -> Change {
 }
 
 fn compared(actual: &Actual, name: &Name, machine: &Machine, state: &MachineState) -> Change {
-    let now = actual.engine.images.get(&machine.container.image);
-    let mut fields = container::fields(machine, state, now, actual.engine.facts.cpus);
+    let mut fields = container::fields(machine, state, &actual.engine);
     let replaced: Vec<String> = fields.iter().filter(|f| f.effect == Effect::Replace).map(|f| f.field.clone()).collect();
     if state.name != machine.name {
         let (old, new) = (Some(state.name.clone()), Some(machine.name.clone()));
@@ -274,6 +274,22 @@ fn follow_namespaces(desired: &Desired, actual: &Actual, diff: &mut Diff) {
                     change.losses = losses(state, false);
                 }
             }
+        }
+    }
+}
+
+/// The same in the namespace of a container that is not this project's: whoever it belongs to may have started it again.
+fn follow_lenders(desired: &Desired, actual: &Actual, diff: &mut Diff) {
+    for (name, machine) in &desired.machines {
+        let NetworkMode::Container(lender) = &machine.container.network_mode else { continue };
+        let lender = actual.engine.taken.container(lender).unwrap_or(lender);
+        let mine = actual.namespace(&Ns::Machine(name.clone())).map(|ns| ns.inode);
+        let is_stale = actual.net.lenders.get(lender).zip(mine).is_some_and(|(theirs, mine)| *theirs != mine);
+        let Some(change) = diff.changes.get_mut(&Addr::Machine(name.clone())).filter(|_| is_stale) else { continue };
+        if matches!(change.action, Action::Keep | Action::Update) {
+            change.action = Action::Restart;
+            change.impact = Impact::Restart;
+            change.reason = format!("it lives in a namespace that container {lender} has left");
         }
     }
 }

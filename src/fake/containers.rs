@@ -69,7 +69,8 @@ impl State {
     }
 
     fn id_of(&self, name_or_id: &str) -> Done<String> {
-        let found = self.containers.get(name_or_id).or_else(|| self.by_id(name_or_id).map(|(_, container)| container));
+        let by_id = || self.containers.values().find(|container| container.id.starts_with(name_or_id));
+        let found = self.containers.get(name_or_id).or_else(by_id);
         match found {
             Some(container) => Ok(container.id.clone()),
             None => refuse(FaultKind::NotFound, format!("no such container: {name_or_id}")),
@@ -80,6 +81,8 @@ impl State {
     fn merged(&mut self, asked: &Container, image: &Image) -> (Container, BTreeSet<String>) {
         let mut container = asked.clone();
         merge(&mut container, &image.defaults);
+        // What the engine adds to a privileged one is not read back.
+        container.security_opt = container.security_options().cloned().collect();
         for place in &image.defaults.volumes {
             let anonymous = || Mount { source: MountSource::Anonymous, read_only: false, relabel: None, propagation: None };
             if !container.tmpfs.contains_key(place) {

@@ -189,6 +189,10 @@ impl World {
         self.lock().containers.get(container)?.pid
     }
 
+    pub fn id(&self, container: &str) -> Option<String> {
+        self.lock().containers.get(container).map(|found| found.id.clone())
+    }
+
     /// The engine's networks, by name, for tests that look at them.
     pub fn networks(&self) -> BTreeSet<String> {
         self.lock().networks.keys().cloned().collect()

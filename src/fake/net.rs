@@ -20,6 +20,11 @@ impl NetPlane for FakeNet {
         Ok(self.world.lock().net_snapshot(project, processes))
     }
 
+    async fn space(&self, pid: u32) -> Result<Option<u64>, NetError> {
+        tokio::task::yield_now().await;
+        Ok(self.world.lock().inode_of(pid))
+    }
+
     async fn perform(&self, op: &NetOp, _project: &Name, processes: &Processes) -> Result<(), NetError> {
         tokio::task::yield_now().await;
         let done = self.world.perform(Call::Net(op.clone()), |state| state.net_op(op, processes));

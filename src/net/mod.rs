@@ -56,6 +56,9 @@ pub trait NetPlane: Send + Sync + 'static {
     /// The host's namespace and that of every machine in `processes`; all but the firewall. A machine that ended meanwhile is simply not in the answer.
     fn observe(&self, project: &Name, processes: &Processes) -> impl Future<Output = Result<NetSnapshot, NetError>> + Send;
 
+    /// The namespace of a process, by inode; nothing when it has ended.
+    fn space(&self, pid: u32) -> impl Future<Output = Result<Option<u64>, NetError>> + Send;
+
     /// Does exactly this one operation. `processes` has every machine that `op` names.
     fn perform(&self, op: &NetOp, project: &Name, processes: &Processes) -> impl Future<Output = Result<(), NetError>> + Send;
 }

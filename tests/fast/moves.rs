@@ -1,10 +1,11 @@
 //! What goes from one machine, card or network to another: whoever gives something up does so before who takes it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fly::apply::{Options, Report, apply};
 use fly::desired::{Context, Desired, resolve};
+use fly::diag::Kind;
 use fly::diff::{Action, Change};
 use fly::fake::{Fault, FaultKind, When, World};
 use fly::observe::{ask_registries, observe, processes};
@@ -145,7 +146,7 @@ fn who_takes_nothing_from_another_does_not_wait_for_it() {
     let (plan, report) = run(&world, &file("two"), 1);
     assert_eq!(report.failures().count(), 1);
     let held_up = plan.steps.iter().filter(|step| report.outcome(step.id) != Some(&fly::apply::Outcome::Done));
-    let machines: std::collections::BTreeSet<String> = held_up.filter_map(|step| Some(step.addr.machine()?.to_string())).collect();
+    let machines: BTreeSet<String> = held_up.filter_map(|step| Some(step.addr.machine()?.to_string())).collect();
     assert_eq!(machines.len(), 1, "{machines:?}");
 }
 
@@ -260,4 +261,72 @@ fn a_pull_takes_along_who_runs_the_same_image() {
     world.add_to_registry("far", ImageDefaults::default());
     let told = lines(&up(&world, &pulled("  b: {image: far}\n"), 16));
     assert!(!told.iter().any(|line| line.starts_with("image/") || line.contains(" replace: ")), "{told:#?}");
+}
+
+/// What stands in the way of `up`: kind, message and hints.
+fn refused(world: &World, text: &str) -> Vec<(Kind, String)> {
+    let desired = desired(text);
+    let actual = block_on(observe(&*world.engine(), &*world.net(), &desired.project, BTreeSet::from(["debian".to_owned()]))).unwrap();
+    let refusals = plan(&desired, &actual).err().unwrap_or_default();
+    refusals.into_iter().map(|refusal| (refusal.kind, format!("{} {}", refusal.message, refusal.hints.join(" ")))).collect()
+}
+
+#[test]
+fn a_container_that_somebody_has_renamed_is_told_of_and_not_made_again() {
+    let world = world();
+    let file = format!("{CARDS}machines: {{web: {{nics: {{eth0: lan}}}}}}\n");
+    up(&world, &file, 16);
+    world.drift_rename("shop.web", "foo");
+    // `down` too: its cards would be left.
+    for text in [file.as_str(), "machines: {}"] {
+        let told = refused(&world, text);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!(told[0].0, Kind::Stranger);
+        assert!(told[0].1.contains("container `foo` is `shop.web`") && told[0].1.contains("docker rename foo shop.web"), "{told:?}");
+    }
+    world.drift_rename("foo", "shop.web");
+    assert!(up(&world, &file, 16).is_empty());
+    // Labels alone can have been copied.
+    world.add_stranger_container("copy", "debian", &[("fly.project", "shop"), ("fly.machine", "gone")]);
+    assert!(up(&world, &file, 16).is_empty());
+}
+
+#[test]
+fn who_lives_in_the_namespace_of_a_strangers_container_follows_it() {
+    let world = world();
+    world.add_stranger_container("vpn", "debian", &[]);
+    let file = "machines: {app: {network_mode: 'container:vpn'}}\n";
+    up(&world, file, 16);
+    world.drift_restart("vpn");
+    let plan = up(&world, file, 16);
+    assert_eq!(lines(&plan), ["machine/app restart: "]);
+    assert!(plan.changes[0].reason.contains("container vpn has left"), "{:?}", plan.changes);
+}
+
+#[test]
+fn a_container_may_be_meant_by_its_id_but_not_one_of_the_projects_own() {
+    let world = world();
+    world.add_stranger_container("vpn", "debian", &[]);
+    let by_id = |name: &str| format!("machines: {{app: {{network_mode: 'container:{}'}}, own: {{}}}}\n", &world.id(name).unwrap()[..12]);
+    up(&world, &by_id("vpn"), 16);
+    let told = refused(&world, &by_id("shop.own"));
+    assert!(told.len() == 1 && told[0].1.ends_with("network_mode: machine:own"), "{told:?}");
+    let told = refused(&world, "machines: {app: {network_mode: 'container:nobody'}}\n");
+    assert!(told.len() == 1 && told[0].1.starts_with("there is no container `nobody`"), "{told:?}");
+}
+
+#[test]
+fn extra_hosts_of_a_machine_on_the_hosts_network_are_fixed_at_creation() {
+    let world = world();
+    let file = |address: &str| format!("machines: {{app: {{network_mode: host, extra_hosts: ['far:{address}']}}}}\n");
+    up(&world, &file("192.0.2.7"), 16);
+    assert_eq!(lines(&up(&world, &file("192.0.2.8"), 16)), ["machine/app replace: extra_hosts 192.0.2.7 far > 192.0.2.8 far"]);
+}
+
+#[test]
+fn a_privileged_machine_may_say_what_is_so_anyway() {
+    let world = world();
+    for options in ["['label=disable']", "['label=disable', 'no-new-privileges']"] {
+        up(&world, &format!("machines: {{app: {{privileged: true, security_opt: {options}}}}}\n"), 16);
+    }
 }

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use self::error::{While, fault};
 use self::place::Places;
-use self::space::Space;
+use self::space::{Process, Space};
 use super::{Firewall, NetError, NetErrorKind, NetOp, NetPlane, NetSnapshot, Processes};
 use crate::types::Name;
 
@@ -66,6 +66,14 @@ impl NetPlane for Kernel {
     async fn observe(&self, project: &Name, processes: &Processes) -> Result<NetSnapshot, NetError> {
         let (host, project, processes) = (Arc::clone(&self.host), project.clone(), processes.clone());
         apart("look at the network", move || observe::observe(&host, &project, &processes)).await
+    }
+
+    async fn space(&self, pid: u32) -> Result<Option<u64>, NetError> {
+        let look = || Process::open(pid).and_then(|process| process.space()).map(|space| space.inode);
+        match look() {
+            Err(refused) if space::has_ended(&refused) => Ok(None),
+            seen => seen.map(Some).doing(|| format!("look at the network namespace of process {pid}")),
+        }
     }
 
     async fn perform(&self, op: &NetOp, project: &Name, processes: &Processes) -> Result<(), NetError> {
