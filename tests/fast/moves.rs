@@ -166,6 +166,15 @@ fn a_docker_network_gets_another_name_and_keeps_its_subnet() {
     there_and_back(&nets(68, 69), &nets(69, 68));
 }
 
+/// With a second network the engine chooses the machine's way out anew.
+#[test]
+fn a_machine_that_gets_another_docker_network_keeps_its_way_out() {
+    for (first, second) in [("out", "dmz"), ("{network: lan, gateway: 192.168.77.2}", "out")] {
+        let file = |more: &str| format!("{NAT}machines: {{a: {{nics: {{eth0: {first}{more}}}}}}}\n");
+        there_and_back(&file(""), &file(&format!(", eth1: {{network: {second}, gateway: none}}")));
+    }
+}
+
 const CARDS: &str =
     "networks: {out: {kind: nat, subnet: 10.68.0.0/24}, back: {subnet: 10.10.0.0/24}, lan: {parent: eth1, subnet: 192.168.77.0/24}}\n";
 
