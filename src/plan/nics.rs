@@ -106,10 +106,11 @@ fn clear_ways_out(b: &mut Builder<'_>, machine: &Name, connected: Option<&IfName
         let at = LinkRef::machine(machine, name);
         let is_gone = b.steps.iter().any(|step| matches!(&step.op, super::Op::Net(NetOp::DeleteLink { at: gone }) if *gone == at));
         let routes: BTreeSet<_> = link.link.routes.iter().filter(|route| route.is_default()).cloned().collect();
-        if !routes.is_empty() && !is_gone && !(is_sure && of_engine(link)) {
-            let set = LinkSet { remove_routes: routes, ..LinkSet::default() };
-            freed.insert(b.add(&Addr::nic(machine, last), NetOp::SetLink { at, set }, freed.clone()));
+        if routes.is_empty() || is_gone || (is_sure && of_engine(link)) {
+            continue;
         }
+        let set = LinkSet { remove_routes: routes, ..LinkSet::default() };
+        freed.insert(b.add(&Addr::nic(machine, last), NetOp::SetLink { at, set }, freed.clone()));
     }
 }
 
