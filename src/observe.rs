@@ -19,6 +19,10 @@ pub async fn observe<E: Engine, N: NetPlane>(engine: &E, net: &N, project: &Name
     let links = async {
         let mut actual = Actual { engine: engine.observe(&query).await.map_err(|e| engine_diagnostic(&e))?, ..Actual::default() };
         actual.net = net.observe(project, &processes(&actual)).await.map_err(|e| net_diagnostic(&e))?;
+        for (container, pid) in &actual.engine.lenders {
+            let inode = net.space(*pid).await.map_err(|e| net_diagnostic(&e))?;
+            actual.net.lenders.extend(inode.map(|inode| (container.clone(), inode)));
+        }
         Ok(actual)
     };
     let firewall = async { net.firewall().await.map_err(|e| net_diagnostic(&e)) };
@@ -78,8 +82,11 @@ pub fn net_diagnostic(error: &NetError) -> Diagnostic {
         NetErrorKind::Denied => Diagnostic::new(Kind::Engine, "a right to work on the network is missing")
             .cause(error)
             .hint("run as root where the engine runs: it needs CAP_NET_ADMIN, CAP_SYS_ADMIN and CAP_SYS_PTRACE"),
-        NetErrorKind::NotFound | NetErrorKind::Conflict | NetErrorKind::Unsupported | NetErrorKind::Transient | NetErrorKind::Other => {
-            Diagnostic::new(Kind::Failed, "the kernel could not say what links there are").cause(error)
-        }
+        NetErrorKind::NotFound
+        | NetErrorKind::Ended
+        | NetErrorKind::Conflict
+        | NetErrorKind::Unsupported
+        | NetErrorKind::Transient
+        | NetErrorKind::Other => Diagnostic::new(Kind::Failed, "the kernel could not say what links there are").cause(error),
     }
 }

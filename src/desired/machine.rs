@@ -134,6 +134,17 @@ fn network_mode(spec: &spec::Machine, groups: &Groups, errors: &mut Errors) -> N
     }
 }
 
+/// `container:NAME` is for those of others: of one of its own the project has to know, to start it first and to follow it.
+pub(super) fn check_container(project: &Name, group: &Group, groups: &Groups, errors: &mut Errors) {
+    let Some(mode) = &group.spec.network_mode else { return };
+    let NetworkModeSpec::Container(container) = &mode.value else { return };
+    let owner = groups.0.iter().find(|other| other.names.iter().any(|name| name.in_project(project) == *container));
+    if let Some(owner) = owner {
+        let error = Diagnostic::invalid(format!("`{container}` is the container of machine `{}` of this file", owner.base));
+        errors.push(error.at(&mode.place).hint(format!("network_mode: machine:{}", owner.base)));
+    }
+}
+
 /// What cannot be together with a namespace that is another's, or without a card that the engine can publish by.
 pub(super) fn check_network_mode(group: &Group, drafts: &[Draft], nets: &Nets, errors: &mut Errors) {
     let spec = &group.spec;

@@ -199,6 +199,14 @@ impl Nic {
         (!is_parents).then_some(self.mac)
     }
 
+    /// Its place in a Docker network, where it is one of the engine's.
+    pub fn endpoint(&self) -> Option<&Endpoint> {
+        match &self.attach {
+            Attach::Nat { endpoint, .. } => Some(endpoint),
+            Attach::Bridge { .. } | Attach::Macvlan { .. } | Attach::Cable { .. } => None,
+        }
+    }
+
     /// The link that this card is to be inside the machine, with `mtu` filled in by whoever knows.
     pub fn link(&self, mtu: Option<u32>) -> Link {
         use crate::types::LinkKind;

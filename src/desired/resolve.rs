@@ -27,6 +27,7 @@ pub fn resolve(spec: &Spec, context: &Context) -> Result<Desired, Vec<Diagnostic
     let order = order::resolve(&groups, &spec.links, &mut errors);
     for group in &groups.0 {
         machine::check_network_mode(group, &drafts, &nets, &mut errors);
+        machine::check_container(&project, group, &groups, &mut errors);
     }
     let mut machines = machines(&project, context, &groups, &volumes, &order, &mut errors);
     let networks = network::build(&project, &nets, &drafts);

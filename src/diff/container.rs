@@ -7,13 +7,12 @@ use super::tolerance::{self, same_mount};
 use super::{Effect, FieldChange};
 use crate::actual::VEIL;
 use crate::desired::Machine;
-use crate::engine::{ImageState, InRegistry, MachineState};
+use crate::engine::{EngineSnapshot, ImageState, InRegistry, MachineState};
 use crate::spec::PullPolicy;
-use crate::types::{Container, Healthcheck, Limits, Mount, MountSource, Ulimit, stable_hash};
+use crate::types::{Container, Healthcheck, Limits, Mount, MountSource, NetworkMode, Ulimit, stable_hash};
 
-/// What differs between a machine of the file and its container. `now` is what its image's reference means today, `cpus` how many
-/// processors the engine has.
-pub(super) fn fields(desired: &Machine, actual: &MachineState, now: Option<&ImageState>, cpus: u32) -> Vec<FieldChange> {
+/// What differs between a machine of the file and its container, on this engine.
+pub(super) fn fields(desired: &Machine, actual: &MachineState, engine: &EngineSnapshot) -> Vec<FieldChange> {
     let gone;
     let image = if let Some(image) = &actual.image {
         image
@@ -22,8 +21,15 @@ pub(super) fn fields(desired: &Machine, actual: &MachineState, now: Option<&Imag
         &gone
     };
     let mut fields = Fields::new(&desired.places);
-    image_field(&mut fields, desired, actual, now);
-    compare(&mut fields, &tolerance::expected(&desired.container, image, cpus), &tolerance::normalised(&actual.container));
+    image_field(&mut fields, desired, actual, engine.images.get(&desired.container.image));
+    let mut expected = tolerance::expected(&desired.container, image, engine.facts.cpus);
+    // By whatever it is called in the file, the engine keeps an id, and its name is what is read.
+    if let NetworkMode::Container(lender) = &mut expected.network_mode
+        && let Some(name) = engine.taken.container(lender)
+    {
+        name.clone_into(lender);
+    }
+    compare(&mut fields, &expected, &tolerance::normalised(&actual.container));
     fields.changes
 }
 
@@ -40,7 +46,7 @@ fn image_field(fields: &mut Fields<'_>, desired: &Machine, actual: &MachineState
     }
 }
 
-fn short(id: &str) -> &str {
+pub(super) fn short(id: &str) -> &str {
     let id = id.strip_prefix("sha256:").unwrap_or(id);
     id.get(..12).unwrap_or(id)
 }
@@ -78,8 +84,8 @@ fn compare(fields: &mut Fields<'_>, expected: &Container, actual: &Container) {
         dns_search,
         labels,
         network_mode,
-        hosts: _, // what it was created with; the running machine's own file is compared
-        gateway_hosts: _,
+        hosts,
+        gateway_hosts,
     } = expected;
     fields.list("command", actual.command.as_deref(), command.as_deref(), Replace);
     fields.list("entrypoint", actual.entrypoint.as_deref(), entrypoint.as_deref(), Replace);
@@ -117,6 +123,12 @@ fn compare(fields: &mut Fields<'_>, expected: &Container, actual: &Container) {
     fields.list("dns_search", Some(&actual.dns_search), Some(dns_search), Replace);
     fields.map("labels", &actual.labels, labels, Replace, |_, value| value.clone());
     fields.value("network_mode", &actual.network_mode, network_mode, Replace);
+    // It is what the container was created with. Where a machine has a network of its own, the file as it is now is compared instead;
+    // on the host's there is nothing that could change but this.
+    if *network_mode == NetworkMode::Host {
+        fields.set("extra_hosts", &actual.hosts, hosts, Replace);
+        fields.set("extra_hosts", &actual.gateway_hosts, gateway_hosts, Replace);
+    }
 }
 
 /// A seccomp profile is pages long: a plan shows by which it can be told from another.

@@ -31,6 +31,13 @@ pub fn refusals(desired: &Desired, actual: &Actual, diff: &Diff) -> Vec<Diagnost
             _ => {}
         }
     }
+    for (name, container) in &actual.engine.renamed {
+        let own = name.in_project(&desired.project);
+        let place = desired.machines.get(name).and_then(|machine| machine.places.own.as_ref());
+        let error =
+            Diagnostic::new(Kind::Stranger, format!("container `{container}` is `{own}` under another name: somebody has renamed it"));
+        found.push(error.at_some(place).hint(format!("docker rename {container} {own}")));
+    }
     for (name, machine) in &desired.machines {
         if let Some(owner) = actual.engine.taken.containers.get(&machine.name) {
             let hint = format!("is it needed? `docker rename {0} {0}-old` makes room", machine.name);
@@ -113,8 +120,14 @@ fn machine_refusals(actual: &Actual, name: &Name, machine: &crate::desired::Mach
         found.push(error.cause(format!("it is to be the host's end of `{name}:{nic}`")));
     }
     if let NetworkMode::Container(other) = &machine.container.network_mode {
-        let known = actual.engine.taken.containers.contains_key(other) || actual.engine.machines.values().any(|m| &m.name == other);
-        if made && !known {
+        let own = actual.engine.machines.iter().find(|(_, state)| state.name == *other || state.id.starts_with(other.as_str()));
+        if let Some((own, _)) = own {
+            found.push(
+                Diagnostic::invalid(format!("container `{other}` is machine `{own}` of this project"))
+                    .at_some(machine.places.of("network_mode"))
+                    .hint(format!("network_mode: machine:{own}")),
+            );
+        } else if made && actual.engine.taken.container(other).is_none() {
             found.push(
                 Diagnostic::invalid(format!("there is no container `{other}` whose network `{name}` could share"))
                     .at_some(machine.places.of("network_mode"))

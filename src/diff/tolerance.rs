@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::types::{Bytes, Container, Healthcheck, ImageDefaults, Mount, MountSource, Seconds};
+use crate::types::{Bytes, Container, Healthcheck, ImageDefaults, Mount, MountSource, Seconds, clean_path};
 
 /// The engine's default for `/dev/shm`.
 const SHM_SIZE: Bytes = Bytes(64 << 20);
@@ -29,6 +29,7 @@ pub(super) fn expected(desired: &Container, image: &ImageDefaults, cpus: u32) ->
     expected.working_dir = directory(desired.working_dir.as_ref().or(image.working_dir.as_ref()));
     expected.stop_signal = desired.stop_signal.clone().or_else(|| image.stop_signal.clone());
     expected.healthcheck = health(desired.healthcheck.as_ref(), image.healthcheck.as_ref());
+    expected.security_opt = desired.security_options().cloned().collect();
     // What is no limit, and what is the engine's default, does not show.
     expected.limits = desired.limits.clone().on_a_host_with(cpus);
     expected.shm_size = desired.shm_size.filter(|size| *size != SHM_SIZE);
@@ -104,15 +105,7 @@ fn overlaid(below: &BTreeMap<String, String>, above: &BTreeMap<String, String>) 
 
 /// `/` is where a process starts when nobody says otherwise. The engine takes `.`, `..` and needless slashes out.
 fn directory(path: Option<&String>) -> Option<String> {
-    let mut parts: Vec<&str> = vec![];
-    for part in path?.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    (!parts.is_empty()).then(|| format!("/{}", parts.join("/")))
+    path.map(|path| clean_path(path)).filter(|path| path != "/")
 }
 
 /// What is not said (or is zero) comes from the image; a check that is empty is none.

@@ -69,7 +69,8 @@ impl State {
     }
 
     fn id_of(&self, name_or_id: &str) -> Done<String> {
-        let found = self.containers.get(name_or_id).or_else(|| self.by_id(name_or_id).map(|(_, container)| container));
+        let by_id = || self.containers.values().find(|container| container.id.starts_with(name_or_id));
+        let found = self.containers.get(name_or_id).or_else(by_id);
         match found {
             Some(container) => Ok(container.id.clone()),
             None => refuse(FaultKind::NotFound, format!("no such container: {name_or_id}")),
@@ -80,6 +81,8 @@ impl State {
     fn merged(&mut self, asked: &Container, image: &Image) -> (Container, BTreeSet<String>) {
         let mut container = asked.clone();
         merge(&mut container, &image.defaults);
+        // What the engine adds to a privileged one is not read back.
+        container.security_opt = container.security_options().cloned().collect();
         for place in &image.defaults.volumes {
             let anonymous = || Mount::of(MountSource::Anonymous);
             if !container.tmpfs.contains_key(place) {
@@ -145,6 +148,15 @@ impl State {
         let gateway = |name: &String| bridge.map(|net| HostEntry { name: name.clone(), address: net.addr() });
         let entries = container.hosts.iter().cloned().chain(container.gateway_hosts.iter().filter_map(gateway));
         Ok(entries.map(|entry| HostsLine { entry, marked: false }).collect())
+    }
+
+    /// What has nothing to do ends before anybody has looked at it.
+    pub(super) fn end_if_hasty(&mut self, name: &str) {
+        let image = self.containers.get(name).map(|instance| instance.container.image.clone());
+        let Some(image) = image.filter(|image| self.hasty.contains(image)) else { return };
+        if let Some(code) = self.images.get(&image).and_then(|image| image.ends_with) {
+            self.kill(name, code);
+        }
     }
 
     fn namespace_for(&mut self, mode: &NetworkMode, shares: Option<&str>) -> Done<NsId> {

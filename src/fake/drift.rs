@@ -51,6 +51,11 @@ impl World {
         self.lock().remove_container(container, &std::collections::BTreeSet::new());
     }
 
+    /// `docker rmi --force` of an image that a container runs: the name goes, the image stays.
+    pub fn drift_untag(&self, reference: &str) {
+        self.lock().images.remove(reference);
+    }
+
     pub fn drift_pause(&self, container: &str) {
         if let Some(found) = self.lock().containers.get_mut(container).filter(|found| found.state == RunState::Running) {
             found.state = RunState::Paused;

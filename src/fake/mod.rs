@@ -136,6 +136,12 @@ impl World {
         }
     }
 
+    /// Containers of this image end by themselves, with this code, as soon as they have started.
+    pub fn set_image_ends_at_once(&self, reference: &str, code: i64) {
+        self.set_image_ends(reference, code);
+        self.lock().hasty.insert(reference.to_owned());
+    }
+
     /// A container that somebody made by hand, running on no network; the labels are its own.
     pub fn add_stranger_container(&self, name: &str, image: &str, labels: &[(&str, &str)]) {
         let container = Container { labels: owned(labels), ..blank(image) };
@@ -190,6 +196,10 @@ impl World {
     /// The first process of a container, where it runs.
     pub fn pid(&self, container: &str) -> Option<u32> {
         self.lock().containers.get(container)?.pid
+    }
+
+    pub fn id(&self, container: &str) -> Option<String> {
+        self.lock().containers.get(container).map(|found| found.id.clone())
     }
 
     /// The engine's networks, by name, for tests that look at them.

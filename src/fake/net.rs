@@ -20,6 +20,11 @@ impl NetPlane for FakeNet {
         Ok(self.world.lock().net_snapshot(project, processes))
     }
 
+    async fn space(&self, pid: u32) -> Result<Option<u64>, NetError> {
+        tokio::task::yield_now().await;
+        Ok(self.world.lock().inode_of(pid))
+    }
+
     async fn perform(&self, op: &NetOp, _project: &Name, processes: &Processes) -> Result<(), NetError> {
         tokio::task::yield_now().await;
         let done = self.world.perform(Call::Net(op.clone()), |state| state.net_op(op, processes));
@@ -61,7 +66,7 @@ impl State {
         let found = self.containers.values().find(|container| container.pid.is_some() && container.pid.as_ref() == pid);
         match found.and_then(|container| container.ns) {
             Some(ns) => Ok(ns),
-            None => refuse(FaultKind::NotFound, format!("no process has the namespace of {machine}")),
+            None => refuse(FaultKind::Ended, format!("no process has the namespace of {machine}")),
         }
     }
 
@@ -237,7 +242,7 @@ impl State {
     fn set_hosts(&mut self, machine: &Name, set: &BTreeSet<HostEntry>, remove: &BTreeSet<HostEntry>, processes: &Processes) -> Done {
         let pid = processes.get(machine);
         let found = self.containers.values().find(|container| container.pid.is_some() && container.pid.as_ref() == pid);
-        let Some(found) = found else { return refuse(FaultKind::NotFound, format!("{machine} does not run")) };
+        let Some(found) = found else { return refuse(FaultKind::Ended, format!("{machine} does not run")) };
         let owner = found.shares.clone().unwrap_or_else(|| found.id.clone());
         let Some(container) = self.containers.values_mut().find(|container| container.id == owner) else {
             return refuse(FaultKind::NotFound, "whose file it shares is gone");

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::state::{DEFAULT_BRIDGE, FakeLink, HOST, Instance, Kind, Network, NsId, State};
 use crate::engine::{EngineFacts, EngineQuery, EngineSnapshot, ImageState, Leftover, MachineState, NetworkState, VolumeState};
-use crate::net::{Firewall, LinkState, Namespace, NetSnapshot, Processes};
+use crate::net::{LinkState, Namespace, NetSnapshot, Processes};
 use crate::types::{
     Bytes, Container, Endpoint, ImageDefaults, LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, LINK_GROUP, Link, LinkKind, LinkRef, Name,
     NetworkMode, Ns, Owner, is_host_link_of,
@@ -38,9 +38,13 @@ impl State {
                     let leftover = Leftover { id: instance.id.clone(), running: instance.pid.is_some() };
                     snapshot.leftovers.insert(name.clone(), leftover);
                 }
-                (owner, _) => drop(snapshot.taken.containers.insert(name.clone(), owner)),
+                (owner, _) => {
+                    snapshot.taken.containers.insert(name.clone(), owner);
+                    snapshot.taken.ids.insert(instance.id.clone(), name.clone());
+                }
             }
         }
+        self.lenders_and_renamed(&mut snapshot, project);
         for (name, network) in &self.networks {
             match mark(name, &network.settings.labels, LABEL_RESOURCE, project) {
                 (Owner::Ours, Some(own)) => drop(snapshot.networks.insert(own, self.network_state(name, network))),
@@ -63,6 +67,27 @@ impl State {
             .map(|(name, image)| (name, ImageState { id: image.id.clone(), defaults: image.defaults.clone(), registry: None }))
             .collect();
         snapshot
+    }
+
+    fn lenders_and_renamed(&self, snapshot: &mut EngineSnapshot, project: &Name) {
+        let modes: BTreeSet<NetworkMode> = snapshot.machines.values().map(|machine| machine.container.network_mode.clone()).collect();
+        for (name, instance) in &self.containers {
+            if !snapshot.taken.containers.contains_key(name) {
+                continue;
+            }
+            if modes.contains(&NetworkMode::Container(name.clone())) {
+                snapshot.lenders.extend(instance.pid.map(|pid| (name.clone(), pid)));
+            }
+            let text = |label: &str| instance.container.labels.get(label).and_then(|text| super::name(text));
+            let inherited = self.defaults_of(instance).is_some_and(|image| image.labels.contains_key(LABEL_PROJECT));
+            let is_made_so = instance.container.hostname.is_some() && instance.container.network_mode == NetworkMode::Own && !inherited;
+            if let (true, Some(machine)) = (is_made_so && text(LABEL_PROJECT).as_ref() == Some(project), text(LABEL_MACHINE))
+                && !snapshot.machines.contains_key(&machine)
+            {
+                snapshot.taken.containers.insert(name.clone(), Owner::Ours);
+                snapshot.renamed.insert(machine, name.clone());
+            }
+        }
     }
 
     pub(super) fn mark_of(&self, name: &str, instance: &Instance, project: &Name) -> Mark {
@@ -116,6 +141,10 @@ impl State {
         NetworkState { id: network.id.clone(), name: name.to_owned(), network: network.settings.clone(), containers }
     }
 
+    pub(super) fn inode_of(&self, pid: u32) -> Option<u64> {
+        self.containers.values().find(|instance| instance.pid == Some(pid)).and_then(|instance| instance.ns).map(inode)
+    }
+
     pub(super) fn net_snapshot(&self, project: &Name, processes: &Processes) -> NetSnapshot {
         let mut seen = vec![(Ns::Host, HOST, BTreeSet::new())];
         for (machine, pid) in processes {
@@ -137,12 +166,9 @@ impl State {
         for (name, ns, hosts) in &seen {
             let links = self.namespaces.get(ns).into_iter().flatten();
             let links = links.map(|(link_name, link)| (link_name.clone(), self.link_state(link_name, link, *ns, project, &link_ref)));
-            namespaces.insert(
-                name.clone(),
-                Namespace { inode: 4_026_531_840 + u64::from(ns.0), links: links.collect(), hosts: hosts.clone().into() },
-            );
+            namespaces.insert(name.clone(), Namespace { inode: inode(*ns), links: links.collect(), hosts: hosts.clone().into() });
         }
-        NetSnapshot { namespaces, firewall: Firewall::default(), incomplete: None }
+        NetSnapshot { namespaces, ..NetSnapshot::default() }
     }
 
     fn link_state(&self, name: &str, link: &FakeLink, ns: NsId, project: &Name, link_ref: &dyn Fn(u32) -> Option<LinkRef>) -> LinkState {
@@ -172,6 +198,10 @@ impl State {
             carrier: link.up,
         }
     }
+}
+
+fn inode(ns: NsId) -> u64 {
+    4_026_531_840 + u64::from(ns.0)
 }
 
 /// Whose an object of the engine is: its label and its name have to agree.

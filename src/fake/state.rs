@@ -23,6 +23,8 @@ pub(super) struct State {
     pub(super) drops_bridged: bool,
     pub(super) images: BTreeMap<String, Image>,
     pub(super) registry: BTreeMap<String, Image>,
+    /// Images whose containers end at once.
+    pub(super) hasty: BTreeSet<String>,
     /// By name.
     pub(super) containers: BTreeMap<String, Instance>,
     pub(super) networks: BTreeMap<String, Network>,
@@ -166,6 +168,7 @@ impl State {
             drops_bridged: false,
             images: BTreeMap::new(),
             registry: BTreeMap::new(),
+            hasty: BTreeSet::new(),
             containers: BTreeMap::new(),
             networks: BTreeMap::new(),
             volumes: BTreeMap::new(),

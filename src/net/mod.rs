@@ -25,6 +25,8 @@ pub enum NetErrorKind {
     Denied,
     /// The link, its parent or its namespace is gone.
     NotFound,
+    /// The machine that it is about does not run, or not any more.
+    Ended,
     /// Somebody else has that name, address or parent.
     Conflict,
     /// The kernel has no such kind of link; the module is named in the message.
@@ -53,6 +55,9 @@ pub trait NetPlane: Send + Sync + 'static {
 
     /// The host's namespace and that of every machine in `processes`; all but the firewall. A machine that ended meanwhile is simply not in the answer.
     fn observe(&self, project: &Name, processes: &Processes) -> impl Future<Output = Result<NetSnapshot, NetError>> + Send;
+
+    /// The namespace of a process, by inode; nothing when it has ended.
+    fn space(&self, pid: u32) -> impl Future<Output = Result<Option<u64>, NetError>> + Send;
 
     /// Does exactly this one operation. `processes` has every machine that `op` names.
     fn perform(&self, op: &NetOp, project: &Name, processes: &Processes) -> impl Future<Output = Result<(), NetError>> + Send;

@@ -12,6 +12,9 @@ use crate::types::{HostEntry, Link, Ns, Owner, Route};
 pub struct NetSnapshot {
     /// The host's, and that of every machine that runs.
     pub namespaces: BTreeMap<Ns, Namespace>,
+    /// The namespaces of containers of others that lend theirs to machines, by inode, under the engine's names.
+    #[serde(default)]
+    pub lenders: BTreeMap<String, u64>,
     /// What the firewall does with frames between the ports of a bridge.
     pub firewall: Firewall,
     /// Why something could not be seen. Nothing is deleted on the strength of such a view.

@@ -1,6 +1,7 @@
 //! The plan: every difference turned into steps, in an order, each with its reason. Pure.
 
 mod builder;
+mod held;
 mod machines;
 mod networks;
 mod nics;

@@ -22,6 +22,7 @@ pub(super) fn machines(b: &mut Builder<'_>) {
         if state.is_up() {
             let stop = b.add(&addr, EngineOp::StopContainer { name: state.name.clone() }, before);
             b.stopped.insert(name.clone(), stop);
+            b.gives_up(&name, stop);
             before = after([stop]);
         }
         // The volumes that came from an earlier container in its place are not its own, so the engine would leave them.
@@ -199,6 +200,7 @@ pub(super) fn networks(b: &mut Builder<'_>) {
             }
         }
         let delete = b.add(&addr, EngineOp::DeleteNetwork { name: state.name.clone() }, before);
+        b.subnets.push((state.network.subnets.clone(), delete));
         b.ready.entry(addr).or_default().insert(delete);
     }
     host_links(b);

@@ -61,6 +61,16 @@ pub struct Container {
     pub gateway_hosts: BTreeSet<String>,
 }
 
+/// The security option that every privileged container has of itself.
+pub const UNLABELLED: &str = "label=disable";
+
+impl Container {
+    /// `security_opt` without what is so anyway.
+    pub fn security_options(&self) -> impl Iterator<Item = &String> {
+        self.security_opt.iter().filter(|option| !(self.privileged && *option == UNLABELLED))
+    }
+}
+
 /// The limits that the engine changes while the container runs. `None` is unlimited.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
@@ -236,7 +246,7 @@ pub struct Device {
 }
 
 /// Whose network namespace a container has.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NetworkMode {
     /// One of its own, with whatever NICs the machine has, or none.

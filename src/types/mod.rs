@@ -16,11 +16,11 @@ mod values;
 pub use addr::{Addr, AddrError, CableId};
 pub use container::{
     Container, Device, Endpoint, EngineNetwork, Healthcheck, ImageDefaults, Limits, Mount, MountSource, NetworkMode, Port, Protocol,
-    Relabel, Restart, Ulimit,
+    Relabel, Restart, UNLABELLED, Ulimit,
 };
 pub use ifname::{IfName, IfNameError};
 pub use link::{HostEntries, HostEntry, Link, LinkKind, LinkRef, MacvlanMode, Ns, PlacedLink, Route};
 pub use mac::{Mac, MacError};
 pub use name::{Name, NameError};
 pub use owner::{LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, LINK_GROUP, Owner, host_link_name, is_host_link_of, stable_hash};
-pub use values::{Bytes, BytesError, Cpus, CpusError, Seconds, SecondsError};
+pub use values::{Bytes, BytesError, Cpus, CpusError, Seconds, SecondsError, clean_path};

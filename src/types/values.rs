@@ -155,6 +155,21 @@ impl std::fmt::Display for Seconds {
     }
 }
 
+/// An absolute path without `.`, `..` and doubled or trailing slashes.
+pub fn clean_path(path: &str) -> String {
+    let mut parts: Vec<&str> = vec![];
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

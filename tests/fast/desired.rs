@@ -359,6 +359,8 @@ machines:
   d: {image: x, ports: ['8080:80', '9000:90']}
   e: {image: x, ports: ['127.0.0.1:8080:80', '9000:90/udp']}
   f: {image: x, network_mode: 'machine:zz'}
+  g: {image: x, network_mode: 'container:shop.c'}
+  h: {image: x, network_mode: 'container:shop.other'}
 ",
         ),
         (
@@ -406,6 +408,12 @@ machines:
     image: x
     volumes: ['daat:/data', '~root/x:/x', './a:/a', './b:/a/']
     tmpfs: [/a]
+  b:
+    image: x
+    volumes:
+      - {type: volume, target: /x, read_only: true}
+      - {type: bind, source: './y:y', target: /y, bind: {selinux: z}}
+      - {type: bind, source: './z:z', target: /z}
 volumes: {data: {}}
 ",
         ),

@@ -25,7 +25,7 @@ fn change(of: &str, action: Action, impact: Impact, reason: &str, fields: Vec<Fi
 
 fn step(id: u32, of: &str, op: impl Into<Op>, after: &[u32], reason: &str, impact: Impact) -> Step {
     let after = after.iter().copied().map(StepId).collect();
-    Step { id: StepId(id), addr: addr(of), op: op.into(), after, reason: Reason::new(reason), impact }
+    Step { id: StepId(id), addr: addr(of), op: op.into(), after, reason: Reason::new(reason), impact, may_rest: false }
 }
 
 fn engine(op: EngineOp) -> Op {

@@ -17,6 +17,7 @@ mod lab;
 mod lifecycle;
 mod macvlan;
 mod mounts;
+mod moves;
 mod names;
 mod net;
 mod networks;

@@ -238,3 +238,38 @@ fn a_shared_namespace_survives_restarts_and_replacements() {
     project.fly(&["down", "--yes"]).success();
     assert_eq!(lab.canonical(), before);
 }
+
+#[test]
+fn who_lives_in_the_namespace_of_a_strangers_container_follows_it() {
+    let lab = Lab::start();
+    lab.docker(&["run", "--detach", "--name", "vpn", "--network", "none", "fly/busybox:test"]);
+    let file = |lender: &str| format!("name: pod\nmachines:\n  app: {{image: 'fly/busybox:test', network_mode: 'container:{lender}'}}\n");
+    let project = lab.project("pod", &file("vpn"));
+    project.fly(&["up", "--yes"]).success();
+    let netns = |name: &str| lab.machine().ok(&["readlink", &format!("/proc/{}/ns/net", lab.pid_and_start(name).0)]);
+    assert_eq!(changes(&project), vec![]);
+    lab.docker(&["restart", "vpn"]);
+    assert_ne!(netns("pod.app"), netns("vpn"));
+    let plan = project.fly(&["plan", "--check"]);
+    plan.expect_code(3);
+    assert!(plan.stdout.contains("it lives in a namespace that container vpn has left"), "{plan}");
+    project.fly(&["up", "--yes"]).success();
+    assert_eq!(netns("pod.app"), netns("vpn"));
+    assert_eq!(changes(&project), vec![]);
+    // Made again: another container.
+    lab.docker(&["rm", "--force", "vpn"]);
+    lab.docker(&["run", "--detach", "--name", "vpn", "--network", "none", "fly/busybox:test"]);
+    project.fly(&["up", "--yes"]).success();
+    assert_eq!(netns("pod.app"), netns("vpn"));
+    // By its id it is the same one.
+    let id = lab.inspect("vpn")["Id"].as_str().unwrap().to_owned();
+    for id in [&id, &id[..12]] {
+        project.write("fly.yml", &file(id));
+        assert_eq!(changes(&project), vec![]);
+    }
+    // A machine of the file is named as one.
+    project.write("fly.yml", &(file("pod.other") + "  other: {image: 'fly/busybox:test'}\n"));
+    let refused = project.fly(&["plan"]);
+    refused.expect_code(65);
+    assert!(refused.stderr.contains("network_mode: machine:other"), "{refused}");
+}

@@ -154,6 +154,11 @@ fn one_run_at_a_time() {
     assert!(second.stderr.contains("process ") || second.stderr.contains("pid"), "{second}");
     assert!(second.stderr.contains("--wait-lock"), "{second}");
     project.fly(&["down", "--yes"]).expect_code(5);
+    // The same engine by another path.
+    let other = lab.dir().join("other.sock");
+    std::os::unix::fs::symlink(lab.socket(), &other).unwrap();
+    let host = format!("unix://{}", other.display());
+    project.command().env("DOCKER_HOST", &host).args(&["down", "--yes"]).run().expect_code(5);
     // Looking takes no lock, and another project has its own.
     project.fly(&["plan"]).success();
     lab.project("quick", "name: quick\nmachines: {web: {image: 'fly/busybox:test'}}\n").fly(&["up", "--yes"]).success();

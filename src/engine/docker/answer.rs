@@ -15,6 +15,9 @@ fn null<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(value: D) -> R
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct Info {
+    /// The engine's own, made when it was installed.
+    #[serde(rename = "ID")]
+    pub(super) id: String,
     pub(super) server_version: String,
     #[serde(rename = "NCPU")]
     pub(super) ncpu: u32,

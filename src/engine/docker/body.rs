@@ -280,6 +280,6 @@ pub(super) fn satisfies(asked: &Container, there: &Container) -> bool {
         && (&asked.tmpfs, &asked.ports, asked.restart) == (&there.tmpfs, &there.ports, there.restart)
         && (&asked.ulimits, &asked.sysctls, &asked.devices) == (&there.ulimits, &there.sysctls, &there.devices)
         && (&asked.cap_add, &asked.cap_drop, asked.privileged) == (&there.cap_add, &there.cap_drop, there.privileged)
-        && (&asked.security_opt, &asked.dns) == (&there.security_opt, &there.dns)
-        && (&asked.hosts, &asked.gateway_hosts) == (&there.hosts, &there.gateway_hosts)
+        && asked.security_options().eq(there.security_options())
+        && (&asked.dns, &asked.hosts, &asked.gateway_hosts) == (&there.dns, &there.hosts, &there.gateway_hosts)
 }

@@ -8,7 +8,7 @@ use super::answer::{self, HostConfig, Inspect, MountPoint, PortMap};
 use super::body;
 use crate::types::{
     Bytes, Container, Cpus, Device, Endpoint, Healthcheck, HostEntry, IfName, Limits, Mount, MountSource, Name, NetworkMode, Port,
-    Protocol, Relabel, Restart, Seconds, Ulimit,
+    Protocol, Relabel, Restart, Seconds, UNLABELLED, Ulimit,
 };
 
 /// The engine's default for /dev/shm.
@@ -206,13 +206,11 @@ fn device(device: &answer::Device) -> Device {
     Device { source: device.path_on_host.clone(), target: device.path_in_container.clone(), permissions: device.cgroup_permissions.clone() }
 }
 
-/// The engine gives every privileged container `label=disable`.
+/// The engine gives every privileged container `label=disable`, whether it was asked for or not.
 fn security_opt(host: &HostConfig) -> BTreeSet<String> {
-    if host.privileged && host.security_opt == ["label=disable"] {
-        return BTreeSet::new();
-    }
     let unconfined = host.masked_paths.as_ref().is_some_and(Vec::is_empty).then(|| body::SYSTEM_PATHS.to_owned());
-    host.security_opt.iter().cloned().chain(unconfined).collect()
+    let said = host.security_opt.iter().filter(|option| !(host.privileged && *option == UNLABELLED)).cloned();
+    said.chain(unconfined).collect()
 }
 
 fn host_entry(entry: &str) -> Option<HostEntry> {

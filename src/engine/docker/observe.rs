@@ -52,7 +52,10 @@ pub(super) async fn observe(docker: &Docker, query: &EngineQuery) -> Result<Engi
     for it in listed.iter().filter(|it| !ours.contains_key(it.id.as_str())) {
         let proof = Proof::of_container(it.name(), &it.labels, &answer::Labels::new());
         snapshot.taken.containers.insert(it.name().to_owned(), other(proof));
+        snapshot.taken.ids.insert(it.id.clone(), it.name().to_owned());
     }
+    snapshot.lenders = lenders(docker, &machines, &snapshot).await?;
+    add_renamed(docker, &mut snapshot, &query.project, &listed).await?;
     add_networks(&mut snapshot, &query.project, &networks, &listed);
     add_volumes(&mut snapshot, &query.project, volumes.volumes);
     Ok(snapshot)
@@ -63,6 +66,35 @@ async fn containers(docker: &Docker, project: &Name) -> Result<(Vec<Listed>, Vec
     let listed: Vec<Listed> = docker.http.get("/containers/json?all=1").await?;
     let inspects = try_join_all(ours(&listed, project).keys().map(|id| docker.inspect(id))).await?;
     Ok((listed, inspects))
+}
+
+/// Whoever lends one of these machines its network, and is not this project's.
+async fn lenders(docker: &Docker, machines: &[Inspect], snapshot: &EngineSnapshot) -> Result<BTreeMap<String, u32>, Failure> {
+    let ids: BTreeSet<&str> = machines.iter().filter_map(|it| it.host_config.network_mode.strip_prefix("container:")).collect();
+    let others = ids.into_iter().filter(|id| snapshot.taken.ids.contains_key(*id));
+    let found = try_join_all(others.map(|id| docker.inspect(id))).await?;
+    Ok(found.into_iter().flatten().filter(|it| it.state.pid != 0).map(|it| (it.name().to_owned(), it.state.pid)).collect())
+}
+
+/// Containers that bear the labels of a machine but not its name: somebody has renamed them, if everything else is as fly makes it.
+/// Labels alone can have been copied.
+async fn add_renamed(docker: &Docker, snapshot: &mut EngineSnapshot, project: &Name, listed: &[Listed]) -> Result<(), Failure> {
+    let machine_of = |it: &Listed| Proof::by_labels(&it.labels).filter(|proof| proof.project == *project).map(|proof| proof.what);
+    let strangers = listed.iter().filter(|it| snapshot.taken.ids.contains_key(&it.id));
+    let suspects: Vec<(&Listed, Name)> = strangers.filter_map(|it| Some((it, machine_of(it)?))).collect();
+    for (it, machine) in suspects {
+        let Some(inspect) = docker.inspect(&it.id).await? else { continue };
+        let image = find_images(docker, &[&inspect.image]).await?.remove(&inspect.image);
+        let of_image = image.map(|image| image.defaults.labels).unwrap_or_default();
+        let config = &inspect.config;
+        let named = !config.hostname.is_empty() && inspect.id.get(..12) != Some(config.hostname.as_str());
+        let is_made_so = named && inspect.host_config.network_mode == "none" && !Proof::is_inherited(&config.labels, &of_image);
+        if is_made_so && !snapshot.machines.contains_key(&machine) {
+            snapshot.taken.containers.insert(it.name().to_owned(), Owner::Ours);
+            snapshot.renamed.insert(machine, it.name().to_owned());
+        }
+    }
+    Ok(())
 }
 
 /// By id; an image that bears our label is found out later.
