@@ -66,7 +66,7 @@ pub struct LinkSet {
     pub master: Option<String>,
     pub add_addresses: BTreeSet<IpNet>,
     pub remove_addresses: BTreeSet<IpNet>,
-    /// A default route takes the place of another of the same metric.
+    /// Each takes the place of another with its destination and metric, whichever link that leaves by; but not of the kernel's own.
     pub add_routes: BTreeSet<Route>,
     pub remove_routes: BTreeSet<Route>,
     /// Routes that belong to the link and are put back if one of the changes above made the kernel drop them: setting a link

@@ -285,7 +285,7 @@ fn is_ours(op: &Op, desired: &Desired) -> bool {
 /// Two machines with a card of every kind.
 fn fixed() -> (World, Desired) {
     use crate::sketch::{IpSketch, MachineSketch, ModeSketch, NetSketch, NicSketch};
-    let nic = |network| NicSketch { network, ip: IpSketch::Auto, mtu: None, up: true, route: false };
+    let nic = |network| NicSketch { network, ip: IpSketch::Auto, mtu: None, up: true, route: None, mac: None };
     let machine = |needs: &[(usize, bool)]| MachineSketch {
         image: 0,
         environment: None,
