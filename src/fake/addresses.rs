@@ -19,6 +19,9 @@ impl State {
             }
             self.link_mut(ns, name)?.mac = mac;
         }
+        if let Some(group) = set.group {
+            self.link_mut(ns, name)?.group = group;
+        }
         if let Some(mtu) = set.mtu {
             self.set_mtu(ns, name, mtu)?;
         }

@@ -62,6 +62,8 @@ pub struct LinkSet {
     pub mac: Option<Mac>,
     pub mtu: Option<u32>,
     pub up: Option<bool>,
+    /// The mark by which a link of the host's is known.
+    pub group: Option<u32>,
     /// Becomes a port of this bridge.
     pub master: Option<String>,
     pub add_addresses: BTreeSet<IpNet>,

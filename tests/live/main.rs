@@ -14,6 +14,7 @@ mod inplace;
 mod keys;
 mod lab;
 mod lifecycle;
+mod moves;
 mod names;
 mod net;
 mod networks;

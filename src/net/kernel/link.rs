@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
@@ -15,6 +16,10 @@ use super::read::{self, RawLink};
 use super::{message, owner};
 use crate::net::{NetError, NetErrorKind};
 use crate::types::{LinkRef, Ns, PlacedLink, Route};
+
+/// How long what a dying namespace still holds is waited for, and how often it is tried.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PAUSE: Duration = Duration::from_millis(10);
 
 /// A link that exists.
 pub(super) struct Card<'a> {
@@ -63,7 +68,18 @@ impl<'a> Card<'a> {
     }
 
     pub(super) fn change(&self, attributes: Vec<LinkAttribute>) -> Result<(), Refused> {
-        self.tell(Say::SetLink(message::at(self.raw.index, attributes)), 0)
+        self.tell_patiently(&Say::SetLink(message::at(self.raw.index, attributes)))
+    }
+
+    /// A MAC may still be held by a card whose container is gone: namespaces die at their leisure.
+    fn tell_patiently(&self, say: &Say) -> Result<(), Refused> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.tell(say.clone(), 0) {
+                Err(refused) if refused.is(&[Errno::ADDRINUSE]) && Instant::now() < deadline => std::thread::sleep(PAUSE),
+                other => return other,
+            }
+        }
     }
 
     /// As `change`; a driver or an old kernel that wants the link down for it gets it down for a moment. Says if that was so.
@@ -80,7 +96,7 @@ impl<'a> Card<'a> {
     }
 
     pub(super) fn switch(&self, up: bool) -> Result<(), Refused> {
-        self.tell(Say::SetLink(message::switched(self.raw.index, up)), 0)
+        self.tell_patiently(&Say::SetLink(message::switched(self.raw.index, up)))
     }
 
     pub(super) fn delete(&self) -> Result<(), NetError> {

@@ -64,6 +64,9 @@ fn attributes(places: &Places<'_>, card: &mut Card<'_>, set: &LinkSet) -> Result
         was_down |= card.change_even_down(&LinkAttribute::Address(mac.bytes().to_vec())).doing(doing)?;
         card.raw.mac = Some(mac);
     }
+    if let Some(group) = set.group {
+        card.change(vec![LinkAttribute::Group(group)]).doing(|| format!("set the group of {}", card.at()))?;
+    }
     if let Some(mtu) = set.mtu {
         // The host's end first when frames are to grow, last when they are to shrink: never one that does not fit.
         let grows = mtu > card.raw.mtu;
