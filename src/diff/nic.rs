@@ -119,7 +119,7 @@ fn own_nic(desired: &Desired, actual: &Actual, machine: &Name, name: &IfName, ni
                     }
                     // The rest is one field with this end's.
                     let is_told = diff.fields.iter().any(|f| f.field == field.field);
-                    if !is_told && !(is_marked && field.field.starts_with("mac ")) {
+                    if !(is_told || is_marked && field.field.starts_with("mac ")) {
                         diff.fields.push(field);
                     }
                 }

@@ -29,7 +29,7 @@ pub enum NetOp {
     },
     SetLink {
         at: LinkRef,
-        set: LinkSet,
+        set: Box<LinkSet>,
     },
     DeleteLink {
         at: LinkRef,

@@ -84,7 +84,7 @@ fn gives(b: &Builder<'_>, step: &Step) -> Found {
     match &step.op {
         Op::Net(NetOp::SetLink { at, set }) => {
             let Some((at, link)) = card(b, step, &at.ns) else { return vec![] };
-            let LinkSet { name, mac, remove_addresses, add_addresses, .. } = set;
+            let LinkSet { name, mac, remove_addresses, add_addresses, .. } = &**set;
             let name = name.as_ref().map(|_| Held::Name(at.ns.clone(), at.name.clone()));
             let stays = |address: &IpAddr| add_addresses.iter().any(|net| net.addr() == *address);
             let addresses = remove_addresses.iter().map(ipnet::IpNet::addr).filter(|address| !stays(address));

@@ -151,11 +151,11 @@ fn set_one(
     }
     // The host's end first: a port is enlarged before what is to go through it.
     if let (Attach::Bridge { host_end, .. }, false) = (&nic.attach, peer.is_empty()) {
-        let step = b.add(&addr, NetOp::SetLink { at: LinkRef::host(host_end.clone()), set: peer }, before);
+        let step = b.add(&addr, NetOp::SetLink { at: LinkRef::host(host_end.clone()), set: Box::new(peer) }, before);
         (before, last) = (after([step]), Some(step));
     }
     if !set.is_empty() {
-        let step = b.add(&addr, NetOp::SetLink { at: LinkRef::machine(machine, found), set }, before);
+        let step = b.add(&addr, NetOp::SetLink { at: LinkRef::machine(machine, found), set: Box::new(set) }, before);
         b.cards.insert(step, card.to_owned());
         last = Some(step);
     }

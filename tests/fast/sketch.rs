@@ -292,13 +292,13 @@ impl Sketch {
             let has_v6 = self.networks[nic.network].v6;
             let has_address = nic.ip != IpSketch::None && nic.up;
             // Two routes of a machine to one place are a mistake in the file.
-            let routed = has_address && nic.route.is_some_and(|to| !routes.contains(&to));
-            routes.extend(nic.route.filter(|_| routed));
+            let has_route = has_address && nic.route.is_some_and(|to| !routes.contains(&to));
+            routes.extend(nic.route.filter(|_| has_route));
             let mac = self.first_to_want(at, *card, |nic| nic.mac);
             let nic = Nic {
                 place: place(),
                 network: Some(set(network.into())),
-                routes: routed.then(|| vec![set(route)]),
+                routes: has_route.then(|| vec![set(route)]),
                 mtu: nic.mtu.filter(|mtu| !has_v6 && self.networks[nic.network].mtu.is_none_or(|whole| *mtu <= whole)).map(set),
                 up: (!nic.up).then(|| set(false)),
                 ip,

@@ -15,7 +15,7 @@ pub(super) fn has_our_marks(link: &RawLink) -> bool {
 pub(super) fn of_host_link(link: &RawLink, project: &Name) -> Owner {
     let (group, mac) = (link.group == LINK_GROUP, link.mac.is_some_and(Mac::is_automatic));
     let named = |name: &Name| if name == project { Owner::Ours } else { Owner::Project(name.clone()) };
-    if !has_our_marks(link) || !(group && mac) {
+    if !(has_our_marks(link) && group && mac) {
         return of_alias(link).filter(|_| group || mac).map_or(Owner::Stranger, |name| named(&name));
     }
     // The alias comes second, so a link without one was left behind half made, or is being made just now: whose it is, is seen

@@ -112,14 +112,13 @@ impl Order<'_> {
         let Op::Net(NetOp::SetLink { at, .. }) = op else { return };
         let now = LinkRef { ns: at.ns.clone(), name: self.b.cards[id].clone() };
         let link = self.b.actual.link(&now);
-        let (mut set, reason) = match self.steps.get(&early) {
-            Some(Step { op: Op::Net(NetOp::SetLink { set, .. }), reason, .. }) => (set.clone(), reason.clone()),
-            _ => {
-                let keep_routes = link.map(|link| link.link.routes.clone()).unwrap_or_default();
-                let words: Vec<String> = held.iter().map(ToString::to_string).collect();
-                let reason = format!("{} is to have {}", self.steps[&taker].addr, words.join(" and "));
-                (LinkSet { keep_routes, ..LinkSet::default() }, Reason::new(reason))
-            }
+        let (mut set, reason) = if let Some(Step { op: Op::Net(NetOp::SetLink { set, .. }), reason, .. }) = self.steps.get(&early) {
+            (set.clone(), reason.clone())
+        } else {
+            let keep_routes = link.map(|link| link.link.routes.clone()).unwrap_or_default();
+            let words: Vec<String> = held.iter().map(ToString::to_string).collect();
+            let reason = format!("{} is to have {}", self.steps[&taker].addr, words.join(" and "));
+            (Box::new(LinkSet { keep_routes, ..LinkSet::default() }), Reason::new(reason))
         };
         let seed = format!("aside/{}:{}", addr.machine().map_or("", |name| name.as_str()), now.name);
         for held in held {
