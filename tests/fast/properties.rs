@@ -35,7 +35,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
 }
 
-fn planned(world: &World, desired: &Desired) -> Result<Plan, String> {
+pub(crate) fn planned(world: &World, desired: &Desired) -> Result<Plan, String> {
     let images = desired.images().into_iter().map(str::to_owned).collect();
     let actual = block_on(observe(&*world.engine(), &*world.net(), &desired.project, images)).map_err(|error| format!("{error:?}"))?;
     plan(desired, &actual).map_err(|refusals| format!("{:?}", refusals.into_iter().map(|refusal| refusal.message).collect::<Vec<_>>()))
@@ -283,7 +283,7 @@ fn is_ours(op: &Op, desired: &Desired) -> bool {
 }
 
 /// Two machines with a card of every kind.
-fn fixed() -> (World, Desired) {
+pub(crate) fn fixed() -> (World, Desired) {
     use crate::sketch::{IpSketch, MachineSketch, ModeSketch, NetSketch, NicSketch};
     let nic = |network| NicSketch { network, ip: IpSketch::Auto, mtu: None, up: true, route: None, mac: None };
     let machine = |needs: &[(usize, bool)]| MachineSketch {
@@ -311,7 +311,7 @@ fn fixed() -> (World, Desired) {
 }
 
 /// What the plan says of a world that somebody has been at: resource, action and fields.
-fn seen(disturb: impl Fn(&World)) -> Vec<String> {
+pub(crate) fn seen(disturb: impl Fn(&World)) -> Vec<String> {
     let (world, desired) = fixed();
     assert_eq!(steps(&planned(&world, &desired).unwrap()), "", "before that there is nothing to do");
     disturb(&world);
