@@ -120,7 +120,7 @@ fn nothing_to_do(job: &Job<'_>, plan: &Plan) -> String {
 }
 
 fn lock(job: &Job<'_>, settings: &Settings, ui: &Ui) -> Result<Lock, Diagnostic> {
-    let path = lock::path(&settings.locks, &job.desired.project, &world::engine_of(settings.engine.as_deref()));
+    let path = lock::path(&settings.locks, &job.desired.project, settings.engine.as_deref().unwrap_or("default"));
     let holder = Holder { pid: std::process::id(), command: settings.environment.command.clone() };
     match Lock::acquire(&path, &holder, Patience::Refuse) {
         Err(error @ LockError::Held(_)) if job.run.wait_lock => {

@@ -25,16 +25,6 @@ pub(super) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Diagnostic
     Ok(runtime.block_on(work))
 }
 
-/// The engine at an address, in one form: a socket has many paths.
-pub(super) fn engine_of(address: Option<&str>) -> String {
-    let address = address.filter(|address| !address.is_empty()).unwrap_or("/var/run/docker.sock");
-    let path = address.strip_prefix("unix://").unwrap_or(address);
-    match std::fs::canonicalize(path) {
-        Ok(path) => path.display().to_string(),
-        Err(_) => path.to_owned(),
-    }
-}
-
 /// The engine, and the kernel that its containers run on.
 pub(super) struct World<E, N> {
     engine: Arc<E>,

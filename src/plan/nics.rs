@@ -60,7 +60,7 @@ fn plug_in(b: &mut Builder<'_>, machine: &Name, name: &IfName, nic: &Nic, before
 }
 
 /// Cards of machines that keep their namespace. First those that are there, in the order in which they give up what another is to
-/// have (`held`); then the engine's new ones, which may bear any name at first; then ours.
+/// have (`handover`); then the engine's new ones, which may bear any name at first; then ours.
 pub(super) fn changed(b: &mut Builder<'_>) {
     for (machine, wanted) in &b.desired.machines {
         if !b.diff.keeps_namespace(b.actual, machine) {

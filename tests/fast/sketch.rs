@@ -135,10 +135,11 @@ fn machine() -> impl Strategy<Value = MachineSketch> {
 }
 
 fn nic() -> impl Strategy<Value = NicSketch> {
-    let ip = prop_oneof![4 => Just(IpSketch::Auto), 1 => Just(IpSketch::None), 2 => Just(IpSketch::Given), 1 => (0..3_u8).prop_map(IpSketch::Shared)];
+    let ip = prop_oneof![4 => Just(IpSketch::Auto), 1 => Just(IpSketch::None), 2 => Just(IpSketch::Given), 2 => (0..3_u8).prop_map(IpSketch::Shared)];
     let mtu = prop::option::weighted(0.2, prop::sample::select(vec![1300, 1400]));
     let few = |chance| prop::option::weighted(chance, 0..3_u8);
-    (0..NETWORKS.len(), ip, mtu, prop::bool::weighted(0.9), few(0.3), few(0.3)).prop_map(|(network, ip, mtu, up, route, mac)| NicSketch {
+    let network = prop_oneof![2 => 0..NETWORKS.len(), 1 => Just(2)];
+    (network, ip, mtu, prop::bool::weighted(0.9), few(0.3), few(0.5)).prop_map(|(network, ip, mtu, up, route, mac)| NicSketch {
         network,
         ip,
         mtu,
@@ -149,6 +150,24 @@ fn nic() -> impl Strategy<Value = NicSketch> {
 }
 
 impl Sketch {
+    /// The same file, with MACs, routes or addresses (the bits of `what`) each at another card.
+    pub(crate) fn turned(&self, by: u8, what: u8) -> Self {
+        let mut turned = self.clone();
+        let next = |which: u8| (which + by) % 3;
+        for card in turned.machines.values_mut().flat_map(|machine| machine.nics.values_mut()) {
+            if what & 1 != 0 {
+                card.mac = card.mac.map(next);
+            }
+            if what & 2 != 0 {
+                card.route = card.route.map(next);
+            }
+            if let (true, IpSketch::Shared(which)) = (what & 4 != 0, card.ip) {
+                card.ip = IpSketch::Shared(next(which));
+            }
+        }
+        turned
+    }
+
     /// What the file comes to.
     pub(crate) fn desired(&self) -> Result<Desired, Vec<Diagnostic>> {
         resolve(&self.spec(), &Context { directory: "/srv/shop".into(), ..Context::default() })
