@@ -111,13 +111,19 @@ fn own_nic(desired: &Desired, actual: &Actual, machine: &Name, name: &IfName, ni
         wanted.kind = LinkKind::Veth { peer: Some(LinkRef::machine(machine, found)) };
         match actual.host_link(end) {
             Some(state) => {
-                let other = link::diff(&wanted, state, &nic.places);
+                let other = link::diff_on_host(&wanted, state, &nic.places);
                 peer = other.set;
                 peer.keep_routes.clear();
-                peer.mac = None;
-                // A MAC at the host's end concerns nobody; the rest does, and is one field with this end's.
-                for field in other.fields {
-                    if field.field != "mac" && !diff.fields.iter().any(|f| f.field == field.field) {
+                // A MAC at the host's end concerns nobody, unless it is no mark of fly's any more.
+                let is_marked = state.link.mac.is_some_and(crate::types::Mac::is_automatic);
+                peer.mac = peer.mac.filter(|_| !is_marked);
+                for mut field in other.fields {
+                    if field.field == "mac" {
+                        field.field = "mac at the host's end".into();
+                    }
+                    // The rest is one field with this end's.
+                    let is_told = diff.fields.iter().any(|f| f.field == field.field);
+                    if !(is_told || is_marked && field.field.starts_with("mac ")) {
                         diff.fields.push(field);
                     }
                 }

@@ -8,13 +8,13 @@ use crate::desired::{Attach, Desired, Network, NetworkKind, Places};
 use crate::diag::{Diagnostic, Kind};
 use crate::engine::InRegistry;
 use crate::spec::PullPolicy;
-use crate::types::{Addr, LABEL_MACHINE, LABEL_PROJECT, LinkKind, LinkRef, MacvlanMode, Name, NetworkMode, Owner};
+use crate::types::{Addr, LABEL_MACHINE, LABEL_PROJECT, LINK_GROUP, LinkKind, LinkRef, MacvlanMode, Name, NetworkMode, Owner};
 
 /// Every reason against doing what `diff` says; with none it can be done.
 pub fn refusals(desired: &Desired, actual: &Actual, diff: &Diff) -> Vec<Diagnostic> {
     let mut found = vec![];
     for (name, network) in &desired.networks {
-        network_refusals(&desired.project, actual, diff, name, network, &mut found);
+        network_refusals(desired, actual, diff, name, network, &mut found);
     }
     for (name, volume) in &desired.volumes {
         match actual.engine.taken.volumes.get(&volume.name) {
@@ -44,7 +44,7 @@ pub fn refusals(desired: &Desired, actual: &Actual, diff: &Diff) -> Vec<Diagnost
             found.push(taken("container", &machine.name, owner, &machine.places).hint(hint));
         }
         let made = matches!(diff.action(&Addr::Machine(name.clone())), Action::Create | Action::Replace);
-        machine_refusals(actual, name, machine, made, &mut found);
+        machine_refusals(desired, actual, name, machine, made, &mut found);
     }
     let deletes = diff.changes.values().any(|change| matches!(change.action, Action::Delete | Action::Replace));
     if let Some(why) = actual.net.incomplete.as_ref().filter(|_| deletes) {
@@ -66,7 +66,21 @@ fn taken(what: &str, name: &str, owner: &Owner, places: &Places) -> Diagnostic {
     Diagnostic::new(Kind::Stranger, format!("the name of {what} `{name}` is taken: it belongs to {whose}")).at_some(places.own.as_ref())
 }
 
-fn machine_refusals(actual: &Actual, name: &Name, machine: &crate::desired::Machine, made: bool, found: &mut Vec<Diagnostic>) {
+/// A name that only fly makes up is most likely fly's own link, of which somebody has set the marks.
+fn taken_link(project: &Name, link: &str, what: &str, owner: &Owner, places: &Places) -> Diagnostic {
+    let marks =
+        format!("`ip link set {link} group {LINK_GROUP} alias fly:{project}/{what}` marks it as fly's again, if that is what it was");
+    taken("link", link, owner, places).hint(marks).hint(format!("`ip link delete {link}` takes it away"))
+}
+
+fn machine_refusals(
+    desired: &Desired,
+    actual: &Actual,
+    name: &Name,
+    machine: &crate::desired::Machine,
+    made: bool,
+    found: &mut Vec<Diagnostic>,
+) {
     let image = &machine.container.image;
     if made && machine.pull_policy == PullPolicy::Never && !actual.engine.images.contains_key(image) {
         found.push(
@@ -116,7 +130,7 @@ fn machine_refusals(actual: &Actual, name: &Name, machine: &crate::desired::Mach
     for (nic, wanted) in &machine.nics {
         let Attach::Bridge { host_end, .. } = &wanted.attach else { continue };
         let Some(state) = actual.host_link(host_end).filter(|state| !state.owner.is_ours()) else { continue };
-        let error = taken("link", host_end, &state.owner, &wanted.places).hint(format!("ip link delete {host_end}"));
+        let error = taken_link(&desired.project, host_end, &format!("{name}/{nic}"), &state.owner, &wanted.places);
         found.push(error.cause(format!("it is to be the host's end of `{name}:{nic}`")));
     }
     if let NetworkMode::Container(other) = &machine.container.network_mode {
@@ -151,7 +165,7 @@ fn too_old_for_start_interval(actual: &Actual, machine: &crate::desired::Machine
     Some(error.hint("leave it out: until `start_period` is over, `interval` counts"))
 }
 
-fn network_refusals(project: &Name, actual: &Actual, diff: &Diff, name: &Name, network: &Network, found: &mut Vec<Diagnostic>) {
+fn network_refusals(desired: &Desired, actual: &Actual, diff: &Diff, name: &Name, network: &Network, found: &mut Vec<Diagnostic>) {
     match &network.kind {
         NetworkKind::Nat { name: engine_name, network: wanted } => {
             // Docker allows two networks of one name; two people reading `docker network ls` do not.
@@ -179,6 +193,7 @@ fn network_refusals(project: &Name, actual: &Actual, diff: &Diff, name: &Name, n
         NetworkKind::Macvlan { parent, mode } => {
             parent_refusals(actual, name, network, parent, found);
             passthru_refusals(actual, name, network, parent, *mode, found);
+            mtu_refusals(desired, actual, name, network, parent, found);
         }
     }
     let link = match &network.kind {
@@ -188,8 +203,8 @@ fn network_refusals(project: &Name, actual: &Actual, diff: &Diff, name: &Name, n
     let Some((link, state)) = link.and_then(|link| Some((link, actual.host_link(link)?))) else { return };
     // The engine's bridge for a network of ours bears the same name, and no mark of ours.
     let engines = actual.engine.networks.values().any(|network| network.network.bridge.as_ref() == Some(link));
-    if !state.owner.is_ours() && !engines && !super::network::is_engine_leftover(project, actual, link) {
-        found.push(taken("link", link, &state.owner, &network.places).hint(format!("ip link delete {link}")));
+    if !state.owner.is_ours() && !engines && !super::network::is_engine_leftover(&desired.project, actual, link) {
+        found.push(taken_link(&desired.project, link, name.as_str(), &state.owner, &network.places));
     }
 }
 
@@ -232,6 +247,30 @@ fn passthru_refusals(actual: &Actual, name: &Name, network: &Network, parent: &s
                     .hint(format!("another `parent`, or is it needed? `ip link delete {other}`")),
             );
         }
+    }
+}
+
+/// The kernel refuses a card that takes more than its parent: also one that is there already, when somebody lowers the parent's.
+fn mtu_refusals(desired: &Desired, actual: &Actual, name: &Name, network: &Network, parent: &str, found: &mut Vec<Diagnostic>) {
+    let Some(whole) = actual.host_link(parent).and_then(|link| link.link.mtu) else { return };
+    let on_it = desired.machines.values().flat_map(|machine| machine.nics.values()).filter(|nic| nic.attach.network() == Some(name));
+    let own = network.places.fields.get("mtu");
+    let cards = on_it.filter_map(|nic| Some((nic.mtu?, nic.places.fields.get("mtu").or(own))));
+    let shim = network.host_link.as_ref().and_then(|link| Some((link.link.mtu?, own)));
+    let mut told = vec![];
+    for (mtu, place) in cards.chain(shim).filter(|(mtu, _)| *mtu > whole) {
+        if told.contains(&place) {
+            continue;
+        }
+        told.push(place);
+        found.push(
+            Diagnostic::invalid(format!(
+                "an `mtu` of {mtu} is more than that of `{parent}`, the parent of network `{name}`, which is {whole}"
+            ))
+            .at_some(place)
+            .hint(format!("mtu: {whole}"))
+            .hint(format!("or `ip link set {parent} mtu {mtu}`, where its wire takes that")),
+        );
     }
 }
 

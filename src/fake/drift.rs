@@ -108,6 +108,27 @@ impl World {
         }
     }
 
+    /// Two links of a container exchange their names.
+    pub fn drift_swap_names(&self, container: &str, one: &str, other: &str) {
+        self.drift_rename_link(container, one, "swap");
+        self.drift_rename_link(container, other, one);
+        self.drift_rename_link(container, "swap", other);
+    }
+
+    /// Two links of a container exchange their MACs.
+    pub fn drift_swap_macs(&self, container: &str, one: &str, other: &str) {
+        let mut state = self.lock();
+        let Some(ns) = state.ns_of(container) else { return };
+        let (Some(first), Some(second)) = (state.link(ns, one).map(|link| link.mac), state.link(ns, other).map(|link| link.mac)) else {
+            return;
+        };
+        for (link, mac) in [(one, second), (other, first)] {
+            if let Ok(link) = state.link_mut(ns, link) {
+                link.mac = mac;
+            }
+        }
+    }
+
     /// Somebody empties the machine's `/etc/hosts`.
     pub fn drift_clear_hosts(&self, container: &str) {
         if let Some(found) = self.lock().containers.get_mut(container) {

@@ -7,7 +7,7 @@ use crate::engine::{EngineFacts, EngineQuery, EngineSnapshot, ImageState, Leftov
 use crate::net::{LinkState, Namespace, NetSnapshot, Processes};
 use crate::types::{
     Bytes, Container, Endpoint, ImageDefaults, LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, LINK_GROUP, Link, LinkKind, LinkRef, Name,
-    NetworkMode, Ns, Owner, is_host_link_of,
+    NetworkMode, Ns, Owner, host_link_name, is_host_link_of,
 };
 
 /// What a label and a name say together: whose it is, and which of theirs; `None` for the latter is a leftover.
@@ -217,13 +217,17 @@ pub(super) fn mark(name: &str, labels: &BTreeMap<String, String>, label: &str, p
     (if owner == *project { Owner::Ours } else { Owner::Project(owner) }, which)
 }
 
-/// Whose a link of the host is: name, group, MAC and alias have to agree. One without an alias was left behind half made.
+/// Whose a link of the host is: name, group, MAC and alias have to agree, but for one that somebody has set. One without an alias was
+/// left behind half made.
 pub(super) fn owner_of(name: &str, link: &FakeLink, project: &Name) -> Owner {
-    let is_marked = name.len() == 15 && name.starts_with("fly") && link.group == LINK_GROUP && link.mac.is_automatic();
-    let Some(alias) = link.alias.as_deref().filter(|_| is_marked) else {
-        return if is_marked && is_host_link_of(project, name) { Owner::Ours } else { Owner::Stranger };
+    let is_named = name.len() == 15 && name.starts_with("fly");
+    let (group, mac) = (link.group == LINK_GROUP, link.mac.is_automatic());
+    let Some(alias) = link.alias.as_deref().filter(|_| is_named) else {
+        return if is_named && group && mac && is_host_link_of(project, name) { Owner::Ours } else { Owner::Stranger };
     };
-    match alias.strip_prefix("fly:").and_then(|rest| super::name(rest.split('/').next()?)) {
+    let Some((owner, rest)) = alias.strip_prefix("fly:").and_then(|rest| rest.split_once('/')) else { return Owner::Stranger };
+    let what = rest.split_once('/').map_or_else(|| format!("network/{rest}"), |(machine, card)| format!("nic/{machine}:{card}"));
+    match super::name(owner).filter(|owner| group && mac || (group || mac) && host_link_name(owner, &what) == name) {
         Some(owner) if owner == *project => Owner::Ours,
         Some(owner) => Owner::Project(owner),
         None => Owner::Stranger,

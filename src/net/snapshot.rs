@@ -54,7 +54,8 @@ pub struct LinkState {
     #[serde(default)]
     pub carrier: bool,
     /// Which of the addresses and routes somebody else has put there, as their protocol mark (`ip -d address`, `ip route`) tells;
-    /// empty where the kernel keeps no such marks. They are shown, and left alone.
+    /// empty where the kernel keeps no such marks. They are shown, and left alone. What the kernel has made as a router told it is
+    /// among them, and only here.
     #[serde(default)]
     pub foreign_addresses: BTreeSet<IpNet>,
     #[serde(default)]

@@ -35,6 +35,8 @@ pub(super) struct Builder<'a> {
     pub(super) renamed: BTreeMap<Name, StepId>,
     /// The step that stops a machine, where it has to stop before its own turn comes.
     pub(super) stopped: BTreeMap<Name, StepId>,
+    /// For a step that changes a card where it is: what the card is called before the first step.
+    pub(super) cards: BTreeMap<StepId, String>,
 }
 
 impl<'a> Builder<'a> {
@@ -52,6 +54,7 @@ impl<'a> Builder<'a> {
             subnets: vec![],
             renamed: BTreeMap::new(),
             stopped: BTreeMap::new(),
+            cards: BTreeMap::new(),
         }
     }
 

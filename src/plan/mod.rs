@@ -1,6 +1,7 @@
 //! The plan: every difference turned into steps, in an order, each with its reason. Pure.
 
 mod builder;
+mod handover;
 mod held;
 mod machines;
 mod networks;
@@ -37,7 +38,7 @@ pub fn plan(desired: &Desired, actual: &Actual) -> Result<Plan, Vec<Diagnostic>>
     nics::changed(&mut b);
     nics::cables(&mut b);
     removals::volumes(&mut b);
-    let steps = b.steps;
+    let steps = handover::settled(&b);
     Ok(Plan {
         project: desired.project.clone(),
         changes: diff.changes.into_values().collect(),

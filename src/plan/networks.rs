@@ -57,7 +57,7 @@ pub(super) fn networks(b: &mut Builder<'_>) {
                     if b.actual.host_link(&placed.at.name).is_some_and(|state| state.alias.is_none()) {
                         last = after([b.add(&addr, NetOp::CreateLink { link: Box::new(placed.clone()) }, last)]);
                     }
-                    let op = NetOp::SetLink { at: LinkRef::host(placed.at.name.clone()), set: link.set };
+                    let op = NetOp::SetLink { at: LinkRef::host(placed.at.name.clone()), set: Box::new(link.set) };
                     last = after([b.add(&addr, op, last)]);
                 }
                 HostLinkDiff::None | HostLinkDiff::Same | HostLinkDiff::Unwanted(_) => {}

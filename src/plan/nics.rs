@@ -60,8 +60,8 @@ fn plug_in(b: &mut Builder<'_>, machine: &Name, name: &IfName, nic: &Nic, before
     Some(b.add(&Addr::nic(machine, name), op, before))
 }
 
-/// Cards of machines that keep their namespace. First whatever changes names, the engine's cards above all: they may bear a name
-/// that another card is to have.
+/// Cards of machines that keep their namespace. First those that are there, in the order in which they give up what another is to
+/// have (`handover`); then the engine's new ones, which may bear any name at first; then ours.
 pub(super) fn changed(b: &mut Builder<'_>) {
     for (machine, wanted) in &b.desired.machines {
         if !b.diff.keeps_namespace(b.actual, machine) {
@@ -70,21 +70,30 @@ pub(super) fn changed(b: &mut Builder<'_>) {
         let cabled = |nic: &Nic| matches!(&nic.attach, Attach::Cable { id, .. } if b.action(&Addr::Link(id.clone())) != Action::Keep);
         let differs = |name: &IfName| diff::nic(b.desired, b.actual, machine, name);
         let all = wanted.nics.iter().filter(|(_, nic)| !cabled(nic)).map(|(name, nic)| (name, nic, differs(name)));
-        let (first, then): (Vec<_>, Vec<_>) = all.partition(|(name, nic, diff)| match diff {
-            NicDiff::Set { name: found, .. } => found != name.as_str(),
-            _ => matches!(nic.attach, Attach::Nat { .. }),
-        });
-        let mut freed = b.freed.get(machine).cloned().unwrap_or_default();
+        let (there, new): (Vec<_>, Vec<_>) = all.partition(|(_, _, diff)| matches!(diff, NicDiff::Set { .. }));
+        let (engines, ours): (Vec<_>, Vec<_>) = new.into_iter().partition(|(_, nic, _)| matches!(nic.attach, Attach::Nat { .. }));
+        let removed = b.freed.get(machine).cloned().unwrap_or_default();
+        let (mut freed, mut adopted) = (removed.clone(), removed.clone());
         let mut steps = BTreeSet::new();
-        let connected =
-            first.iter().rev().find(|(_, _, diff)| !matches!(diff, NicDiff::Same | NicDiff::Set { .. })).map(|(name, ..)| *name);
+        for (name, nic, diff) in there {
+            let renamed = matches!(&diff, NicDiff::Set { name: found, .. } if found != name.as_str());
+            // One after the other: adopting moves aside whoever bears the name.
+            let is_adopted = renamed && matches!(nic.attach, Attach::Nat { .. });
+            let last = one(b, machine, wanted, name, nic, diff, if is_adopted { &adopted } else { &removed });
+            if is_adopted {
+                adopted.extend(last);
+            }
+            steps.extend(last);
+            freed.extend(last.filter(|_| renamed));
+        }
+        let connected = engines.iter().rev().find(|(_, _, diff)| !matches!(diff, NicDiff::Same)).map(|(name, ..)| *name);
         clear_ways_out(b, machine, connected, &mut freed);
-        for (name, nic, diff) in first {
-            // One after the other: the engine counts its names up, and a name has to be free before another card gets it.
+        for (name, nic, diff) in engines {
+            // One after the other: the engine counts its names up.
             let last = one(b, machine, wanted, name, nic, diff, &freed);
             freed.extend(last);
         }
-        for (name, nic, diff) in then {
+        for (name, nic, diff) in ours {
             steps.extend(one(b, machine, wanted, name, nic, diff, &freed));
         }
         steps.extend(&freed);
@@ -110,7 +119,7 @@ fn clear_ways_out(b: &mut Builder<'_>, machine: &Name, connected: Option<&IfName
             continue;
         }
         let set = LinkSet { remove_routes: routes, ..LinkSet::default() };
-        freed.insert(b.add(&Addr::nic(machine, last), NetOp::SetLink { at, set }, freed.clone()));
+        freed.insert(b.add(&Addr::nic(machine, last), NetOp::SetLink { at, set: Box::new(set) }, freed.clone()));
     }
 }
 
@@ -122,7 +131,11 @@ fn ways_out(b: &mut Builder<'_>, machine: &Name, wanted: &Machine, connected: Op
         let is_there = !matches!(&nic.attach, Attach::Cable { id, .. } if b.action(&Addr::Link(id.clone())) != Action::Keep);
         if !routes.is_empty() && is_there {
             let set = LinkSet { add_routes: routes, ..LinkSet::default() };
-            b.add(&Addr::nic(machine, last), NetOp::SetLink { at: LinkRef::machine(machine, name.as_str()), set }, before.clone());
+            b.add(
+                &Addr::nic(machine, last),
+                NetOp::SetLink { at: LinkRef::machine(machine, name.as_str()), set: Box::new(set) },
+                before.clone(),
+            );
         }
     }
 }
@@ -161,11 +174,12 @@ fn set_one(
 ) -> Option<StepId> {
     let addr = Addr::nic(machine, name);
     let (mut before, mut last) = (freed.clone(), None);
-    let mut found = found;
+    let (card, mut found) = (found, found);
     match &nic.attach {
         // Adopting keeps the name by which the engine remembers the card. It takes nothing away, so that may be left to do.
         Attach::Nat { bridge, .. } if set.name.is_some() => {
             let adopted = adopt(b, machine, name, nic, bridge, before);
+            b.cards.insert(adopted, card.to_owned());
             (before, last, found) = (after([adopted]), Some(adopted), name.as_str());
             let LinkSet { remove_addresses, remove_routes, connect, .. } = set;
             set = LinkSet { remove_addresses, remove_routes, connect, ..LinkSet::default() };
@@ -182,11 +196,13 @@ fn set_one(
     }
     // The host's end first: a port is enlarged before what is to go through it.
     if let (Attach::Bridge { host_end, .. }, false) = (&nic.attach, peer.is_empty()) {
-        let step = b.add(&addr, NetOp::SetLink { at: LinkRef::host(host_end.clone()), set: peer }, before);
+        let step = b.add(&addr, NetOp::SetLink { at: LinkRef::host(host_end.clone()), set: Box::new(peer) }, before);
         (before, last) = (after([step]), Some(step));
     }
     if !set.is_empty() {
-        last = Some(b.add(&addr, NetOp::SetLink { at: LinkRef::machine(machine, found), set }, before));
+        let step = b.add(&addr, NetOp::SetLink { at: LinkRef::machine(machine, found), set: Box::new(set) }, before);
+        b.cards.insert(step, card.to_owned());
+        last = Some(step);
     }
     last
 }

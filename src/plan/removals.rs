@@ -136,13 +136,13 @@ fn disconnect(b: &mut Builder<'_>, machine: &Name, addr: &Addr, network: &str, l
     let bearers: Vec<(String, String, &LinkState)> = bearers.into_iter().map(|(name, link)| (name.to_owned(), aside(name), link)).collect();
     for (name, other, link) in &bearers {
         let set = LinkSet { name: Some(other.clone()), keep_routes: link.link.routes.clone(), ..LinkSet::default() };
-        before = after([b.add(addr, NetOp::SetLink { at: LinkRef::machine(machine, name), set }, before)]);
+        before = after([b.add(addr, NetOp::SetLink { at: LinkRef::machine(machine, name), set: Box::new(set) }, before)]);
     }
     let mut last = b.add(addr, EngineOp::Disconnect { container: state.name.clone(), network: network.to_owned() }, before);
     b.leaves(machine, last);
     for (name, other, link) in bearers {
         let set = LinkSet { name: Some(name), keep_routes: link.link.routes.clone(), ..LinkSet::default() };
-        last = b.add(addr, NetOp::SetLink { at: LinkRef::machine(machine, other), set }, after([last]));
+        last = b.add(addr, NetOp::SetLink { at: LinkRef::machine(machine, other), set: Box::new(set) }, after([last]));
     }
     if let Some(hosts) = lost_names(b, machine) {
         last = b.add(addr, hosts, after([last]));

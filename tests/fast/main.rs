@@ -7,6 +7,7 @@ mod cli;
 mod compose;
 mod desired;
 mod examples;
+mod exchange;
 mod history;
 mod layers;
 mod lock;

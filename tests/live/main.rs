@@ -9,6 +9,7 @@ mod compose;
 mod crash;
 mod drift;
 mod engine;
+mod exchange;
 mod faults;
 mod images;
 mod inplace;
