@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::ipam::{self, Request, unusable};
 use super::subnet::quoted;
-use super::work::{Draft, Errors, Net, NetKind, Nets, list};
+use super::work::{Draft, Errors, Net, NetKind, Nets, list, twice};
 use crate::diag::{At, Diagnostic, Place};
 use crate::spec::Ip;
 
@@ -207,12 +207,10 @@ fn check_twice(drafts: &[Draft], cards: &[usize], errors: &mut Errors) -> BTreeS
         for (address, place) in &draft.addresses {
             let Some(place) = place else { continue };
             match seen.get(&address.addr()) {
-                Some((other, there)) if *there != place => errors.push(
-                    Diagnostic::invalid(format!("two cards have the address `{}`", address.addr()))
-                        .at(place)
-                        .also(there, format!("`{}:{}` has it already", other.machine, other.name))
-                        .hint("ip: auto"),
-                ),
+                Some((other, there)) if !draft.is_one_with(other) => {
+                    let message = format!("two cards have the address `{}`", address.addr());
+                    errors.push(twice(message, (draft, place), (other, there)).hint("ip: auto"));
+                }
                 Some(_) => {}
                 None => {
                     seen.insert(address.addr(), (draft, place));

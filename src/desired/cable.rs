@@ -94,6 +94,8 @@ fn draft(project: &Name, cable: &spec::Cable, end: &spec::CableEnd, own: &End, (
     note(&mut places, "up", place_of(end.up.as_ref()));
     Draft {
         machine: own.0.clone(),
+        base: own.0.clone(),
+        base_place: end.nic.place.clone(),
         name: own.1.clone(),
         plug: Plug::Cable { id, peer: peer.clone() },
         addresses: end.ip.iter().filter_map(|ip| Some((address(ip, errors)?, Some(ip.place.clone())))).collect(),

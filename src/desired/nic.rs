@@ -1,11 +1,12 @@
 //! Network cards: what they are plugged into, their MACs and MTUs, and the model's form of them.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::address;
 use super::model::{Attach, Nic, Places};
 use super::network::{DEFAULT, DEFAULT_MTU, check_mtu, host_link, wants_default};
-use super::work::{Draft, Errors, Group, Groups, Net, NetKind, Nets, Plug, first_place, note, place_of, suggest};
+use super::work::{Draft, Errors, Group, Groups, Net, NetKind, Nets, Plug, first_place, note, place_of, suggest, twice};
 use crate::diag::{Diagnostic, Place};
 use crate::spec;
 use crate::types::{Endpoint, IfName, Mac, Name, host_link_name};
@@ -42,6 +43,8 @@ pub(super) fn automatic_mac(project: &Name, machine: &Name, card: &IfName) -> Ma
 fn default_card(project: &Name, group: &Group, machine: &Name, card: &IfName, net: &Net) -> Draft {
     Draft {
         machine: machine.clone(),
+        base: group.base.clone(),
+        base_place: group.place.clone(),
         name: card.clone(),
         plug: Plug::Network(net.name.clone()),
         addresses: vec![],
@@ -101,6 +104,8 @@ fn card(
     for machine in &group.names {
         drafts.push(Draft {
             machine: machine.clone(),
+            base: group.base.clone(),
+            base_place: group.place.clone(),
             name: name.clone(),
             plug: Plug::Network(net.name.clone()),
             addresses: wanted.given.clone(),
@@ -166,13 +171,17 @@ pub(super) fn check(drafts: &[Draft], nets: &Nets, errors: &mut Errors) {
             Plug::Cable { id, .. } => id.to_string(),
         };
         let place = |draft: &Draft| draft.places.fields.get("mac").unwrap_or(&draft.place).clone();
-        if let Some(other) = macs.insert((wire, draft.mac), draft).filter(|other| place(other) != place(draft)) {
-            errors.push(
-                Diagnostic::invalid(format!("two cards on one network have the MAC `{}`", draft.mac))
-                    .at(&place(draft))
-                    .also(&place(other), format!("`{}:{}` has it already", other.machine, other.name))
-                    .hint("leave `mac` out: each card gets its own"),
-            );
+        match macs.entry((wire, draft.mac)) {
+            Entry::Vacant(free) => {
+                free.insert(draft);
+            }
+            Entry::Occupied(taken) if taken.get().is_one_with(draft) => {}
+            Entry::Occupied(taken) => {
+                let other = *taken.get();
+                let message = format!("two cards on one network have the MAC `{}`", draft.mac);
+                let error = twice(message, (draft, &place(draft)), (other, &place(other)));
+                errors.push(error.hint("leave `mac` out: each card gets its own"));
+            }
         }
     }
 }

@@ -127,6 +127,9 @@ pub(super) enum Plug {
 /// A card on its way from the file to the model.
 pub(super) struct Draft {
     pub(super) machine: Name,
+    /// What the file calls the machine, and where.
+    pub(super) base: Name,
+    pub(super) base_place: Place,
     pub(super) name: IfName,
     pub(super) plug: Plug,
     /// What the file gives, then also what is found for `auto`.
@@ -145,12 +148,30 @@ pub(super) struct Draft {
 }
 
 impl Draft {
+    /// Whether the file says both in one: of a machine with `scale`, each has the same card.
+    pub(super) fn is_one_with(&self, other: &Self) -> bool {
+        self.base == other.base && self.name == other.name
+    }
+
     pub(super) fn network(&self) -> Option<&Name> {
         match &self.plug {
             Plug::Network(name) => Some(name),
             Plug::Cable { .. } => None,
         }
     }
+}
+
+/// Two cards that have the same of what only one can have. Where both take it from one place in the file, as from an anchor or from
+/// `defaults`, what tells them apart is where their machines are.
+pub(super) fn twice(message: String, (second, at): (&Draft, &Place), (first, there): (&Draft, &Place)) -> Diagnostic {
+    let has = format!("`{}:{}` has it already", first.machine, first.name);
+    let error = Diagnostic::invalid(message);
+    if at != there {
+        return error.at(at).also(there, has);
+    }
+    let error = error.at(&second.base_place).label(format!("`{}:{}` has it too", second.machine, second.name));
+    let error = if first.base == second.base { error } else { error.also(&first.base_place, has) };
+    error.also(at, "both take it from here")
 }
 
 /// Notes the place of a field, where the file has it.

@@ -12,7 +12,9 @@ use std::future::Future;
 
 pub use docker::Docker;
 pub use op::{EngineOp, WaitFor};
-pub use snapshot::{EngineFacts, EngineSnapshot, Health, ImageState, InRegistry, Leftover, MachineState, NetworkState, RunState, Taken, VolumeState};
+pub use snapshot::{
+    EngineFacts, EngineSnapshot, Health, ImageState, InRegistry, Leftover, MachineState, NetworkState, RunState, Taken, VolumeState,
+};
 
 use crate::types::Name;
 

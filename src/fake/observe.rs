@@ -53,8 +53,9 @@ impl State {
             }
         }
         let images = query.images.iter().filter_map(|reference| Some((reference.clone(), self.images.get(reference)?)));
-        snapshot.images =
-            images.map(|(name, image)| (name, ImageState { id: image.id.clone(), defaults: image.defaults.clone(), registry: None })).collect();
+        snapshot.images = images
+            .map(|(name, image)| (name, ImageState { id: image.id.clone(), defaults: image.defaults.clone(), registry: None }))
+            .collect();
         snapshot
     }
 

@@ -9,7 +9,6 @@ mod values;
 
 use std::collections::BTreeMap;
 
-
 use anstyle::{AnsiColor, Style};
 
 pub use json::{JSON_VERSION, json};

@@ -9,6 +9,7 @@ mod examples;
 mod history;
 mod layers;
 mod lock;
+mod mistakes;
 mod plan_text;
 mod properties;
 mod readme;

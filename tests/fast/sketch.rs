@@ -158,7 +158,15 @@ impl Sketch {
             volumes.reverse();
             links.reverse();
         }
-        Spec { name: None, defaults: None, networks: Entries(networks), machines: Entries(machines), links, volumes: Entries(volumes), unset: vec![] }
+        Spec {
+            name: None,
+            defaults: None,
+            networks: Entries(networks),
+            machines: Entries(machines),
+            links,
+            volumes: Entries(volumes),
+            unset: vec![],
+        }
     }
 
     fn network(&self, at: usize) -> Network {

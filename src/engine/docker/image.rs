@@ -8,9 +8,9 @@ use bollard::query_parameters::CreateImageOptionsBuilder;
 use docker_credential::{CredentialRetrievalError, DockerCredential};
 use futures_util::StreamExt;
 
-use super::{Docker, answer};
 use super::error::Failure;
 use super::inspect;
+use super::{Docker, answer};
 use crate::engine::{EngineErrorKind, ImageState, InRegistry, Progress};
 use crate::types::ImageDefaults;
 
