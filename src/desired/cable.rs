@@ -52,9 +52,7 @@ pub(super) fn resolve(
 fn end(end: &spec::CableEnd, groups: &Groups, used: &mut BTreeMap<End, Place>, errors: &mut Errors) -> Option<End> {
     let place = &end.nic.place;
     let Some(group) = groups.get(&end.machine) else {
-        let mut error = Diagnostic::invalid(format!("there is no machine `{}`", end.machine)).at(place);
-        error.hints.extend(groups.hint(&end.machine));
-        errors.push(error);
+        groups.missing(&end.machine, place, errors);
         return None;
     };
     if let Some(scale) = &group.spec.scale {
@@ -100,6 +98,7 @@ fn draft(project: &Name, cable: &spec::Cable, end: &spec::CableEnd, own: &End, (
         plug: Plug::Cable { id, peer: peer.clone() },
         addresses: end.ip.iter().filter_map(|ip| Some((address(ip, errors)?, Some(ip.place.clone())))).collect(),
         auto: vec![],
+        unknown_addresses: end.broken.has("ip"),
         mac: end.mac.as_ref().map_or_else(|| automatic_mac(project, &own.0, &own.1), |mac| mac.value),
         mtu: Some(cable.mtu.as_ref().map_or(DEFAULT_MTU, |mtu| mtu.value)),
         up: end.up.as_ref().is_none_or(|up| up.value),

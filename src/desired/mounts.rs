@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::context::Context;
-use super::model::Volume;
+use super::volumes::Volumes;
 use super::work::{Errors, suggest};
 use crate::diag::{Diagnostic, Place};
 use crate::spec::{self, VolumeMount, VolumeMountKind};
@@ -15,7 +15,7 @@ pub(super) struct Mounts {
     pub(super) tmpfs: BTreeMap<String, String>,
 }
 
-pub(super) fn resolve(machine: &spec::Machine, context: &Context, volumes: &BTreeMap<Name, Volume>, errors: &mut Errors) -> Mounts {
+pub(super) fn resolve(machine: &spec::Machine, context: &Context, volumes: &Volumes, errors: &mut Errors) -> Mounts {
     let mut all = Mounts::default();
     let mut used: BTreeMap<String, Place> = BTreeMap::new();
     for mount in machine.volumes.iter().flatten() {
@@ -66,13 +66,7 @@ fn target(text: &str, place: &Place, used: &mut BTreeMap<String, Place>, errors:
     Some(target)
 }
 
-fn source(
-    mount: &VolumeMount,
-    place: &Place,
-    context: &Context,
-    volumes: &BTreeMap<Name, Volume>,
-    errors: &mut Errors,
-) -> Option<MountSource> {
+fn source(mount: &VolumeMount, place: &Place, context: &Context, volumes: &Volumes, errors: &mut Errors) -> Option<MountSource> {
     match &mount.kind {
         VolumeMountKind::Bind(path) => match absolute(path, context) {
             Ok(path) => Some(MountSource::Bind(path)),
@@ -82,14 +76,13 @@ fn source(
             }
         },
         VolumeMountKind::Volume(key) => {
-            let known = volumes.iter().find(|(name, _)| name.as_str() == key);
-            if known.is_none() {
-                let mut error = Diagnostic::invalid(format!("there is no volume `{key}`")).at(place);
-                error.hints.extend(suggest(key, volumes.keys().map(Name::as_str)));
-                error.hints.push(format!("`volumes: {{{key}: {{}}}}` at the top level, or `./{key}` for a folder"));
-                errors.push(error);
+            let known = Name::new(key.clone()).ok().and_then(|name| volumes.all.get(&name));
+            if known.is_none() && !volumes.broken {
+                let error = Diagnostic::invalid(format!("there is no volume `{key}`")).at(place);
+                let error = suggest(error, key, volumes.all.keys().map(Name::as_str), errors.is_full());
+                errors.push(error.hint(format!("`volumes: {{{key}: {{}}}}` at the top level, or `./{key}` for a folder")));
             }
-            known.map(|(_, volume)| MountSource::Volume(volume.name.clone()))
+            known.map(|volume| MountSource::Volume(volume.name.clone()))
         }
         VolumeMountKind::Anonymous | VolumeMountKind::Tmpfs { .. } => Some(MountSource::Anonymous),
     }

@@ -64,7 +64,7 @@ fn automatic(cards: &mut [&mut Draft], v4: bool, nets: &Nets) {
 fn written(card: &Draft, nets: &Nets, errors: &mut Errors) -> Vec<(Route, Place)> {
     let net = card.network().and_then(|name| nets.get(name));
     // What is wrong with the addresses has been said.
-    let known = net.is_none_or(|net| !net.broken) && (card.auto.is_empty() || !card.addresses.is_empty());
+    let known = net.is_none_or(|net| !net.broken) && !card.unknown_addresses && (card.auto.is_empty() || !card.addresses.is_empty());
     let mut routes = vec![];
     for gateway in card.gateway.iter().flatten() {
         let Some(via) = gateway.value else { continue };

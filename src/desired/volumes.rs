@@ -9,7 +9,13 @@ use crate::diag::{At, Diagnostic};
 use crate::spec::{Entries, Spec};
 use crate::types::Name;
 
-pub(super) fn resolve(spec: &Spec, project: &Name, errors: &mut Errors) -> BTreeMap<Name, Volume> {
+pub(super) struct Volumes {
+    pub(super) all: BTreeMap<Name, Volume>,
+    /// The file says of volumes what could not be read.
+    pub(super) broken: bool,
+}
+
+pub(super) fn resolve(spec: &Spec, project: &Name, errors: &mut Errors) -> Volumes {
     let mut volumes = BTreeMap::new();
     for (key, volume) in &spec.volumes.0 {
         let name = match Name::new(key.value.clone()) {
@@ -34,7 +40,7 @@ pub(super) fn resolve(spec: &Spec, project: &Name, errors: &mut Errors) -> BTree
         let engine_name = volume.external.as_ref().map_or_else(|| name.in_project(project), |external| external.value.clone());
         volumes.entry(name).or_insert(Volume { name: engine_name, external, labels: all, places });
     }
-    volumes
+    Volumes { all: volumes, broken: spec.broken.has("volumes") }
 }
 
 /// Labels that the user gives; fly's own are not among them.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::model::{Cable, CableEnd, Ip};
+use super::model::{Broken, Cable, CableEnd, Ip};
 use super::nic::{GATEWAYS, IPS, ROUTES};
 use super::node::{Body, Node};
 use super::reader::{Form, Key, Reader, key};
@@ -88,14 +88,17 @@ fn two_ends(r: &mut Reader, node: &Node, place: &Place) -> Option<Vec<CableEnd>>
 }
 
 fn end(r: &mut Reader, node: &Node) -> Option<CableEnd> {
-    let mut draft = EndDraft::default();
+    let (mut draft, mut broken) = (EndDraft::default(), Broken::default());
     let nic = if let Body::Map(entries) = &node.body {
-        r.keys(node, "an end of a cable", &[END_KEYS], &mut draft);
+        broken = r.kept_keys(node, "an end of a cable", &[END_KEYS], &mut draft);
         let Some((_, nic)) = entries.iter().find(|(key, _)| key.value == "nic") else {
             r.missing(&node.place, "an end of a cable", "nic");
             return None;
         };
-        draft.nic.as_ref()?;
+        if draft.nic.is_none() {
+            r.lost += 1;
+            return None;
+        }
         nic
     } else {
         node
@@ -104,7 +107,11 @@ fn end(r: &mut Reader, node: &Node) -> Option<CableEnd> {
     let Some((machine, ifname)) = part.split_once(':') else { return r.bad(&part, END_TEXT) };
     let machine = scalars::name(r, &machine, "the name of a machine");
     let ifname = r.parse::<IfName>(&ifname, "the name of a network card");
+    let lost = r.lost;
     let ip = prefixed(r, draft.ip.unwrap_or_default());
+    if r.lost != lost {
+        broken.insert("ip");
+    }
     Some(CableEnd {
         nic: part.text(),
         machine: machine?.value,
@@ -114,6 +121,7 @@ fn end(r: &mut Reader, node: &Node) -> Option<CableEnd> {
         gateway: draft.gateway,
         routes: draft.routes,
         up: draft.up,
+        broken,
     })
 }
 

@@ -1,6 +1,6 @@
 //! The top of the file.
 
-use super::model::Spec;
+use super::model::{Machine, Spec};
 use super::node::{Body, Node, Part};
 use super::reader::{Key, Reader, key};
 use super::scalars::{self, NAME, NAME_PATTERN};
@@ -56,8 +56,11 @@ pub(super) const KEYS: &[Key<Spec>] = &[
 
 /// Reads the value even where its name is wrong, so that its own mistakes are said too.
 fn named<T>(r: &mut Reader, key: &At<String>, what: &str, node: &Node, read: impl Fn(&mut Reader, &At<String>, &Node) -> T) -> Option<T> {
+    let lost = r.lost;
     let name = scalars::name(r, &Part::key(key), what);
     let value = read(r, key, node);
+    // Whoever refers to a name that is none is wrong too: nobody misses it.
+    r.lost = lost;
     name.map(|_| value)
 }
 
@@ -71,29 +74,19 @@ pub(super) fn read(r: &mut Reader, root: &Node) -> Spec {
         let _: Option<()> = r.wrong(root, "the keys of the file, as `machines:`");
         return spec;
     }
-    r.keys(root, "the file", &[KEYS], &mut spec);
-    require_images(r, root);
+    spec.broken = r.kept_keys(root, "the file", &[KEYS], &mut spec);
+    require_images(r, &spec);
     spec
 }
 
-/// Every machine has an image, its own or that of `defaults`. Asked of the tree: a wrong value is not a missing one.
-fn require_images(r: &mut Reader, root: &Node) {
-    if get(root, "defaults").is_some_and(|defaults| get(defaults, "image").is_some()) {
+/// Every machine has an image, its own or that of `defaults`. A wrong value is not a missing one.
+fn require_images(r: &mut Reader, spec: &Spec) {
+    let says = |machine: &Machine| machine.image.is_some() || machine.broken.has("image");
+    if spec.defaults.as_ref().is_some_and(says) {
         return;
     }
-    let Some(Node { body: Body::Map(machines), .. }) = get(root, "machines") else { return };
-    for (name, machine) in machines {
-        let readable = machine.is_null() || matches!(machine.body, Body::Map(_));
-        if readable && get(machine, "image").is_none() {
-            let error = Diagnostic::invalid(format!("machine `{}` has no `image`", Part::key(name).shown())).at(&name.place);
-            r.push(error.hint("`image: debian:12`"));
-        }
-    }
-}
-
-fn get<'a>(node: &'a Node, key: &str) -> Option<&'a Node> {
-    match &node.body {
-        Body::Map(entries) => entries.iter().find(|(name, _)| name.value == key).map(|(_, value)| value),
-        Body::Scalar(_) | Body::Seq(_) => None,
+    for (name, _) in spec.machines.0.iter().filter(|(_, machine)| !says(machine)) {
+        let error = Diagnostic::invalid(format!("machine `{}` has no `image`", Part::key(name).shown())).at(&name.place);
+        r.push(error.hint("`image: debian:12`"));
     }
 }

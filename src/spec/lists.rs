@@ -1,5 +1,6 @@
 //! What Compose writes as a mapping or as a list of `name=value`: environment, labels, sysctls, hosts.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde_json::{Value, json};
@@ -9,7 +10,7 @@ use super::node::{Body, Node, Part};
 use super::reader::{Form, Key, Reader, key};
 use super::scalars::{self, BOOL, TEXT};
 use super::{schema, shell};
-use crate::diag::{At, Diagnostic};
+use crate::diag::{At, Diagnostic, Place};
 
 pub(super) const TEXTS: Form<Vec<At<String>>> =
     Form { schema: || schema::list(schema::text()), read: |r, node| r.list(node, "a list of texts", TEXT.read) };
@@ -106,23 +107,22 @@ fn with_values(r: &mut Reader, node: &Node, what: &str, value: NoValue) -> Optio
 
 fn pairs(r: &mut Reader, node: &Node, what: &str, empty: NoValue) -> Option<Entries<Option<At<String>>>> {
     let mut out: Entries<Option<At<String>>> = Entries::default();
-    match &node.body {
-        Body::Map(entries) => {
-            for (key, node) in entries {
-                let value =
-                    if node.is_null() { missing(r, &Part::key(key), empty) } else { r.scalar(node, "a text").map(|p| Some(p.text())) };
-                out.0.extend(value.filter(|_| name(r, &Part::key(key))).map(|value| (key.clone(), value)));
-            }
+    if let Body::Map(entries) = &node.body {
+        for (key, node) in entries {
+            let value = if node.is_null() { missing(r, &Part::key(key), empty) } else { r.scalar(node, "a text").map(|p| Some(p.text())) };
+            out.0.extend(value.filter(|_| name(r, &Part::key(key))).map(|value| (key.clone(), value)));
         }
-        _ => {
-            for (key, value) in r.list(node, what, |r, node| pair(r, node, empty))? {
-                if let Some((first, _)) = out.0.iter().find(|(other, _)| other.value == key.value) {
-                    let error = Diagnostic::invalid(format!("`{}` is written twice", key.value.chars().take(60).collect::<String>()));
-                    r.push(error.at(&key.place).label("here again").also(&first.place, "first here"));
-                } else {
-                    out.0.push((key, value));
-                }
-            }
+        return Some(out);
+    }
+    let mut known: BTreeMap<String, Place> = BTreeMap::new();
+    for (key, value) in r.list(node, what, |r, node| pair(r, node, empty))? {
+        if let Some(first) = known.get(&key.value) {
+            let error = Diagnostic::invalid(format!("`{}` is written twice", key.value.chars().take(60).collect::<String>()));
+            let error = error.at(&key.place).label("here again").also(first, "first here");
+            r.push(error.hint("leave one of them out: only one value can count"));
+        } else {
+            known.insert(key.value.clone(), key.place.clone());
+            out.0.push((key, value));
         }
     }
     Some(out)

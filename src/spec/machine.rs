@@ -1,7 +1,7 @@
 //! `machines` and `defaults`: the keys of a machine.
 
 use super::lists::{ADDRESSES, COMMAND, ENV_FILE, ENVIRONMENT, EXTRA_HOSTS, HOSTNAME, LABELS, SYSCTLS, TEXT_OR_TEXTS, TEXTS};
-use super::model::Machine;
+use super::model::{Broken, Machine};
 use super::mounts::{TMPFS, VOLUMES};
 use super::needs::{DEPENDS_ON, LINKS, NETWORK_MODE};
 use super::nic::NICS;
@@ -56,7 +56,7 @@ const KEYS: &[Key<Machine>] = &[
 
 pub(super) fn read(r: &mut Reader, place: &Place, node: &Node) -> Machine {
     let mut machine = empty(place.clone());
-    r.keys(node, "a machine", TABLES, &mut machine);
+    machine.broken = r.kept_keys(node, "a machine", TABLES, &mut machine);
     machine
 }
 
@@ -100,5 +100,6 @@ fn empty(place: Place) -> Machine {
         network_mode: None,
         scale: None,
         nics: None,
+        broken: Broken::default(),
     }
 }

@@ -25,39 +25,47 @@ mod shell;
 mod volume;
 mod yaml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub use dotenv::dotenv;
+pub use dotenv::{Dotenv, dotenv};
 pub use model::{
-    Cable, CableEnd, Condition, Dependency, Entries, EnvFile, Ip, Machine, MachineLink, Network, NetworkKind, NetworkModeSpec, Nic,
+    Broken, Cable, CableEnd, Condition, Dependency, Entries, EnvFile, Ip, Machine, MachineLink, Network, NetworkKind, NetworkModeSpec, Nic,
     PortRange, PullPolicy, RouteSpec, Spec, Tmpfs, Volume, VolumeMount, VolumeMountKind,
 };
 pub use schema::schema;
 
-use crate::diag::{Diagnostic, Place};
+use crate::diag::{Diagnostic, Mistakes, Place};
 
 /// Reads `text`, which users know as `file`, with the variables of `environment`. Every mistake of the file is reported.
 pub fn parse(file: &str, text: &str, environment: &BTreeMap<String, String>) -> Result<Spec, Vec<Diagnostic>> {
-    match read(file, text, environment) {
+    match read(file, text, environment, &BTreeSet::new()) {
         (Some(spec), errors) if errors.is_empty() => Ok(spec),
-        (_, errors) => Err(errors),
+        (_, errors) => Err(errors.finish()),
     }
 }
 
 /// The same, with whatever could be read in spite of the mistakes, so that what it says can be checked in the same run; nothing where
-/// the text is no YAML at all.
-pub fn read(file: &str, text: &str, environment: &BTreeMap<String, String>) -> (Option<Spec>, Vec<Diagnostic>) {
+/// the text is no YAML at all. Of `unreadable` variables it is known that they are set, but not to what.
+pub fn read(file: &str, text: &str, environment: &BTreeMap<String, String>, unreadable: &BTreeSet<String>) -> (Option<Spec>, Mistakes) {
     let file: Arc<str> = file.into();
     let raw = match load(&file, text) {
         Ok(raw) => raw,
-        Err(refusal) => return (None, vec![refusal]),
+        Err(refusal) => {
+            let mut mistakes = Mistakes::default();
+            mistakes.push(refusal);
+            return (None, mistakes);
+        }
     };
-    let mut builder = node::Builder::new(file, text, environment);
+    let mut builder = node::Builder::new(file, text, environment, unreadable);
     let root = builder.root(raw);
-    let mut reader = reader::Reader::with(builder.errors);
-    let spec = Spec { unset: builder.unset, ..file::read(&mut reader, &root) };
-    (Some(spec), reader.finish())
+    let node::Builder { mut errors, weaver, unset, .. } = builder;
+    let veil = weaver.finish(text);
+    errors.cover(veil.clone());
+    let mut reader = reader::Reader::with(errors);
+    let spec = file::read(&mut reader, &root);
+    let mistakes = reader.finish();
+    (Some(Spec { unset, veil, wrong: mistakes.places(), ..spec }), mistakes)
 }
 
 fn load(file: &Arc<str>, text: &str) -> Result<yaml::Raw, Diagnostic> {

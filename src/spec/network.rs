@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::model::{Network, NetworkKind};
+use super::model::{Broken, Network, NetworkKind};
 use super::node::{Node, Part};
 use super::reader::{Form, Key, Reader, key};
 use super::scalars::{self, ADDRESS, BOOL, MTU, one_or_more_or_none};
@@ -117,7 +117,8 @@ pub(super) fn read(r: &mut Reader, name: &At<String>, node: &Node) -> Network {
         host_ip: None,
         mtu: None,
         internal: None,
+        broken: Broken::default(),
     };
-    r.keys(node, "a network", &[KEYS], &mut network);
+    network.broken = r.kept_keys(node, "a network", &[KEYS], &mut network);
     network
 }

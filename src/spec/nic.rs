@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use serde_json::json;
 
-use super::model::{Entries, Ip, Nic, RouteSpec};
+use super::model::{Broken, Entries, Ip, Nic, RouteSpec};
 use super::node::{Body, Node, Part};
 use super::reader::{Form, Key, Reader, key};
 use super::scalars::{self, ADDRESS, BOOL, MAC, MTU};
@@ -128,9 +128,10 @@ fn numbered(r: &mut Reader, index: usize, node: &Node) -> Option<(At<String>, Ni
 }
 
 fn read(r: &mut Reader, place: Place, node: &Node) -> Option<Nic> {
-    let mut nic = Nic { place, network: None, ip: None, mac: None, mtu: None, gateway: None, routes: None, up: None };
+    let mut nic =
+        Nic { place, network: None, ip: None, mac: None, mtu: None, gateway: None, routes: None, up: None, broken: Broken::default() };
     match &node.body {
-        Body::Map(_) => r.keys(node, "a network card", &[KEYS], &mut nic),
+        Body::Map(_) => nic.broken = r.kept_keys(node, "a network card", &[KEYS], &mut nic),
         Body::Scalar(_) => nic.network = Some((NETWORK.read)(r, node)?),
         Body::Seq(_) => return r.wrong(node, "the name of a network, or the keys of a network card"),
     }

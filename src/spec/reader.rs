@@ -9,12 +9,9 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use super::foreign;
-use super::model::Entries;
+use super::model::{Broken, Entries};
 use super::node::{Body, Kind, Node, Part};
-use crate::diag::{At, Diagnostic, Place, similar};
-
-/// More mistakes than this are counted, not shown.
-const MAX_ERRORS: usize = 100;
+use crate::diag::{At, Diagnostic, Mistakes, Place, similar};
 
 /// A way to write a value, with the schema of all its short and long forms.
 pub(super) struct Form<T> {
@@ -45,39 +42,30 @@ pub(super) use key;
 
 #[derive(Default)]
 pub(super) struct Reader {
-    errors: Vec<Diagnostic>,
-    /// Those that are only counted.
-    more: usize,
+    mistakes: Mistakes,
+    /// Goes up with every value that cannot be read: whoever compares knows whether something of a value is missing.
+    pub lost: usize,
 }
 
 impl Reader {
-    pub(super) fn with(errors: Vec<Diagnostic>) -> Self {
-        let mut reader = Self::default();
-        for error in errors {
-            reader.push(error);
-        }
-        reader
+    pub(super) fn with(mistakes: Mistakes) -> Self {
+        Self { mistakes, lost: 0 }
     }
 
     pub(super) fn push(&mut self, error: Diagnostic) {
-        if self.errors.len() < MAX_ERRORS {
-            self.errors.push(error);
-        } else {
-            self.more += 1;
-        }
+        self.lost += 1;
+        self.mistakes.push(error);
     }
 
-    pub(super) fn finish(mut self) -> Vec<Diagnostic> {
-        crate::diag::sort(&mut self.errors);
-        if self.more > 0 {
-            self.errors.push(Diagnostic::invalid(format!("{} more errors are not shown", self.more)));
-        }
-        self.errors
+    pub(super) fn finish(self) -> Mistakes {
+        self.mistakes
     }
 
     /// `what` says what is wanted: "a size, as `512M`".
     pub(super) fn wrong<T>(&mut self, node: &Node, what: &str) -> Option<T> {
-        if !node.is_broken() {
+        if node.is_broken() {
+            self.lost += 1;
+        } else {
             self.push(Diagnostic::invalid(format!("expected {what}, found {}", node.what())).at(&node.place));
         }
         None
@@ -190,42 +178,68 @@ impl Reader {
 
     /// A mapping with known keys. `whose` is for messages: "a machine".
     pub(super) fn keys<T>(&mut self, node: &Node, whose: &str, keys: &[&[Key<T>]], into: &mut T) {
-        let entries = match &node.body {
-            Body::Map(entries) => entries,
-            Body::Scalar(scalar) if scalar.kind == Kind::Null => return,
-            _ => {
-                let _: Option<()> = self.wrong(node, &format!("the keys of {whose}"));
-                return;
-            }
-        };
-        for (name, value) in entries {
-            match keys.iter().flat_map(|table| table.iter()).find(|key| key.name == name.value) {
-                Some(key) => (key.read)(self, value, into),
-                None => self.unknown_key(name, whose, keys),
-            }
+        if !self.kept_keys(node, whose, keys, into).is_empty() {
+            self.lost += 1;
         }
     }
 
-    fn unknown_key<T>(&mut self, name: &At<String>, whose: &str, keys: &[&[Key<T>]]) {
-        if self.errors.len() >= MAX_ERRORS {
-            // To look for what was meant takes time: not ten thousand times.
-            self.more += 1;
-            return;
+    /// The same where `into` keeps which of its keys cannot be relied on: nothing of it is missing in what is around it.
+    pub(super) fn kept_keys<T>(&mut self, node: &Node, whose: &str, keys: &[&[Key<T>]], into: &mut T) -> Broken {
+        let (lost, mut broken) = (self.lost, Broken::default());
+        match &node.body {
+            Body::Map(entries) => {
+                for (name, value) in entries {
+                    let Some(key) = keys.iter().flat_map(|table| table.iter()).find(|key| key.name == name.value) else {
+                        self.unknown_key(name, whose, keys).into_iter().for_each(|meant| broken.insert(meant));
+                        continue;
+                    };
+                    let before = self.lost;
+                    (key.read)(self, value, into);
+                    if self.lost != before {
+                        broken.insert(key.name);
+                    }
+                }
+            }
+            Body::Scalar(scalar) if scalar.kind == Kind::Null => {}
+            _ => {
+                let _: Option<()> = self.wrong(node, &format!("the keys of {whose}"));
+                broken = Broken::all();
+            }
         }
+        self.lost = lost;
+        broken
+    }
+
+    /// The key that was probably meant.
+    fn unknown_key<T>(&mut self, name: &At<String>, whose: &str, keys: &[&[Key<T>]]) -> Option<&'static str> {
         let shown = Part::key(name).shown();
         let error = Diagnostic::invalid(format!("`{shown}` is not a key of {whose}")).at(&name.place);
+        if self.mistakes.is_full() {
+            // To look for what was meant takes time: not ten thousand times.
+            self.push(error);
+            return None;
+        }
         let known = || keys.iter().flat_map(|table| table.iter()).map(|key| key.name);
-        self.push(match foreign::hint(whose, &name.value) {
-            Some(foreign::Hint::NotYet) => error.label("not in this release"),
-            Some(foreign::Hint::Instead(hint)) if hint.starts_with('`') => error.label("unknown key").hint(format!("use {hint}")),
-            Some(foreign::Hint::Instead(hint)) => error.label("unknown key").hint(hint),
-            None if name.value.len() > 64 => error.label("unknown key"),
-            None => match similar(&name.value, known()) {
-                Some(meant) => error.label("unknown key").hint(format!("did you mean `{meant}`?")),
-                None if known().count() > 12 => error.label("unknown key").hint("`fly schema` knows all keys"),
-                None => error.label("unknown key").hint(format!("known are {}", quoted(known()))),
-            },
-        });
+        let (error, meant) = match foreign::hint(whose, &name.value) {
+            Some(foreign::Hint::NotYet) => (error.label("not in this release"), None),
+            Some(foreign::Hint::Instead(hint)) => {
+                let first = hint.strip_prefix('`').and_then(|hint| hint.split('`').next());
+                let hint = if first.is_some() { format!("use {hint}") } else { hint.to_owned() };
+                (error.label("unknown key").hint(hint), known().find(|name| Some(*name) == first))
+            }
+            None if name.value.len() > 64 => (error.label("unknown key"), None),
+            None => {
+                let meant = similar(&name.value, known());
+                let hint = match meant {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None if known().count() > 12 => "`fly schema` knows all keys".to_owned(),
+                    None => format!("known are {}", quoted(known())),
+                };
+                (error.label("unknown key").hint(hint), meant)
+            }
+        };
+        self.push(error);
+        meant
     }
 
     /// A key that is missing in what is written at `place`.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use fly::desired::{Context, Desired, DesiredState, resolve, to_yaml};
+use fly::desired::{Context, Desired, DesiredState, EnvText, resolve, to_yaml};
 use fly::diag::Diagnostic;
 use fly::types::Name;
 
@@ -12,7 +12,9 @@ fn context() -> Context {
         directory: "/srv/shop".into(),
         home: Some("/home/ada".into()),
         environment: [("TOKEN".to_owned(), "s3cret".to_owned())].into(),
-        env_files: [("web.env".to_owned(), Ok("A=1\nB=2\n".to_owned())), ("gone.env".to_owned(), Err("no such file".to_owned()))].into(),
+        env_files: [("web.env", Ok("A=1\nB=2\n".to_owned())), ("gone.env", Err("no such file".to_owned()))]
+            .map(|(path, text)| (path.to_owned(), EnvText { shown: path.to_owned(), text }))
+            .into(),
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use fly::desired::{Context, Desired, resolve};
 use fly::diag::{At, Diagnostic, Place};
 use fly::spec::{
-    Cable, CableEnd, Condition, Dependency, Entries, Ip, Machine, MachineLink, Network, NetworkKind, NetworkModeSpec, Nic, PortRange, Spec,
-    Volume, VolumeMount, VolumeMountKind,
+    Broken, Cable, CableEnd, Condition, Dependency, Entries, Ip, Machine, MachineLink, Network, NetworkKind, NetworkModeSpec, Nic,
+    PortRange, Spec, Volume, VolumeMount, VolumeMountKind,
 };
 use fly::types::{Bytes, Protocol, Restart};
 use proptest::prelude::*;
@@ -165,7 +165,7 @@ impl Sketch {
             machines: Entries(machines),
             links,
             volumes: Entries(volumes),
-            unset: vec![],
+            ..Spec::default()
         }
     }
 
@@ -191,6 +191,7 @@ impl Sketch {
             host_ip,
             mtu: sketch.mtu.filter(|_| NETWORKS[at] != "old").map(set),
             internal: None,
+            broken: Broken::default(),
         }
     }
 
@@ -283,6 +284,7 @@ impl Sketch {
                 ip,
                 mac: None,
                 gateway: None,
+                broken: Broken::default(),
             };
             nics.push((name(CARDS[*card]), nic));
         }
@@ -308,6 +310,7 @@ impl Sketch {
                 gateway: None,
                 routes: None,
                 up: None,
+                broken: Broken::default(),
             };
             Cable { place: place(), ends: vec![end(*a, 1), end(*b, 2)], mtu: None }
         };
@@ -368,5 +371,6 @@ fn nothing() -> Machine {
         network_mode: None,
         scale: None,
         nics: None,
+        broken: Broken::default(),
     }
 }
