@@ -8,7 +8,7 @@ use super::volumes::Volumes;
 use super::work::{Draft, Errors, Group, Groups, NetKind, Nets, first_place, note, place_of};
 use super::{environment, limits, mounts, volumes};
 use crate::diag::{Diagnostic, Place};
-use crate::spec::{self, NetworkModeSpec};
+use crate::spec::{self, Condition, NetworkModeSpec};
 use crate::types::{Container, LABEL_MACHINE, LABEL_PROJECT, Name, NetworkMode};
 
 /// The container of the machines of a group, all but its labels' machine, ports and hosts.
@@ -197,6 +197,12 @@ pub(super) fn places(group: &Group) -> Places {
     value!(stop_grace_period, cpus, cpuset, memory, pids_limit, privileged, network_mode, scale);
     list!(volumes, tmpfs, ports, cap_add, cap_drop, devices, security_opt, dns, dns_search);
     map!(environment, depends_on, ulimits, sysctls, labels, nics);
+    let healthy = spec.depends_on.iter().flat_map(|map| &map.0).map(|(_, need)| &need.condition);
+    note(
+        &mut places,
+        "healthy",
+        healthy.filter(|condition| condition.value == Condition::Healthy).map(|condition| &condition.place).next(),
+    );
     note(&mut places, "env_file", spec.env_file.iter().flatten().next().map(|file| &file.path.place));
     note(&mut places, "links", spec.links.iter().flatten().next().map(|link| &link.machine.place));
     note(&mut places, "extra_hosts", spec.extra_hosts.iter().flatten().next().map(|(name, _)| &name.place));

@@ -53,13 +53,31 @@ pub(super) fn given(subnets: &[At<IpNet>], errors: &mut Errors) -> (Vec<IpNet>, 
             );
             broken = true;
         } else if net.prefix_len() == 0 {
-            errors.push(Diagnostic::invalid(format!("`{net}` is every address there is, not a subnet")).at(&subnet.place));
+            let error = Diagnostic::invalid(format!("`{net}` is every address there is, not a subnet")).at(&subnet.place);
+            errors.push(error.hint("subnet: 10.10.0.0/24"));
+            broken = true;
+        } else if let Some((special, what)) = special(net) {
+            let error = Diagnostic::invalid(format!("no card can have an address of `{net}`: `{special}` {what}")).at(&subnet.place);
+            errors.push(error.hint(if net.addr().is_ipv4() { "subnet: 10.10.0.0/24" } else { "subnet: \"fd00:10::/64\"" }));
             broken = true;
         } else {
             good.push(subnet.clone());
         }
     }
     (good.into_iter().map(|subnet| subnet.value).collect(), broken)
+}
+
+/// What no card's addresses can come from, where `net` has a part of it.
+fn special(net: IpNet) -> Option<(IpNet, &'static str)> {
+    const SPECIAL: [(&str, &str); 6] = [
+        ("0.0.0.0/8", "stands for no address"),
+        ("127.0.0.0/8", "is the loopback's"),
+        ("224.0.0.0/4", "is multicast"),
+        ("255.255.255.255/32", "is the broadcast address"),
+        ("::/127", "is no address, and the loopback's"),
+        ("ff00::/8", "is multicast"),
+    ];
+    SPECIAL.iter().filter_map(|(special, what)| Some((special.parse().ok()?, *what))).find(|(special, _)| overlap(net, *special))
 }
 
 /// As it has to stand in YAML: `fd00::/64` would otherwise be fine too, but not in a flow map.
@@ -106,7 +124,10 @@ fn range(
     let Some(subnet) = subnets.iter().copied().find(|subnet| subnet.contains(&first) && subnet.contains(&last)) else {
         return Err(match subnets {
             [] => ("a `pool` needs a `subnet` that it is part of".to_owned(), Some("give the network a `subnet`".to_owned())),
-            _ => (format!("`{first}-{last}` is outside of the network's subnet {}", list(subnets)), None),
+            _ => {
+                let hint = "two addresses of the subnet, as `192.168.1.100-192.168.1.199`".to_owned();
+                (format!("`{first}-{last}` is outside of the network's subnet {}", list(subnets)), Some(hint))
+            }
         });
     };
     match known.get(&subnet).into_iter().flatten().find(|(a, b)| *a <= last && first <= *b) {

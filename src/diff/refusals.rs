@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Action, Diff};
 use crate::actual::Actual;
 use crate::desired::{Attach, Desired, Network, NetworkKind, Places};
-use crate::diag::{Diagnostic, Kind};
+use crate::diag::{Diagnostic, Kind, Place};
 use crate::engine::InRegistry;
-use crate::spec::PullPolicy;
-use crate::types::{Addr, LABEL_MACHINE, LABEL_PROJECT, LinkKind, Name, NetworkMode, Owner};
+use crate::spec::{Condition, PullPolicy};
+use crate::types::{Addr, LABEL_MACHINE, LABEL_PROJECT, LinkKind, LinkRef, MacvlanMode, Name, NetworkMode, Ns, Owner};
 
 /// Every reason against doing what `diff` says; with none it can be done.
 pub fn refusals(desired: &Desired, actual: &Actual, diff: &Diff) -> Vec<Diagnostic> {
@@ -38,7 +38,10 @@ pub fn refusals(desired: &Desired, actual: &Actual, diff: &Diff) -> Vec<Diagnost
         }
         let made = matches!(diff.action(&Addr::Machine(name.clone())), Action::Create | Action::Replace);
         machine_refusals(actual, name, machine, made, &mut found);
+        card_refusals(actual, name, machine, &mut found);
+        health_refusals(desired, actual, name, machine, &mut found);
     }
+    passthru_refusals(desired, actual, &mut found);
     let deletes = diff.changes.values().any(|change| matches!(change.action, Action::Delete | Action::Replace));
     if let Some(why) = actual.net.incomplete.as_ref().filter(|_| deletes) {
         found.push(
@@ -105,12 +108,6 @@ fn machine_refusals(actual: &Actual, name: &Name, machine: &crate::desired::Mach
                 .at_some(machine.places.of("cpuset")),
         );
     }
-    for (nic, wanted) in &machine.nics {
-        let Attach::Bridge { host_end, .. } = &wanted.attach else { continue };
-        let Some(state) = actual.host_link(host_end).filter(|state| !state.owner.is_ours()) else { continue };
-        let error = taken("link", host_end, &state.owner, &wanted.places).hint(format!("ip link delete {host_end}"));
-        found.push(error.cause(format!("it is to be the host's end of `{name}:{nic}`")));
-    }
     if let NetworkMode::Container(other) = &machine.container.network_mode {
         let known = actual.engine.taken.containers.contains_key(other) || actual.engine.machines.values().any(|m| &m.name == other);
         if made && !known {
@@ -119,6 +116,97 @@ fn machine_refusals(actual: &Actual, name: &Name, machine: &crate::desired::Mach
                     .at_some(machine.places.of("network_mode"))
                     .hint("`machine:NAME` names a machine of this file"),
             );
+        }
+    }
+}
+
+fn card_refusals(actual: &Actual, name: &Name, machine: &crate::desired::Machine, found: &mut Vec<Diagnostic>) {
+    for (nic, wanted) in &machine.nics {
+        match &wanted.attach {
+            Attach::Bridge { host_end, .. } => {
+                let Some(state) = actual.host_link(host_end).filter(|state| !state.owner.is_ours()) else { continue };
+                let error = taken("link", host_end, &state.owner, &wanted.places).hint(format!("ip link delete {host_end}"));
+                found.push(error.cause(format!("it is to be the host's end of `{name}:{nic}`")));
+            }
+            // In passthru, the MAC of the one is that of the other.
+            Attach::Macvlan { parent, mode, .. } if *mode != MacvlanMode::Passthru => {
+                if actual.host_link(parent).is_some_and(|state| state.link.mac == Some(wanted.mac)) {
+                    let error =
+                        Diagnostic::invalid(format!("`{}` is the MAC of `{parent}` itself: `{name}:{nic}` cannot have it too", wanted.mac));
+                    found.push(error.at_some(wanted.places.of("mac")).hint("leave `mac` out: the card gets one of its own"));
+                }
+            }
+            Attach::Macvlan { .. } | Attach::Nat { .. } | Attach::Cable { .. } => {}
+        }
+    }
+}
+
+/// Nobody becomes healthy without a check. What an image says is only known once it is here.
+fn health_refusals(desired: &Desired, actual: &Actual, name: &Name, machine: &crate::desired::Machine, found: &mut Vec<Diagnostic>) {
+    let checks = |check: &crate::types::Healthcheck| check.test.first().is_some_and(|first| first != "NONE");
+    for target in machine.depends_on.iter().filter(|(_, condition)| **condition == Condition::Healthy).map(|(target, _)| target) {
+        let Some(other) = desired.machines.get(target) else { continue };
+        let own = other.container.healthcheck.as_ref();
+        let image = actual.engine.images.get(&other.container.image).filter(|image| !matches!(image.registry, Some(InRegistry::Other(_))));
+        let Some(image) = image.filter(|_| !own.is_some_and(checks)) else { continue };
+        if image.defaults.healthcheck.as_ref().is_some_and(checks) && own.is_none_or(|own| own.test.is_empty()) {
+            continue;
+        }
+        let message = format!(
+            "`{name}` waits until `{target}` is healthy, and nothing checks that: neither the file nor its image has a health check"
+        );
+        let mut error = Diagnostic::invalid(message).at_some(machine.places.of("healthy"));
+        if let Some(place) = &other.places.own {
+            error = error.also(place, "nothing checks it");
+        }
+        let hint = format!("`healthcheck: {{test: [CMD, ...]}}` for `{target}`, or `condition: started`");
+        found.push(error.hint(hint));
+    }
+}
+
+/// A macvlan card on a parent, or to be on it.
+struct Child<'a> {
+    who: String,
+    mode: MacvlanMode,
+    place: Option<&'a Place>,
+}
+
+/// In mode passthru a card has its parent for itself: the kernel refuses any other beside it.
+fn passthru_refusals(desired: &Desired, actual: &Actual, found: &mut Vec<Diagnostic>) {
+    let mut parents: BTreeMap<&str, Vec<Child<'_>>> = BTreeMap::new();
+    for (name, machine) in &desired.machines {
+        for (nic, wanted) in &machine.nics {
+            let Attach::Macvlan { parent, mode, .. } = &wanted.attach else { continue };
+            let child = Child { who: format!("`{name}:{nic}`"), mode: *mode, place: wanted.places.of("network") };
+            parents.entry(parent).or_default().push(child);
+        }
+    }
+    for (name, network) in &desired.networks {
+        let (NetworkKind::Macvlan { parent, mode }, Some(_)) = (&network.kind, &network.host_link) else { continue };
+        let who = format!("the `host_ip` of `{name}`");
+        parents.entry(parent).or_default().push(Child { who, mode: *mode, place: network.places.of("host_ip") });
+    }
+    for (parent, children) in parents {
+        let on = |kind: &LinkKind| match kind {
+            LinkKind::Macvlan { parent: Some(at), mode } if *at == LinkRef::host(parent) => Some(*mode),
+            _ => None,
+        };
+        let links = actual.namespace(&Ns::Host).into_iter().flat_map(|ns| &ns.links).filter(|(_, state)| !state.owner.is_ours());
+        let strangers =
+            links.filter_map(|(link, state)| Some(Child { who: format!("`{link}`"), mode: on(&state.link.kind)?, place: None }));
+        let mut all: Vec<Child<'_>> = strangers.chain(children).collect();
+        if all.len() < 2 || all.iter().all(|child| child.mode != MacvlanMode::Passthru) {
+            continue;
+        }
+        let first = all.remove(0);
+        for child in all {
+            let message =
+                format!("{} cannot be on `{parent}`, where {} is: mode `passthru` gives the whole card to one", child.who, first.who);
+            let mut error = Diagnostic::invalid(message).at_some(child.place);
+            if let Some(place) = first.place {
+                error = error.also(place, format!("{} is on it already", first.who));
+            }
+            found.push(error.hint("another `mode` for the network, or a parent for each"));
         }
     }
 }
@@ -165,7 +253,7 @@ fn network_refusals(project: &Name, actual: &Actual, diff: &Diff, name: &Name, n
 fn parent_refusals(actual: &Actual, name: &Name, network: &Network, parent: &str, found: &mut Vec<Diagnostic>) {
     let place = network.places.of("parent");
     let Some(link) = actual.host_link(parent) else {
-        let known = actual.namespace(&crate::types::Ns::Host).map(|ns| &ns.links);
+        let known = actual.namespace(&Ns::Host).map(|ns| &ns.links);
         let names: Vec<&str> =
             known.into_iter().flatten().filter(|(_, link)| !link.owner.is_ours()).map(|(name, _)| name.as_str()).collect();
         let mut missing = Diagnostic::invalid(format!("network `{name}` needs parent `{parent}`, and this host has no such network card"))

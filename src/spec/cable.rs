@@ -9,7 +9,6 @@ use super::reader::{Form, Key, Reader, key};
 use super::scalars::{self, BOOL, MAC, MTU};
 use super::schema;
 use crate::diag::{At, Diagnostic, Place};
-use crate::types::IfName;
 
 /// A cable before it is known to have two ends.
 #[derive(Default)]
@@ -81,7 +80,7 @@ fn two_ends(r: &mut Reader, node: &Node, place: &Place) -> Option<Vec<CableEnd>>
         && a.nic.value == b.nic.value
     {
         let error = Diagnostic::invalid("both ends of a cable are the same card").at(&b.nic.place);
-        r.push(error.also(&a.nic.place, "the other end"));
+        r.push(error.also(&a.nic.place, "the other end").hint("a card of another machine, or another card"));
         return None;
     }
     (ends.len() == 2).then_some(ends)
@@ -106,7 +105,7 @@ fn end(r: &mut Reader, node: &Node) -> Option<CableEnd> {
     let part = r.words(nic, END_TEXT)?;
     let Some((machine, ifname)) = part.split_once(':') else { return r.bad(&part, END_TEXT) };
     let machine = scalars::name(r, &machine, "the name of a machine");
-    let ifname = r.parse::<IfName>(&ifname, "the name of a network card");
+    let ifname = scalars::ifname(r, &ifname, "the name of a network card");
     let lost = r.lost;
     let ip = prefixed(r, draft.ip.unwrap_or_default());
     if r.lost != lost {
@@ -115,7 +114,7 @@ fn end(r: &mut Reader, node: &Node) -> Option<CableEnd> {
     Some(CableEnd {
         nic: part.text(),
         machine: machine?.value,
-        ifname: ifname?.value.into(),
+        ifname: ifname?.value,
         ip,
         mac: draft.mac,
         gateway: draft.gateway,

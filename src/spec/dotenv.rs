@@ -112,7 +112,7 @@ impl<'a> Scanner<'a> {
                 self.skip_line();
                 return Ok(());
             }
-            return Err(self.error("expected `=` after the name of a variable", 1));
+            return Err(self.error("expected `=` after the name of a variable", 1).hint("`NAME=value`"));
         }
         self.advance(1);
         self.skip(is_blank);
@@ -151,7 +151,7 @@ impl<'a> Scanner<'a> {
     fn quoted(&mut self, quote: char) -> Result<String, Diagnostic> {
         let body = &self.rest()[1..];
         let Some(end) = closing(body, quote) else {
-            return Err(self.error(format!("a `{quote}` is not closed"), 1));
+            return Err(self.error(format!("a `{quote}` is not closed"), 1).hint(format!("another `{quote}` at the end of the value")));
         };
         let raw = &body[..end];
         let value = if quote == '\'' { raw.replace("\\'", "'") } else { self.expand(raw, &unescape(raw), 1)? };
@@ -159,7 +159,8 @@ impl<'a> Scanner<'a> {
         self.skip(is_blank);
         let rest = self.rest();
         if !(rest.is_empty() || rest.starts_with(['\n', '\r', '#'])) {
-            return Err(self.error("expected the end of the line after a closing quote", 1));
+            let error = self.error("expected the end of the line after a closing quote", 1);
+            return Err(error.hint("the whole value in one pair of quotes, or a ` #` before a comment"));
         }
         self.skip_line();
         Ok(value)

@@ -5,7 +5,7 @@ use super::node::{Body, Node, Part};
 use super::reader::{Key, Reader, key};
 use super::scalars::{self, NAME, NAME_PATTERN};
 use super::{cable, machine, network, schema, volume};
-use crate::diag::{At, Diagnostic};
+use crate::diag::{At, Diagnostic, Place};
 
 pub(super) const KEYS: &[Key<Spec>] = &[
     key!(name: NAME, "The project. Default: the directory's name"),
@@ -20,7 +20,9 @@ pub(super) const KEYS: &[Key<Spec>] = &[
         doc: "What a network card can be plugged into, by name",
         schema: || schema::named(&format!("^(?:{NAME_PATTERN})$"), schema::reference("network")),
         read: |r, node, spec| {
-            let read = r.entries(node, "networks by name", |r, key, node| named(r, key, "the name of a network", node, network::read));
+            let read = r.entries(node, "networks by name, as `{lan: {parent: eth0}}`", |r, key, node| {
+                named(r, key, "the name of a network", node, network::read)
+            });
             spec.networks = read.unwrap_or_default();
         },
     },
@@ -29,7 +31,7 @@ pub(super) const KEYS: &[Key<Spec>] = &[
         doc: "The machines, by name",
         schema: || schema::named(&format!("^(?:{NAME_PATTERN})$"), schema::reference("machine")),
         read: |r, node, spec| {
-            let read = r.entries(node, "machines by name", |r, key, node| {
+            let read = r.entries(node, "machines by name, as `{web: {image: debian:12}}`", |r, key, node| {
                 named(r, key, "the name of a machine", node, |r, key, node| machine::read(r, &key.place, node))
             });
             spec.machines = read.unwrap_or_default();
@@ -48,7 +50,9 @@ pub(super) const KEYS: &[Key<Spec>] = &[
         doc: "Volumes that keep their data when a machine is replaced, by name",
         schema: || schema::named(&format!("^(?:{NAME_PATTERN})$"), schema::reference("volume")),
         read: |r, node, spec| {
-            let read = r.entries(node, "volumes by name", |r, key, node| named(r, key, "the name of a volume", node, volume::read));
+            let read = r.entries(node, "volumes by name, as `{data: {}}`", |r, key, node| {
+                named(r, key, "the name of a volume", node, volume::read)
+            });
             spec.volumes = read.unwrap_or_default();
         },
     },
@@ -67,7 +71,8 @@ fn named<T>(r: &mut Reader, key: &At<String>, what: &str, node: &Node, read: imp
 pub(super) fn read(r: &mut Reader, root: &Node) -> Spec {
     let mut spec = Spec::default();
     if root.is_null() {
-        r.push(Diagnostic::invalid("the file is empty").hint("`machines: {web: {image: debian:12}}`"));
+        let place = Place { line: 1, column: 1, offset: 0, len: 0, ..root.place.clone() };
+        r.push(Diagnostic::invalid("the file is empty").at(&place).hint("`machines: {web: {image: debian:12}}`"));
         return spec;
     }
     if !matches!(root.body, Body::Map(_)) {

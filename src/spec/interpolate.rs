@@ -89,7 +89,8 @@ fn expand(text: &str, start: usize, variables: Variables<'_>, limit: usize, dept
             at = dollar + 1 + name.len();
         }
         if out.text.len() > limit {
-            return Err(error(1, "the variables of this file stand for too much text".to_owned()));
+            let hint = Some("4 MiB in all, and 1 MiB in a file of variables".to_owned());
+            return Err(Error { hint, ..error(1, "the variables of this file stand for too much text".to_owned()) });
         }
     }
     out.text.push_str(&text[at..]);
@@ -112,7 +113,8 @@ impl Braced<'_> {
 
     fn expand(&self, variables: Variables<'_>, limit: usize, out: &mut Filled) -> Result<(), Error> {
         if self.depth > MAX_DEPTH {
-            return Err(self.error(format!("variables are nested more than {MAX_DEPTH} deep")));
+            let hint = Some("give one of them a value of its own".to_owned());
+            return Err(Error { hint, ..self.error(format!("variables are nested more than {MAX_DEPTH} deep")) });
         }
         let (name, rest) = self.text.split_at(name_len(self.text));
         let value = variables.get(name).map(String::as_str);

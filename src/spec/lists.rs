@@ -15,8 +15,10 @@ use crate::diag::{At, Diagnostic, Place};
 pub(super) const TEXTS: Form<Vec<At<String>>> =
     Form { schema: || schema::list(schema::text()), read: |r, node| r.list(node, "a list of texts", TEXT.read) };
 
-pub(super) const TEXT_OR_TEXTS: Form<Vec<At<String>>> =
-    Form { schema: || schema::one_or_more(schema::text()), read: |r, node| r.one_or_more(node, "a text, or a list of them", TEXT.read) };
+pub(super) const TEXT_OR_TEXTS: Form<Vec<At<String>>> = Form {
+    schema: || schema::one_or_more(schema::text()),
+    read: |r, node| r.one_or_more(node, "a text, or a list of them, as `a` or `[a, b]`", TEXT.read),
+};
 
 pub(super) const ADDRESSES: Form<Vec<At<IpAddr>>> = Form {
     schema: || schema::one_or_more((scalars::IP.schema)()),
@@ -41,18 +43,19 @@ pub(super) const LABELS: Form<Entries<At<String>>> = Form {
     read: |r, node| {
         let labels = with_values(r, node, "labels, as `{name: value}` or `[name=value]`", NoValue::Empty)?;
         for (name, _) in labels.0.iter().filter(|(name, _)| name.value.starts_with("fly.")) {
-            r.push(Diagnostic::invalid("labels that begin with `fly.` are kept for fly itself").at(&name.place));
+            let error = Diagnostic::invalid("labels that begin with `fly.` are kept for fly itself").at(&name.place);
+            r.push(error.hint("another name for the label"));
         }
         Some(labels)
     },
 };
 
 pub(super) const SYSCTLS: Form<Entries<At<String>>> =
-    Form { schema: label_schema, read: |r, node| with_values(r, node, "sysctls, as `{net.ipv4.ip_forward: 1}`", NoValue::Required) };
+    Form { schema: sysctl_schema, read: |r, node| with_values(r, node, "sysctls, as `{net.ipv4.ip_forward: 1}`", NoValue::Required) };
 
 pub(super) const ENV_FILE: Form<Vec<EnvFile>> = Form {
     schema: || schema::one_or_more(schema::any(vec![schema::text(), schema::object(&[ENV_FILE_KEYS], &["path"])])),
-    read: |r, node| r.one_or_more(node, "the path of a file, or a list of them", env_file),
+    read: |r, node| r.one_or_more(node, "the path of a file, or a list of them, as `web.env`", env_file),
 };
 
 pub(super) const EXTRA_HOSTS: Form<Vec<(At<String>, At<IpAddr>)>> = Form {
@@ -72,16 +75,20 @@ fn label_schema() -> Value {
     schema::any(vec![values, schema::list_of(schema::matching("[^=]+(=[\\s\\S]*)?"), None)])
 }
 
+/// Each has a value.
+fn sysctl_schema() -> Value {
+    schema::any(vec![schema::map(schema::scalar()), schema::list_of(schema::matching("[^=]+=[\\s\\S]*"), None)])
+}
+
 fn command(r: &mut Reader, node: &Node) -> Option<At<Vec<String>>> {
     if let Body::Seq(_) = &node.body {
-        let words = r.list(node, "a command", |r, node| Some(r.scalar(node, "a word of the command")?.text.to_owned()))?;
-        return Some(At::new(words, node.place.clone()));
+        return Some(At::new(r.list(node, "a command", word)?, node.place.clone()));
     }
     if node.is_null() {
         // As in Compose: what the image says.
         return None;
     }
-    let part = r.scalar(node, "a command: a text, or a list of words")?;
+    let part = r.words(node, "a command: a text, or a list of words")?;
     match shell::split(part.text) {
         Ok(words) => Some(part.at(words)),
         Err(error) => {
@@ -90,6 +97,15 @@ fn command(r: &mut Reader, node: &Node) -> Option<At<Vec<String>>> {
             None
         }
     }
+}
+
+/// A word of a command: it may be empty, but the kernel's strings end at a NUL.
+pub(super) fn word(r: &mut Reader, node: &Node) -> Option<String> {
+    let part = r.scalar(node, "a word of the command")?;
+    if part.text.contains('\0') {
+        return r.bad_hint(&part, "a word of a command", "leave the NUL (`\\0`) out: the kernel's texts end there");
+    }
+    Some(part.text.to_owned())
 }
 
 /// What a name without a value means.
@@ -144,7 +160,8 @@ fn missing(r: &mut Reader, name: &Part<'_>, empty: NoValue) -> Option<Option<At<
         NoValue::Optional => Some(None),
         NoValue::Empty => Some(Some(name.at(String::new()))),
         NoValue::Required => {
-            r.push(Diagnostic::invalid(format!("`{}` has no value", name.shown())).at(&name.place()));
+            let error = Diagnostic::invalid(format!("`{}` has no value", name.shown())).at(&name.place());
+            r.push(error.hint(format!("`{}: VALUE`", name.shown())));
             None
         }
     }
@@ -153,7 +170,7 @@ fn missing(r: &mut Reader, name: &Part<'_>, empty: NoValue) -> Option<Option<At<
 fn name(r: &mut Reader, part: &Part<'_>) -> bool {
     let good = !part.text.is_empty() && !part.text.contains(['=', '\0']) && part.text.trim() == part.text;
     if !good {
-        let _: Option<()> = r.bad(part, "a name that can have a value");
+        let _: Option<()> = r.bad_hint(part, "a name that can have a value", "neither empty nor with `=` in it, and no spaces around it");
     }
     good
 }
@@ -213,7 +230,7 @@ fn host_address(r: &mut Reader, part: &Part<'_>) -> Option<At<IpAddr>> {
 pub(super) fn host_name(r: &mut Reader, part: &Part<'_>) -> Option<At<String>> {
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if part.text.is_empty() || part.text.len() > 253 || !part.text.chars().all(good) || part.text.starts_with(['-', '.']) {
-        return r.bad(part, "the name of a host");
+        return r.bad_hint(part, "the name of a host", "letters, digits, `-`, `_` and `.`, a letter or digit first");
     }
     Some(part.text())
 }

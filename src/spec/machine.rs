@@ -1,5 +1,6 @@
 //! `machines` and `defaults`: the keys of a machine.
 
+use super::image::IMAGE;
 use super::lists::{ADDRESSES, COMMAND, ENV_FILE, ENVIRONMENT, EXTRA_HOSTS, HOSTNAME, LABELS, SYSCTLS, TEXT_OR_TEXTS, TEXTS};
 use super::model::{Broken, Machine};
 use super::mounts::{TMPFS, VOLUMES};
@@ -9,7 +10,7 @@ use super::node::Node;
 use super::ports::PORTS;
 use super::reader::{Key, Reader, key};
 use super::runtime::{CAPS, CPUSET, DEVICES, HEALTHCHECK, MEMORY, PIDS, PULL_POLICY, RESTART, SCALE, STOP_SIGNAL, ULIMITS};
-use super::scalars::{BOOL, BYTES, CPUS, IMAGE, LOOSE_TEXT, SECONDS, TEXT};
+use super::scalars::{BOOL, BYTES, CPUS, LOOSE_TEXT, PLACE, SECONDS};
 use crate::diag::Place;
 
 pub(super) const TABLES: &[&[Key<Machine>]] = &[KEYS];
@@ -23,7 +24,7 @@ const KEYS: &[Key<Machine>] = &[
     key!(env_file: ENV_FILE, "Files with environment variables; `environment` wins"),
     key!(hostname: HOSTNAME, "What it calls itself. Default: its name"),
     key!(user: LOOSE_TEXT, "Who runs the command: name or number, with or without a group"),
-    key!(working_dir: TEXT, "The directory that the command is run in"),
+    key!(working_dir: PLACE, "The directory that the command is run in"),
     key!(volumes: VOLUMES, "Directories of the host and volumes that are mounted inside"),
     key!(tmpfs: TMPFS, "Places that are held in memory"),
     key!(shm_size: BYTES, "How much `/dev/shm` can hold"),

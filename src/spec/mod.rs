@@ -7,6 +7,7 @@ mod cable;
 mod dotenv;
 mod file;
 mod foreign;
+mod image;
 mod interpolate;
 mod lists;
 mod machine;
@@ -71,20 +72,20 @@ pub fn read(file: &str, text: &str, environment: &BTreeMap<String, String>, unre
 fn load(file: &Arc<str>, text: &str) -> Result<yaml::Raw, Diagnostic> {
     if text.len() > yaml::MAX_BYTES {
         let size = crate::types::Bytes(text.len() as u64).human();
-        return Err(Diagnostic::invalid(format!("{file} is too large: {size}, and at most 1 MiB is read")));
+        let error = Diagnostic::invalid(format!("`{file}` is too large: {size}, and at most 1 MiB is read"));
+        return Err(error.hint("a file for each part of the project, each with a `name` of its own"));
     }
     yaml::load(text).map_err(|refusal| refused(file, text, refusal))
 }
 
 fn refused(file: &Arc<str>, text: &str, refusal: yaml::Refusal) -> Diagnostic {
     let error = Diagnostic::invalid(refusal.message);
-    let error = refusal.hint.into_iter().fold(error, Diagnostic::hint);
-    if refusal.line == 0 {
-        return error;
-    }
-    let line_start = text.split_inclusive('\n').take(refusal.line as usize - 1).map(str::len).sum::<usize>();
+    let error = error.hint(refusal.hint);
+    // It has a place in the file at least.
+    let (file_line, column) = if refusal.line == 0 { (1, 1) } else { (refusal.line, refusal.column) };
+    let line_start = text.split_inclusive('\n').take(file_line as usize - 1).map(str::len).sum::<usize>();
     let line = text[line_start..].lines().next().unwrap_or_default();
-    let column = line.char_indices().nth(refusal.column.saturating_sub(1) as usize).map_or(line.len(), |(at, _)| at);
-    let len = line[column..].chars().next().map_or(0, char::len_utf8);
-    error.at(&Place { file: file.clone(), line: refusal.line, column: refusal.column, offset: line_start + column, len })
+    let at = line.char_indices().nth(column.saturating_sub(1) as usize).map_or(line.len(), |(at, _)| at);
+    let len = line[at..].chars().next().map_or(0, char::len_utf8);
+    error.at(&Place { file: file.clone(), line: file_line, column, offset: line_start + at, len })
 }

@@ -101,7 +101,7 @@ fn depends_on(r: &mut Reader, node: &Node) -> Option<Entries<Dependency>> {
 }
 
 fn network_mode(r: &mut Reader, node: &Node) -> Option<At<NetworkModeSpec>> {
-    const WHAT: &str = "a network mode: `none`, `host`, `machine:NAME` or `container:NAME`";
+    const WHAT: &str = "a network mode";
     let part = r.words(node, WHAT)?;
     let mode = match (part.text, part.split_once(':')) {
         ("none", _) => NetworkModeSpec::None,
@@ -113,7 +113,7 @@ fn network_mode(r: &mut Reader, node: &Node) -> Option<At<NetworkModeSpec>> {
         (_, Some((kind, name))) if kind.text == "container" => {
             NetworkModeSpec::Container(scalars::filled(r, &name, "the name of a container")?.value)
         }
-        _ => return r.bad(&part, WHAT),
+        _ => return r.bad_hint(&part, WHAT, "one of `none`, `host`, `machine:NAME` and `container:NAME`"),
     };
     Some(part.at(mode))
 }

@@ -231,7 +231,7 @@ impl<'a> Builder<'a> {
                 yaml::Body::Bool(value) => value.to_string(),
                 yaml::Body::Number(value) => self.literal(&place, Kind::Number, value).text,
                 yaml::Body::Null | yaml::Body::Seq(_) | yaml::Body::Map(_) => {
-                    self.errors.push(Diagnostic::invalid("a key must be text").at(&place));
+                    self.errors.push(Diagnostic::invalid("a key must be text").at(&place).hint("a name and a `:`, as in `web:`"));
                     continue;
                 }
             };

@@ -61,25 +61,29 @@ impl Reader {
         self.mistakes
     }
 
-    /// `what` says what is wanted: "a size, as `512M`".
+    /// `what` says what is wanted: "a size, as `512M`". The example becomes the hint.
     pub(super) fn wrong<T>(&mut self, node: &Node, what: &str) -> Option<T> {
         if node.is_broken() {
             self.lost += 1;
         } else {
-            self.push(Diagnostic::invalid(format!("expected {what}, found {}", node.what())).at(&node.place));
+            let (what, example) = example(what);
+            let error = Diagnostic::invalid(format!("expected {what}, found {}", node.what())).at(&node.place);
+            self.push(error.hint(example.unwrap_or_else(|| instead_of(node).to_owned())));
         }
         None
     }
 
     /// A scalar that cannot be read as what it has to be.
     pub(super) fn bad<T>(&mut self, part: &Part<'_>, what: &str) -> Option<T> {
-        self.push(not(part, what));
+        let (what, example) = example(what);
+        let error = not(part, what);
+        self.push(example.into_iter().fold(error, Diagnostic::hint));
         None
     }
 
-    /// The same with a hint.
+    /// The same with another hint.
     pub(super) fn bad_hint<T>(&mut self, part: &Part<'_>, what: &str, hint: impl Into<String>) -> Option<T> {
-        self.push(not(part, what).hint(hint));
+        self.push(not(part, example(what).0).hint(hint));
         None
     }
 
@@ -92,7 +96,7 @@ impl Reader {
     pub(super) fn words<'a>(&mut self, node: &'a Node, what: &str) -> Option<Part<'a>> {
         let part = self.scalar(node, what)?;
         if node.scalar().is_some_and(|s| matches!(s.kind, Kind::Bool | Kind::Number)) {
-            let error = Diagnostic::invalid(format!("expected {what}, found {}", node.what())).at(&node.place);
+            let error = Diagnostic::invalid(format!("expected {}, found {}", example(what).0, node.what())).at(&node.place);
             self.push(error.hint(format!("write it in quotes: `\"{}\"`", part.shown())));
             return None;
         }
@@ -100,14 +104,14 @@ impl Reader {
     }
 
     /// A scalar by its own parser. What that says of the text goes beside the caret, unless the text is secret.
-    pub(super) fn parse<T: FromStr<Err: Display>>(&mut self, part: &Part<'_>, what: &str) -> Option<At<T>> {
+    pub(super) fn parse<T: FromStr<Err: Display>>(&mut self, part: &Part<'_>, what: &str, hint: impl Into<String>) -> Option<At<T>> {
         match part.text.parse() {
             Ok(value) => Some(part.at(value)),
             Err(error) => {
                 let reason = T::Err::to_string(&error);
                 // A reason that repeats the text says no more than the message does.
                 let adds = !part.is_secret() && !part.text.is_empty() && reason.len() < 100 && !reason.contains("` is not ");
-                let error = not(part, what);
+                let error = not(part, example(what).0).hint(hint);
                 self.push(if adds { error.label(reason) } else { error });
                 None
             }
@@ -117,14 +121,14 @@ impl Reader {
     /// A whole number within bounds.
     pub(super) fn number<T: TryFrom<i64>>(&mut self, part: &Part<'_>, bounds: (i64, i64), what: &str) -> Option<At<T>> {
         let digits = part.text.strip_prefix('-').unwrap_or(part.text);
-        if digits.len() > 1 && digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit()) {
-            return self.bad_hint(part, what, "write the number without leading zeros");
+        if zero_led(digits) {
+            return self.bad_hint(part, what, NO_ZEROS);
         }
         let value = digits.bytes().all(|b| b.is_ascii_digit()).then(|| part.text.parse::<i64>().ok()).flatten();
         match value.filter(|v| (bounds.0..=bounds.1).contains(v)).and_then(|v| T::try_from(v).ok()) {
             Some(value) => Some(part.at(value)),
-            None if bounds.1 >= i64::from(i32::MAX) => self.bad(part, &format!("{what} of at least {}", bounds.0)),
-            None => self.bad(part, &format!("{what} from {} to {}", bounds.0, bounds.1)),
+            None if bounds.1 >= i64::from(i32::MAX) => self.bad_hint(part, &format!("{what} of at least {}", bounds.0), WHOLE),
+            None => self.bad_hint(part, &format!("{what} from {} to {}", bounds.0, bounds.1), WHOLE),
         }
     }
 
@@ -221,13 +225,13 @@ impl Reader {
         }
         let known = || keys.iter().flat_map(|table| table.iter()).map(|key| key.name);
         let (error, meant) = match foreign::hint(whose, &name.value) {
-            Some(foreign::Hint::NotYet) => (error.label("not in this release"), None),
+            Some(foreign::Hint::NotYet) => (error.label("not in this release").hint("leave it out"), None),
             Some(foreign::Hint::Instead(hint)) => {
                 let first = hint.strip_prefix('`').and_then(|hint| hint.split('`').next());
                 let hint = if first.is_some() { format!("use {hint}") } else { hint.to_owned() };
                 (error.label("unknown key").hint(hint), known().find(|name| Some(*name) == first))
             }
-            None if name.value.len() > 64 => (error.label("unknown key"), None),
+            None if name.value.len() > 64 => (error.label("unknown key").hint("`fly schema` knows all keys"), None),
             None => {
                 let meant = similar(&name.value, known());
                 let hint = match meant {
@@ -244,8 +248,32 @@ impl Reader {
 
     /// A key that is missing in what is written at `place`.
     pub(super) fn missing(&mut self, place: &Place, whose: &str, key: &str) {
-        self.push(Diagnostic::invalid(format!("{whose} needs the key `{key}`")).at(place));
+        self.push(Diagnostic::invalid(format!("{whose} needs the key `{key}`")).at(place).hint(format!("`{key}: ...`")));
     }
+}
+
+const WHOLE: &str = "a whole number within these bounds, without a unit";
+
+/// "a size, as `512M`" in two.
+fn example(what: &str) -> (&str, Option<String>) {
+    what.split_once(", as ").map_or((what, None), |(what, example)| (what, Some(format!("as in {example}"))))
+}
+
+/// What to do about a value of the wrong kind where there is no example of a right one.
+fn instead_of(node: &Node) -> &'static str {
+    match &node.body {
+        _ if node.is_null() => "give it a value, or leave the key out",
+        Body::Scalar(_) => "it has values of its own below it, as in `{key: value}`",
+        Body::Seq(_) => "it is no list: leave `[`, `]` and `-` out",
+        Body::Map(_) => "it is no mapping: a single value, without `{`, `}` and `key:`",
+    }
+}
+
+/// `010` is ten to most people, and eight to Compose.
+pub(super) const NO_ZEROS: &str = "write the number without leading zeros";
+
+pub(super) fn zero_led(text: &str) -> bool {
+    text.len() > 1 && text.starts_with('0') && text.as_bytes()[1].is_ascii_digit()
 }
 
 fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {

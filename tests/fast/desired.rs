@@ -247,6 +247,19 @@ machines: {}
 ",
         ),
         (
+            "addresses that no card can have",
+            "
+name: shop
+networks:
+  a: {subnet: 224.0.0.0/24}
+  b: {subnet: 127.5.0.0/24}
+  c: {subnet: \"ff02::/64\"}
+  d: {parent: eth0, subnet: 96.0.0.0/3}
+  e: {subnet: 255.255.255.0/24}
+machines: {a: {image: x, nics: {eth0: a, eth1: b, eth2: c}}}
+",
+        ),
+        (
             "their own addresses",
             "
 name: shop

@@ -14,5 +14,6 @@ mod plan_text;
 mod properties;
 mod readme;
 mod record;
+mod refusals;
 mod sketch;
 mod spec;
