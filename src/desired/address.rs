@@ -72,7 +72,7 @@ fn check_one_a_family(given: &[(IpNet, Option<Place>)], errors: &mut Errors) {
         let (Some((_, Some(first))), Some((_, Some(second)))) = (family.next(), family.next()) else { continue };
         let family = if v4 { "IPv4" } else { "IPv6" };
         let message = format!("a card on a network of kind `nat` has one {family} address");
-        errors.push(Diagnostic::invalid(message).at(second).also(first, "the first is given here"));
+        errors.push(Diagnostic::invalid(message).at(second).also(first, "the first is given here").hint("leave one of them out"));
     }
 }
 

@@ -57,12 +57,14 @@ fn end(end: &spec::CableEnd, groups: &Groups, used: &mut BTreeMap<End, Place>, e
     };
     if let Some(scale) = &group.spec.scale {
         let message = format!("a cable has one machine at each end, and `{}` is as many as `scale` says", group.base);
-        errors.push(Diagnostic::invalid(message).at(place).also(&scale.place, "`scale` is set here"));
+        let error = Diagnostic::invalid(message).at(place).also(&scale.place, "`scale` is set here");
+        errors.push(error.hint("a network instead of the cable, or a machine without `scale`"));
         return None;
     }
     if let Some(mode) = group.spec.network_mode.as_ref().filter(|mode| mode.value != spec::NetworkModeSpec::None) {
         let message = format!("`{}` has no cards of its own: its `network_mode` takes another's", group.base);
-        errors.push(Diagnostic::invalid(message).at(place).also(&mode.place, "set here"));
+        let error = Diagnostic::invalid(message).at(place).also(&mode.place, "set here");
+        errors.push(error.hint("leave the cable or `network_mode` out"));
         return None;
     }
     let name = match IfName::new(end.ifname.clone()) {
@@ -142,7 +144,8 @@ pub(super) fn check(drafts: &[Draft], errors: &mut Errors) {
                 errors.push(
                     Diagnostic::invalid(format!("two cards have the address `{}`", address.addr()))
                         .at(place)
-                        .also(other, "given here already"),
+                        .also(other, "given here already")
+                        .hint("another address of the subnet"),
                 );
             }
         }

@@ -32,7 +32,8 @@ pub(super) fn resolve(machine: &spec::Machine, context: &Context, errors: &mut E
     }
     for (key, value) in machine.environment.iter().flat_map(|entries| &entries.0) {
         if key.value.is_empty() || key.value.contains(['=', '\0']) {
-            errors.push(Diagnostic::invalid(format!("`{}` is not the name of an environment variable", key.value)).at(&key.place));
+            let error = Diagnostic::invalid(format!("`{}` is not the name of an environment variable", key.value)).at(&key.place);
+            errors.push(error.hint("neither empty nor with `=` in it"));
             continue;
         }
         match value {

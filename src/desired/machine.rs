@@ -93,7 +93,8 @@ fn check_working_dir(spec: &spec::Machine, errors: &mut Errors) {
         };
         // The kernel's own limit.
         if hostname.value.len() > 64 || !hostname.value.split('.').all(good) {
-            errors.push(Diagnostic::invalid(format!("`{}` is not a host name", hostname.value)).at(&hostname.place));
+            let error = Diagnostic::invalid(format!("`{}` is not a host name", hostname.value)).at(&hostname.place);
+            errors.push(error.hint("letters, digits and `-`, parted by `.`: `web.example`"));
         }
     }
 }
@@ -107,7 +108,7 @@ fn network_mode(spec: &spec::Machine, groups: &Groups, errors: &mut Errors) -> N
         NetworkModeSpec::Machine(target) => match groups.get(target) {
             Some(group) if group.is_scaled() => {
                 let message = format!("`{target}` is as many machines as `scale` says: there is no one network to share");
-                errors.push(Diagnostic::invalid(message).at(&mode.place));
+                errors.push(Diagnostic::invalid(message).at(&mode.place).hint("a machine without `scale`"));
                 NetworkMode::Own
             }
             Some(group) => NetworkMode::Machine(group.base.clone()),

@@ -54,12 +54,13 @@ fn target(text: &str, place: &Place, used: &mut BTreeMap<String, Place>, errors:
     }
     let target = normal(text);
     if target == "/" {
-        errors.push(Diagnostic::invalid("nothing can be mounted over the machine's whole file system").at(place));
+        let error = Diagnostic::invalid("nothing can be mounted over the machine's whole file system").at(place);
+        errors.push(error.hint("a place below `/`, as `/srv/app`"));
         return None;
     }
     if let Some(other) = used.get(&target) {
         let error = Diagnostic::invalid(format!("two things are mounted at `{target}`")).at(place);
-        errors.push(error.also(other, "the first is here"));
+        errors.push(error.also(other, "the first is here").hint("another place for one of them"));
         return None;
     }
     used.insert(target.clone(), place.clone());
@@ -71,7 +72,7 @@ fn source(mount: &VolumeMount, place: &Place, context: &Context, volumes: &Volum
         VolumeMountKind::Bind(path) => match absolute(path, context) {
             Ok(path) => Some(MountSource::Bind(path)),
             Err(why) => {
-                errors.push(Diagnostic::invalid(why).at(place));
+                errors.push(Diagnostic::invalid(why).at(place).hint("the whole path, as `/home/ada/src`"));
                 None
             }
         },

@@ -254,7 +254,8 @@ fn one_a_family(what: &str, given: &[At<IpAddr>], net: &Net, errors: &mut Errors
             Some(other) => errors.push(
                 Diagnostic::invalid(format!("one subnet has one `{what}`"))
                     .at(&address.place)
-                    .also(&other.place, "the first is given here"),
+                    .also(&other.place, "the first is given here")
+                    .hint("leave one of them out"),
             ),
             None => good.push(address),
         }

@@ -28,7 +28,7 @@ pub(super) fn drafts(project: &Name, groups: &Groups, nets: &Nets, errors: &mut 
         for (key, nic) in group.spec.nics.iter().flat_map(|nics| &nics.0) {
             match IfName::new(key.value.clone()) {
                 Ok(name) => card(project, group, &name, &key.place, nic, nets, errors, &mut drafts),
-                Err(error) => errors.push(Diagnostic::invalid(error.to_string()).at(&key.place)),
+                Err(error) => errors.push(Diagnostic::invalid(error.to_string()).at(&key.place).hint("at most 15 characters, as `eth0`")),
             }
         }
         check_nat_twice(group, &drafts, nets, errors);
@@ -155,7 +155,8 @@ fn check_nat_twice(group: &Group, drafts: &[Draft], nets: &Nets, errors: &mut Er
             errors.push(
                 Diagnostic::invalid(format!("a machine has one card on a network of kind `nat`, and `{}` is one", net.name))
                     .at(&draft.place)
-                    .also(&other.place, "the first is here"),
+                    .also(&other.place, "the first is here")
+                    .hint("another network for one of them, or one card alone"),
             );
         }
     }

@@ -112,9 +112,11 @@ fn reachable(via: IpAddr, card: &Draft, net: Option<&Net>, place: &Place, errors
         format!("`{via}` cannot be reached: the card is in {}", list(&own))
     };
     let mut error = Diagnostic::invalid(message).at(place);
-    if let Some(gateway) = net.filter(|net| net.kind != NetKind::Bridge).and_then(|net| net.gateways.first()) {
-        error = error.hint(format!("`{gateway}` is the network's gateway"));
-    }
+    error = match net.filter(|net| net.kind != NetKind::Bridge).and_then(|net| net.gateways.first()) {
+        Some(gateway) => error.hint(format!("`{gateway}` is the network's gateway")),
+        None if own.is_empty() => error.hint("give the card an address in the same subnet: `ip`"),
+        None => error.hint("the address of a router in one of these subnets"),
+    };
     errors.push(error);
     false
 }

@@ -49,7 +49,8 @@ pub(super) fn given(subnets: &[At<IpNet>], errors: &mut Errors) -> (Vec<IpNet>, 
             errors.push(
                 Diagnostic::invalid(format!("`{net}` overlaps with `{}` of the same network", other.value))
                     .at(&subnet.place)
-                    .also(&other.place, "given here"),
+                    .also(&other.place, "given here")
+                    .hint("one of them is enough"),
             );
             broken = true;
         } else if net.prefix_len() == 0 {
@@ -94,9 +95,7 @@ pub(super) fn pools(spec: &spec::Network, net: &mut Net, errors: &mut Errors) {
         match range(pool.value, &net.subnets, &ranges) {
             Ok(subnet) => ranges.entry(subnet).or_default().push(pool.value),
             Err((message, hint)) => {
-                let mut error = Diagnostic::invalid(message).at(&pool.place);
-                error.hints.extend(hint);
-                errors.push(error);
+                errors.push(Diagnostic::invalid(message).at(&pool.place).hint(hint));
             }
         }
     }
@@ -113,25 +112,26 @@ fn range(
     (first, last): (IpAddr, IpAddr),
     subnets: &[IpNet],
     known: &BTreeMap<IpNet, Vec<(IpAddr, IpAddr)>>,
-) -> Result<IpNet, (String, Option<String>)> {
+) -> Result<IpNet, (String, String)> {
     if first.is_ipv4() != last.is_ipv4() {
-        return Err((format!("`{first}-{last}` mixes IPv4 and IPv6"), None));
+        return Err((format!("`{first}-{last}` mixes IPv4 and IPv6"), "a range for each: `pool` may be a list".to_owned()));
     }
     if first > last {
         let right = quoted(&format!("{last}-{first}"));
-        return Err((format!("`{first}-{last}` ends before it begins"), Some(format!("pool: {right}"))));
+        return Err((format!("`{first}-{last}` ends before it begins"), format!("pool: {right}")));
+    }
+    if subnets.is_empty() {
+        return Err(("a `pool` needs a `subnet` that it is part of".to_owned(), "give the network a `subnet`".to_owned()));
     }
     let Some(subnet) = subnets.iter().copied().find(|subnet| subnet.contains(&first) && subnet.contains(&last)) else {
-        return Err(match subnets {
-            [] => ("a `pool` needs a `subnet` that it is part of".to_owned(), Some("give the network a `subnet`".to_owned())),
-            _ => {
-                let hint = "two addresses of the subnet, as `192.168.1.100-192.168.1.199`".to_owned();
-                (format!("`{first}-{last}` is outside of the network's subnet {}", list(subnets)), Some(hint))
-            }
-        });
+        let message = format!("`{first}-{last}` is outside of the network's subnet {}", list(subnets));
+        return Err((message, "two addresses of the subnet, as `192.168.1.100-192.168.1.199`".to_owned()));
     };
     match known.get(&subnet).into_iter().flatten().find(|(a, b)| *a <= last && first <= *b) {
-        Some((a, b)) => Err((format!("`{first}-{last}` overlaps with `{a}-{b}`"), None)),
+        Some((a, b)) => {
+            let hint = "one range for both, or two that do not meet".to_owned();
+            Err((format!("`{first}-{last}` overlaps with `{a}-{b}`"), hint))
+        }
         None => Ok(subnet),
     }
 }
@@ -149,7 +149,11 @@ pub(super) fn check_own(what: &str, address: &At<IpAddr>, net: &Net, errors: &mu
         }
         Some(_) => return true,
     };
-    errors.push(Diagnostic::invalid(message).at(&address.place));
+    let hint = match net.subnets.first().and_then(|subnet| subnet.hosts().find(|host| *host != subnet.network())) {
+        Some(first) => format!("{what}: {}", quoted(&first)),
+        None => "give the network a `subnet`".to_owned(),
+    };
+    errors.push(Diagnostic::invalid(message).at(&address.place).hint(hint));
     false
 }
 

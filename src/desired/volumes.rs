@@ -32,7 +32,8 @@ pub(super) fn resolve(spec: &Spec, project: &Name, errors: &mut Errors) -> Volum
         let external = volume.external.is_some();
         if external {
             if let Some((key, _)) = volume.labels.iter().flat_map(|labels| &labels.0).next() {
-                errors.push(Diagnostic::invalid("the labels of an `external` volume are not fly's to set").at(&key.place));
+                let error = Diagnostic::invalid("the labels of an `external` volume are not fly's to set").at(&key.place);
+                errors.push(error.hint("leave `labels` or `external` out"));
             }
         } else {
             all.extend(labels(project, &name));
@@ -51,7 +52,7 @@ pub(super) fn user_labels(entries: Option<&Entries<At<String>>>, errors: &mut Er
             let error = Diagnostic::invalid(format!("label `{}`: labels that begin with `fly.` are fly's own", key.value));
             errors.push(error.at(&key.place).hint("another name for the label"));
         } else if key.value.is_empty() {
-            errors.push(Diagnostic::invalid("the name of a label cannot be empty").at(&key.place));
+            errors.push(Diagnostic::invalid("the name of a label cannot be empty").at(&key.place).hint("a name for it, or leave it out"));
         } else {
             labels.insert(key.value.clone(), value.value.clone());
         }

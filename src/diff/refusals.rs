@@ -96,7 +96,8 @@ fn machine_refusals(actual: &Actual, name: &Name, machine: &crate::desired::Mach
     if let Some(wanted) = machine.container.limits.cpus.filter(|wanted| cpus > 0 && wanted.0 > cpus) {
         found.push(
             Diagnostic::invalid(format!("`{name}` is to have {wanted} processors, and the engine has {}", actual.engine.facts.cpus))
-                .at_some(machine.places.of("cpus")),
+                .at_some(machine.places.of("cpus"))
+                .hint(format!("cpus: {}", actual.engine.facts.cpus)),
         );
     }
     let processors =
@@ -105,7 +106,8 @@ fn machine_refusals(actual: &Actual, name: &Name, machine: &crate::desired::Mach
     if let Some((wanted, last)) = processors.max().zip(last).filter(|(wanted, last)| wanted > last) {
         found.push(
             Diagnostic::invalid(format!("`{name}` is to run on processor {wanted}, and the engine's last one is {last}"))
-                .at_some(machine.places.of("cpuset")),
+                .at_some(machine.places.of("cpuset"))
+                .hint(format!("cpuset: 0-{last}")),
         );
     }
     if let NetworkMode::Container(other) = &machine.container.network_mode {
@@ -232,7 +234,8 @@ fn network_refusals(project: &Name, actual: &Actual, diff: &Diff, name: &Name, n
             ),
             Some(link) if link.link.kind != LinkKind::Bridge => found.push(
                 Diagnostic::invalid(format!("`{bridge}` is not a bridge but a link of kind {}", link.link.kind))
-                    .at_some(network.places.of("bridge")),
+                    .at_some(network.places.of("bridge"))
+                    .hint(format!("`parent: {bridge}` for a network on that card")),
             ),
             Some(_) => {}
         },

@@ -57,6 +57,7 @@ fn all_told(files: &[(&str, &str)]) -> String {
         match try_resolve(text) {
             Ok(_) => panic!("`{name}` is no error:\n{text}"),
             Err(errors) => {
+                assert!(errors.iter().all(|error| !error.hints.is_empty()), "no hint:\n{}", told(&errors));
                 let _ = writeln!(out, "{name}\n{}", told(&errors));
             }
         }

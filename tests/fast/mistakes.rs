@@ -268,3 +268,46 @@ links: [[\"${DB_PASSWORD}:eth0\", b:eth1]]
     assert!(!said.contains("hunter2"), "{said}");
     insta::assert_snapshot!("secrets", said);
 }
+
+#[test]
+fn what_is_no_text_has_a_place_all_the_same() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("mistakes/latin");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("fly.yml"), b"name: t\nmachines: {w\xe9b: {image: x}}\n").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_fly")).arg("config").current_dir(&folder).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(65));
+    insta::assert_snapshot!("not_utf8", said);
+}
+
+#[test]
+fn the_file_can_come_from_the_standard_input() {
+    use std::io::Write as _;
+    use std::process::Stdio;
+    let mut fly = Command::new(env!("CARGO_BIN_EXE_fly"))
+        .args(["--file", "-", "config"])
+        .current_dir(env!("CARGO_TARGET_TMPDIR"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    fly.stdin.take().unwrap().write_all(b"name: t\nmachines: {a: {image: x}}\n").unwrap();
+    let output = fly.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stdout.starts_with(b"name: t\n"), "{output:?}");
+}
+
+/// On `up`, everything that there is would go: worth a word before that.
+#[test]
+fn a_file_without_machines_is_worth_a_word() {
+    for text in ["name: t\nmachines:\n", "name: t\n"] {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("mistakes/none");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("fly.yml"), text).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_fly")).arg("config").current_dir(&folder).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            (output.status.code(), said.as_str()),
+            (Some(0), "warning: fly.yml describes no machine: `fly up` takes away all that there are of `t`\n")
+        );
+    }
+}
