@@ -16,7 +16,7 @@ pub fn resolve(spec: &Spec, context: &Context) -> Result<Desired, Vec<Diagnostic
     let mut errors = Errors::new(spec.wrong.clone(), spec.veil.clone());
     let project = project(spec, context, &mut errors);
     let volumes = volumes::resolve(spec, &project, &mut errors);
-    let Some(groups) = scale::expand(spec, &mut errors) else { return Err(errors.finish()) };
+    let Some(groups) = scale::expand(spec, context, &mut errors) else { return Err(errors.finish()) };
     let nets = network::resolve(spec, &project, &groups, &mut errors);
     let mut drafts = nic::drafts(&project, &groups, &nets, &mut errors);
     address::allocate(&nets, &mut drafts, &mut errors);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::context::{Context, EnvText};
 use super::defaults;
 use super::work::{Errors, Group, Groups, first_place};
 use crate::diag::{At, Diagnostic, Place};
@@ -18,8 +19,10 @@ const CARD: usize = 10;
 const MAX_PORTS: usize = 10_000;
 
 /// The machines, or nothing where they are more than can be worked out.
-pub(super) fn expand(spec: &Spec, errors: &mut Errors) -> Option<Groups> {
-    let (mut groups, mut totals) = (vec![], Totals::default());
+pub(super) fn expand(spec: &Spec, context: &Context, errors: &mut Errors) -> Option<Groups> {
+    let lines = |file: &EnvText| file.text.as_ref().map_or(0, |text| text.lines().count());
+    let files = context.env_files.iter().map(|(path, file)| (path.as_str(), lines(file))).collect();
+    let (mut groups, mut totals) = (vec![], Totals { files, ..Totals::default() });
     for (key, own) in &spec.machines.0 {
         let base = match Name::new(key.value.clone()) {
             Ok(name) => name,
@@ -46,19 +49,23 @@ pub(super) fn expand(spec: &Spec, errors: &mut Errors) -> Option<Groups> {
 
 /// A few lines can ask for more than a host or a person can bear: that is found before any of it is worked out.
 #[derive(Default)]
-struct Totals {
+struct Totals<'a> {
+    /// How many lines each file of variables has.
+    files: BTreeMap<&'a str, usize>,
     machines: usize,
     entries: usize,
     ports: usize,
 }
 
-impl Totals {
+impl Totals<'_> {
     fn add(&mut self, group: &Group) -> Option<Diagnostic> {
         let spec = &group.spec;
         let count = spec.scale.as_ref().map_or(1, |scale| scale.value as usize);
         let range = |port: &At<PortRange>| usize::from(port.value.target.1.saturating_sub(port.value.target.0)) + 1;
         self.machines = count.saturating_add(self.machines);
-        self.entries = count.saturating_mul(size(spec)).saturating_add(self.entries);
+        let variables = spec.env_file.iter().flatten().filter_map(|file| self.files.get(file.path.value.as_str()));
+        let size = size(spec) + variables.sum::<usize>();
+        self.entries = count.saturating_mul(size).saturating_add(self.entries);
         self.ports = count.saturating_mul(spec.ports.iter().flatten().map(range).sum()).saturating_add(self.ports);
         let scale = spec.scale.as_ref().map(|scale| &scale.place);
         let (most, what, place, hint) = if self.machines > MAX_MACHINES {
@@ -67,7 +74,7 @@ impl Totals {
             (MAX_PORTS, "published ports", first_place(spec.ports.as_ref()), "publish only what is used")
         } else if self.entries > MAX_ENTRIES {
             let hint = "shorter lists in `defaults`, or a smaller `scale`";
-            (MAX_ENTRIES, "entries in all lists and mappings of its machines together", scale, hint)
+            (MAX_ENTRIES, "entries in all lists, mappings and files of variables of its machines together", scale, hint)
         } else {
             return None;
         };
