@@ -29,7 +29,7 @@ mod volumes;
 mod work;
 mod yaml;
 
-pub use context::Context;
+pub use context::{Context, EnvText};
 pub use model::{Attach, Cable, Desired, DesiredState, Machine, Network, NetworkKind, Nic, OrphanVolumes, Places, Volume};
 pub use render::to_yaml;
 pub use resolve::resolve;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::context::Context;
-use super::model::Volume;
+use super::volumes::Volumes;
 use super::work::{Errors, suggest};
 use crate::diag::{Diagnostic, Place};
 use crate::spec::{self, VolumeMount, VolumeMountKind};
@@ -15,7 +15,7 @@ pub(super) struct Mounts {
     pub(super) tmpfs: BTreeMap<String, String>,
 }
 
-pub(super) fn resolve(machine: &spec::Machine, context: &Context, volumes: &BTreeMap<Name, Volume>, errors: &mut Errors) -> Mounts {
+pub(super) fn resolve(machine: &spec::Machine, context: &Context, volumes: &Volumes, errors: &mut Errors) -> Mounts {
     let mut all = Mounts::default();
     let mut used: BTreeMap<String, Place> = BTreeMap::new();
     for mount in machine.volumes.iter().flatten() {
@@ -71,42 +71,36 @@ fn target(text: &str, place: &Place, used: &mut BTreeMap<String, Place>, errors:
     }
     let target = clean_path(text);
     if target == "/" {
-        errors.push(Diagnostic::invalid("nothing can be mounted over the machine's whole file system").at(place));
+        let error = Diagnostic::invalid("nothing can be mounted over the machine's whole file system").at(place);
+        errors.push(error.hint("a place below `/`, as `/srv/app`"));
         return None;
     }
     if let Some(other) = used.get(&target) {
         let error = Diagnostic::invalid(format!("two things are mounted at `{target}`")).at(place);
-        errors.push(error.also(other, "the first is here"));
+        errors.push(error.also(other, "the first is here").hint("another place for one of them"));
         return None;
     }
     used.insert(target.clone(), place.clone());
     Some(target)
 }
 
-fn source(
-    mount: &VolumeMount,
-    place: &Place,
-    context: &Context,
-    volumes: &BTreeMap<Name, Volume>,
-    errors: &mut Errors,
-) -> Option<MountSource> {
+fn source(mount: &VolumeMount, place: &Place, context: &Context, volumes: &Volumes, errors: &mut Errors) -> Option<MountSource> {
     match &mount.kind {
         VolumeMountKind::Bind(path) => match absolute(path, context) {
             Ok(path) => Some(MountSource::Bind(path)),
             Err(why) => {
-                errors.push(Diagnostic::invalid(why).at(place));
+                errors.push(Diagnostic::invalid(why).at(place).hint("the whole path, as `/home/ada/src`"));
                 None
             }
         },
         VolumeMountKind::Volume(key) => {
-            let known = volumes.iter().find(|(name, _)| name.as_str() == key);
-            if known.is_none() {
-                let mut error = Diagnostic::invalid(format!("there is no volume `{key}`")).at(place);
-                error.hints.extend(suggest(key, volumes.keys().map(Name::as_str)));
-                error.hints.push(format!("`volumes: {{{key}: {{}}}}` at the top level, or `./{key}` for a folder"));
-                errors.push(error);
+            let known = Name::new(key.clone()).ok().and_then(|name| volumes.all.get(&name));
+            if known.is_none() && !volumes.broken {
+                let error = Diagnostic::invalid(format!("there is no volume `{key}`")).at(place);
+                let error = suggest(error, key, volumes.all.keys().map(Name::as_str), errors.is_full());
+                errors.push(error.hint(format!("`volumes: {{{key}: {{}}}}` at the top level, or `./{key}` for a folder")));
             }
-            known.map(|(_, volume)| MountSource::Volume(volume.name.clone()))
+            known.map(|volume| MountSource::Volume(volume.name.clone()))
         }
         VolumeMountKind::Anonymous | VolumeMountKind::Tmpfs { .. } => Some(MountSource::Anonymous),
     }

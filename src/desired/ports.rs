@@ -36,6 +36,9 @@ fn one(range: &At<PortRange>, group: &Group, number: usize, errors: &mut Errors)
         let own = u16::try_from(number).ok().and_then(|number| low.checked_add(number)).filter(|own| *own <= high);
         return own.map(|own| port(first, Some(own))).into_iter().collect();
     }
+    if high - low != last - first && group.spec.broken.has("scale") {
+        return vec![];
+    }
     if first == last && low < high {
         return vec![Port { last: Some(high), ..port(first, Some(low)) }];
     }

@@ -1,7 +1,8 @@
 //! `machines` and `defaults`: the keys of a machine.
 
+use super::image::IMAGE;
 use super::lists::{ADDRESSES, COMMAND, ENV_FILE, ENVIRONMENT, EXTRA_HOSTS, HOSTNAME, LABELS, SYSCTLS, TEXT_OR_TEXTS};
-use super::model::Machine;
+use super::model::{Broken, Machine};
 use super::mounts::{TMPFS, VOLUMES};
 use super::needs::{DEPENDS_ON, LINKS, NETWORK_MODE};
 use super::nic::NICS;
@@ -9,7 +10,7 @@ use super::node::Node;
 use super::ports::PORTS;
 use super::reader::{Key, Reader, key};
 use super::runtime::{CAPS, CPUSET, DEVICES, HEALTHCHECK, MEMORY, PIDS, PULL_POLICY, RESTART, SCALE, STOP_SIGNAL, ULIMITS};
-use super::scalars::{BOOL, BYTES, CPUS, IMAGE, LOOSE_TEXT, SECONDS, TEXT};
+use super::scalars::{BOOL, BYTES, CPUS, LOOSE_TEXT, PLACE, SECONDS};
 use super::security::SECURITY;
 use crate::diag::Place;
 
@@ -24,7 +25,7 @@ const KEYS: &[Key<Machine>] = &[
     key!(env_file: ENV_FILE, "Files with environment variables; `environment` wins"),
     key!(hostname: HOSTNAME, "What it calls itself. Default: its name"),
     key!(user: LOOSE_TEXT, "Who runs the command: name or number, with or without a group"),
-    key!(working_dir: TEXT, "The directory that the command is run in"),
+    key!(working_dir: PLACE, "The directory that the command is run in"),
     key!(tty: BOOL, "Gives its first process a terminal"),
     key!(stdin_open: BOOL, "Keeps the first process's input open, for whoever attaches"),
     key!(volumes: VOLUMES, "Directories of the host and volumes that are mounted inside"),
@@ -59,7 +60,7 @@ const KEYS: &[Key<Machine>] = &[
 
 pub(super) fn read(r: &mut Reader, place: &Place, node: &Node) -> Machine {
     let mut machine = empty(place.clone());
-    r.keys(node, "a machine", TABLES, &mut machine);
+    machine.broken = r.kept_keys(node, "a machine", TABLES, &mut machine);
     machine
 }
 
@@ -105,5 +106,6 @@ fn empty(place: Place) -> Machine {
         network_mode: None,
         scale: None,
         nics: None,
+        broken: Broken::default(),
     }
 }

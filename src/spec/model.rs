@@ -3,11 +3,12 @@
 //! Nothing is decided here: defaults, names and addresses are `desired::resolve`'s. Short and long forms of a key have become
 //! one form, and that is all. What Compose has keeps Compose's name and meaning.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::diag::{At, Place};
+use crate::diag::{At, Place, Spans, Veil};
 use crate::types::{Bytes, Cpus, Device, Healthcheck, Mac, MacvlanMode, Protocol, Relabel, Restart, Seconds, Ulimit};
 
 /// A mapping that keeps the file's order and the places of its keys.
@@ -17,6 +18,31 @@ pub struct Entries<T>(pub Vec<(At<String>, T)>);
 impl<T> Default for Entries<T> {
     fn default() -> Self {
         Self(vec![])
+    }
+}
+
+/// Keys that are written but could not be read, or not all of it: what they leave open says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Broken {
+    all: bool,
+    keys: BTreeSet<&'static str>,
+}
+
+impl Broken {
+    pub(super) fn all() -> Self {
+        Self { all: true, ..Self::default() }
+    }
+
+    pub fn insert(&mut self, key: &'static str) {
+        self.keys.insert(key);
+    }
+
+    pub fn has(&self, key: &str) -> bool {
+        self.all || self.keys.contains(key)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        !self.all && self.keys.is_empty()
     }
 }
 
@@ -32,6 +58,11 @@ pub struct Spec {
     pub volumes: Entries<Volume>,
     /// Variables that are used and neither set nor given a default: an empty text stands for them.
     pub unset: Vec<At<String>>,
+    pub broken: Broken,
+    /// Where something is wrong in a way that has been said.
+    pub wrong: Spans,
+    /// What no message shows.
+    pub veil: Veil,
 }
 
 #[derive(Clone, Debug)]
@@ -53,6 +84,7 @@ pub struct Network {
     pub mtu: Option<At<u32>>,
     /// nat only: no way out.
     pub internal: Option<At<bool>>,
+    pub broken: Broken,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +141,7 @@ pub struct Machine {
     pub network_mode: Option<At<NetworkModeSpec>>,
     pub scale: Option<At<u32>>,
     pub nics: Option<Entries<Nic>>,
+    pub broken: Broken,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -222,6 +255,7 @@ pub struct Nic {
     pub gateway: Option<Vec<At<Option<IpAddr>>>>,
     pub routes: Option<Vec<At<RouteSpec>>>,
     pub up: Option<At<bool>>,
+    pub broken: Broken,
 }
 
 /// An address of a card as written.
@@ -264,6 +298,7 @@ pub struct CableEnd {
     pub gateway: Option<Vec<At<Option<IpAddr>>>>,
     pub routes: Option<Vec<At<RouteSpec>>>,
     pub up: Option<At<bool>>,
+    pub broken: Broken,
 }
 
 #[derive(Clone, Debug)]

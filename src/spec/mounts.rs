@@ -254,11 +254,13 @@ fn short(r: &mut Reader, part: &Part<'_>) -> Option<VolumeMount> {
 
 fn only_for_binds(r: &mut Reader, part: &Part<'_>, mount: &VolumeMount) -> Option<()> {
     if mount.propagation.is_some() && !matches!(mount.kind, VolumeMountKind::Bind(_)) {
-        r.push(Diagnostic::invalid("only a directory of the host has a propagation").at(&part.place()));
+        let error = Diagnostic::invalid("only a directory of the host has a propagation").at(&part.place());
+        r.push(error.hint("leave the propagation out, or begin with a path: `./data:/data:rslave`"));
         return None;
     }
     if mount.nocopy && matches!(mount.kind, VolumeMountKind::Bind(_)) {
-        r.push(Diagnostic::invalid("only a volume can be `nocopy`: nothing is copied into a directory of the host").at(&part.place()));
+        let error = Diagnostic::invalid("only a volume can be `nocopy`: nothing is copied into a directory of the host").at(&part.place());
+        r.push(error.hint("leave `nocopy` out, or name a volume: `data:/data:nocopy`"));
         return None;
     }
     Some(())
@@ -281,7 +283,7 @@ fn long(r: &mut Reader, node: &Node) -> Option<VolumeMount> {
     ] {
         if let Some(place) = found.filter(|_| kind.value != wanted) {
             let error = Diagnostic::invalid(format!("`{key}` is only for mounts of type `{key}`")).at(place);
-            r.push(error.also(&kind.place, "the type"));
+            r.push(error.also(&kind.place, "the type").hint(format!("`type: {key}`, or leave `{key}` out")));
         }
     }
     let kind = long_kind(r, node, &kind, draft.source, draft.tmpfs)?;
@@ -291,7 +293,7 @@ fn long(r: &mut Reader, node: &Node) -> Option<VolumeMount> {
         let error = Diagnostic::invalid(
             "the engine gives labels of SELinux only to what it may make: `create_host_path: false` and `selinux` exclude each other",
         );
-        r.push(error.at(&create.place).also(&selinux.place, "`selinux` is here"));
+        r.push(error.at(&create.place).also(&selinux.place, "`selinux` is here").hint("leave one of the two out"));
         return None;
     }
     Some(VolumeMount {
@@ -331,7 +333,7 @@ fn long_kind(
             Some(VolumeMountKind::Volume(name.value))
         }
         (Type::Tmpfs, Some(source)) => {
-            r.push(Diagnostic::invalid("a tmpfs has no source").at(&source.place));
+            r.push(Diagnostic::invalid("a tmpfs has no source").at(&source.place).hint("leave `source` out"));
             None
         }
         (Type::Tmpfs, None) => {

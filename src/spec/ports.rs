@@ -82,7 +82,8 @@ fn port(r: &mut Reader, node: &Node) -> Option<At<PortRange>> {
     {
         let (outside, inside) = (count(published.value), count(target.value));
         let error = Diagnostic::invalid(format!("{outside} ports of the host cannot lead to {inside} of the machine"));
-        r.push(error.at(&published.place).also(&target.place, "the machine's"));
+        let error = error.at(&published.place).also(&target.place, "the machine's");
+        r.push(error.hint("as many on both sides, as in `8000-8005:80-85`"));
         return None;
     }
     let range = PortRange {

@@ -86,7 +86,7 @@ fn what_the_engine_or_the_kernel_would_refuse_is_refused_first() {
     let two = desired(
         &FILE.replace("  other: {image: x, ports: [\"8000-8001:80\"], nics: {eth0: out}}", "  other: {image: x, nics: {eth0: lan}}"),
     );
-    assert_eq!(two.unwrap_err(), "network `lan` passes `eth1` through to one card, and this is another");
+    assert_eq!(two.unwrap_err(), "`other:eth0` cannot be on `eth1`, where `web:eth0` is: mode `passthru` gives the whole card to one");
     let missing = desired(&FILE.replace("./p.json", "./q.json"));
     assert_eq!(missing.unwrap_err(), "the seccomp profile `./q.json` cannot be read");
 }

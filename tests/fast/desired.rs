@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use fly::desired::{Context, Desired, DesiredState, resolve, to_yaml};
+use fly::desired::{Context, Desired, DesiredState, EnvText, resolve, to_yaml};
 use fly::diag::Diagnostic;
 use fly::types::Name;
 
@@ -12,7 +12,9 @@ fn context() -> Context {
         directory: "/srv/shop".into(),
         home: Some("/home/ada".into()),
         environment: [("TOKEN".to_owned(), "s3cret".to_owned())].into(),
-        env_files: [("web.env".to_owned(), Ok("A=1\nB=2\n".to_owned())), ("gone.env".to_owned(), Err("no such file".to_owned()))].into(),
+        env_files: [("web.env", Ok("A=1\nB=2\n".to_owned())), ("gone.env", Err("no such file".to_owned()))]
+            .map(|(path, text)| (path.to_owned(), EnvText { shown: path.to_owned(), text }))
+            .into(),
         ..Context::default()
     }
 }
@@ -56,6 +58,7 @@ fn all_told(files: &[(&str, &str)]) -> String {
         match try_resolve(text) {
             Ok(_) => panic!("`{name}` is no error:\n{text}"),
             Err(errors) => {
+                assert!(errors.iter().all(|error| !error.hints.is_empty()), "no hint:\n{}", told(&errors));
                 let _ = writeln!(out, "{name}\n{}", told(&errors));
             }
         }
@@ -243,6 +246,19 @@ networks:
   g: {kind: nat, subnet: 10.5.7.0/24}
   h: {parent: eth0, subnet: 10.5.7.0/24}
 machines: {}
+",
+        ),
+        (
+            "addresses that no card can have",
+            "
+name: shop
+networks:
+  a: {subnet: 224.0.0.0/24}
+  b: {subnet: 127.5.0.0/24}
+  c: {subnet: \"ff02::/64\"}
+  d: {parent: eth0, subnet: 96.0.0.0/3}
+  e: {subnet: 255.255.255.0/24}
+machines: {a: {image: x, nics: {eth0: a, eth1: b, eth2: c}}}
 ",
         ),
         (

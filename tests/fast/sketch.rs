@@ -6,8 +6,8 @@ use std::sync::Arc;
 use fly::desired::{Context, Desired, resolve};
 use fly::diag::{At, Diagnostic, Place};
 use fly::spec::{
-    Cable, CableEnd, Condition, Dependency, Entries, Ip, Machine, MachineLink, Network, NetworkKind, NetworkModeSpec, Nic, PortRange, Spec,
-    Volume, VolumeMount, VolumeMountKind,
+    Broken, Cable, CableEnd, Condition, Dependency, Entries, Ip, Machine, MachineLink, Network, NetworkKind, NetworkModeSpec, Nic,
+    PortRange, Spec, Volume, VolumeMount, VolumeMountKind,
 };
 use fly::types::{Bytes, Protocol, Restart};
 use proptest::prelude::*;
@@ -191,7 +191,7 @@ impl Sketch {
             machines: Entries(machines),
             links,
             volumes: Entries(volumes),
-            unset: vec![],
+            ..Spec::default()
         }
     }
 
@@ -217,6 +217,7 @@ impl Sketch {
             host_ip,
             mtu: sketch.mtu.filter(|_| NETWORKS[at] != "old").map(set),
             internal: None,
+            broken: Broken::default(),
         }
     }
 
@@ -332,6 +333,7 @@ impl Sketch {
                 ip,
                 mac: mac.map(|last| set(format!("02:00:00:00:00:0{last}").parse().unwrap())),
                 gateway: None,
+                broken: Broken::default(),
             };
             nics.push((name(CARDS[*card]), nic));
         }
@@ -357,6 +359,7 @@ impl Sketch {
                 gateway: None,
                 routes: None,
                 up: None,
+                broken: Broken::default(),
             };
             Cable { place: place(), ends: vec![end(*a, 1), end(*b, 2)], mtu: None }
         };
@@ -419,5 +422,6 @@ fn nothing() -> Machine {
         network_mode: None,
         scale: None,
         nics: None,
+        broken: Broken::default(),
     }
 }

@@ -125,7 +125,7 @@ fn a_parent_that_is_taken_is_refused() {
     let project = lab.project("modes", &format!("{passthru}  b: {{nics: {{eth0: {{network: lan, ip: 192.168.77.102}}}}}}\n"));
     let refused = project.fly(&["up", "--yes"]);
     refused.expect_code(65);
-    assert!(refused.stderr.contains("through to one card, and this is another"), "{refused}");
+    assert!(refused.stderr.contains("mode `passthru` gives the whole card to one"), "{refused}");
     lab.ip(&["link", "add", "link", "eth1", "name", "theirs", "type", "macvlan", "mode", "bridge"]);
     project.write("fly.yml", &passthru);
     let refused = project.fly(&["up", "--yes"]);
