@@ -261,7 +261,7 @@ fn flushed_routes_come_back_with_the_way_to_their_gateway() {
     let routes = || lab.in_machine("shop.web", &["ip", "route"]).replace(" proto 241", "");
     let before = routes();
     lab.in_machine("shop.web", &["ip", "route", "flush", "dev", "eth2"]);
-    assert_eq!(changes(&shop), vec![crate::sample::change("nic/web:eth2", "update", &["gateway"])]);
+    assert_eq!(changes(&shop), vec![crate::sample::change("nic/web:eth2", "update", &["gateway", "routes"])]);
     shop.fly(&["up", "--yes"]).success();
     assert_eq!(routes(), before);
     assert_eq!(changes(&shop), vec![]);
