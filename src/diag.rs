@@ -2,9 +2,14 @@
 //!
 //! A diagnostic says what happened, where (file, line, column), and what to do now.
 
+mod mistakes;
+mod veil;
+
 use std::sync::Arc;
 
+pub use mistakes::{Mistakes, Spans};
 use serde::{Deserialize, Serialize};
+pub use veil::{Veil, Weaver};
 
 /// A stretch of a file. Lines and columns count from 1, columns in characters; `offset` and `len` are bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -85,11 +90,14 @@ pub struct Diagnostic {
     pub causes: Vec<String>,
     /// What to do now, best as something that can be typed.
     pub hints: Vec<String>,
+    /// How many others it stands for, which are only counted.
+    #[serde(default, skip)]
+    pub unshown: usize,
 }
 
 impl Diagnostic {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), place: None, label: None, also: vec![], causes: vec![], hints: vec![] }
+        Self { kind, message: message.into(), place: None, label: None, also: vec![], causes: vec![], hints: vec![], unshown: 0 }
     }
 
     pub fn invalid(message: impl Into<String>) -> Self {
@@ -150,7 +158,7 @@ impl Diagnostic {
 /// Orders as a reader wants them: by place, those without one last; then by text.
 pub fn sort(diagnostics: &mut Vec<Diagnostic>) {
     diagnostics.sort_by(|a, b| {
-        let key = |d: &Diagnostic| (d.place.is_none(), d.place.as_ref().map(|p| (p.file.clone(), p.offset)), d.message.clone());
+        let key = |d: &Diagnostic| (d.unshown, d.place.is_none(), d.place.as_ref().map(|p| (p.file.clone(), p.offset)), d.message.clone());
         key(a).cmp(&key(b))
     });
     diagnostics.dedup();
@@ -158,13 +166,15 @@ pub fn sort(diagnostics: &mut Vec<Diagnostic>) {
 
 /// Of `known`, the one that `word` was probably meant to be.
 pub fn similar<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (word.chars().count() / 3).max(1);
-    known.into_iter().map(|k| (distance(&word.to_lowercase(), &k.to_lowercase()), k)).filter(|(d, _)| *d <= limit).min().map(|(_, k)| k)
+    let word: Vec<char> = word.to_lowercase().chars().collect();
+    let limit = (word.len() / 3).max(1);
+    let near = |known: &&str| known.len() / 4 <= word.len() + limit && word.len() <= known.len() + limit;
+    let away = |known: &'a str| (distance(&word, &known.to_lowercase().chars().collect::<Vec<_>>()), known);
+    known.into_iter().filter(near).map(away).filter(|(distance, _)| *distance <= limit).min().map(|(_, known)| known)
 }
 
 /// Edits between two words: insertions, deletions, replacements, swaps of neighbours.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+fn distance(a: &[char], b: &[char]) -> usize {
     let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
     for (i, row) in rows.iter_mut().enumerate() {
         row[0] = i;

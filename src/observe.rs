@@ -22,6 +22,10 @@ pub async fn observe<E: Engine, N: NetPlane>(engine: &E, net: &N, project: &Name
         let (links, guests) = tokio::join!(net.observe(project, &namespaces), net.guests(&guests));
         actual.net = links.map_err(|e| net_diagnostic(&e))?;
         actual.net.guests = guests.map_err(|e| net_diagnostic(&e))?;
+        for (container, pid) in &actual.engine.lenders {
+            let inode = net.space(*pid).await.map_err(|e| net_diagnostic(&e))?;
+            actual.net.lenders.extend(inode.map(|inode| (container.clone(), inode)));
+        }
         Ok(actual)
     };
     let firewall = async { net.firewall().await.map_err(|e| net_diagnostic(&e)) };
@@ -91,8 +95,11 @@ pub fn net_diagnostic(error: &NetError) -> Diagnostic {
         NetErrorKind::Denied => Diagnostic::new(Kind::Engine, "a right to work on the network is missing")
             .cause(error)
             .hint("run as root where the engine runs: it needs CAP_NET_ADMIN, CAP_SYS_ADMIN and CAP_SYS_PTRACE"),
-        NetErrorKind::NotFound | NetErrorKind::Conflict | NetErrorKind::Unsupported | NetErrorKind::Transient | NetErrorKind::Other => {
-            Diagnostic::new(Kind::Failed, "the kernel could not say what links there are").cause(error)
-        }
+        NetErrorKind::NotFound
+        | NetErrorKind::Ended
+        | NetErrorKind::Conflict
+        | NetErrorKind::Unsupported
+        | NetErrorKind::Transient
+        | NetErrorKind::Other => Diagnostic::new(Kind::Failed, "the kernel could not say what links there are").cause(error),
     }
 }

@@ -98,6 +98,7 @@ impl<'a, E: Engine, N: NetPlane, F: FnMut(Event)> Walk<'a, E, N, F> {
         Call {
             id: step.id,
             op: step.op.clone(),
+            may_rest: step.may_rest,
             project: self.plan.project.clone(),
             processes,
             engine: self.engine.clone(),
@@ -172,6 +173,7 @@ impl<'a, E: Engine, N: NetPlane, F: FnMut(Event)> Walk<'a, E, N, F> {
 struct Call<E, N> {
     id: StepId,
     op: Op,
+    may_rest: bool,
     project: Name,
     processes: Processes,
     engine: Arc<E>,
@@ -201,7 +203,10 @@ impl<E: Engine, N: NetPlane> Call<E, N> {
                 done.map(|done| done.pid).map_err(|e| Refused { passing: e.kind == EngineErrorKind::Transient, message: e.to_string() })
             }
             Op::Net(op) => {
-                let done = self.net.perform(op, &self.project, &self.processes).await;
+                let done = match self.net.perform(op, &self.project, &self.processes).await {
+                    Err(error) if self.may_rest && error.kind == NetErrorKind::Ended => Ok(()),
+                    done => done,
+                };
                 done.map(|()| None).map_err(|e| Refused { passing: e.kind == NetErrorKind::Transient, message: e.to_string() })
             }
         }

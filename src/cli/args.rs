@@ -19,7 +19,7 @@ pub(super) struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options for every command")]
 pub(super) struct Global {
-    /// The file [default: fly.yml or fly.yaml here or in the nearest folder above]
+    /// The file, or - for the standard input [default: fly.yml or fly.yaml here or in the nearest folder above]
     #[arg(short, long, global = true, value_name = "PATH")]
     pub(super) file: Option<PathBuf>,
     /// The project's name, in place of the file's

@@ -40,7 +40,8 @@ fn total(diagnostics: &[Diagnostic]) -> String {
     let files: BTreeSet<_> = diagnostics.iter().filter_map(|d| Some(d.place.as_ref()?.file.to_string())).collect();
     let files: Vec<_> = files.iter().map(|file| escaped(file)).collect();
     let place = if files.is_empty() { String::new() } else { format!(" in {}", files.join(", ")) };
-    format!("{} errors{place}", diagnostics.len())
+    let count: usize = diagnostics.iter().map(|diagnostic| diagnostic.unshown.max(1)).sum();
+    format!("{count} errors{place}")
 }
 
 fn groups<'a>(diagnostic: &Diagnostic, sources: &'a BTreeMap<Arc<str>, String>) -> Vec<Group<'a>> {

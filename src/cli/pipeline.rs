@@ -37,9 +37,10 @@ pub(super) struct Job<'a> {
 }
 
 pub(super) fn run(job: &Job<'_>, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
-    let _lock = lock(job, settings, ui)?;
     world::block_on(async {
         let world = Real::connect(settings.engine.as_deref()).await?;
+        // Blocking is as good as waiting: nothing else goes on yet.
+        let _lock = lock(job, settings, &world.engine_id().await?, ui)?;
         world.check_rights()?;
         let draws = ui.can_draw && !settings.is_verbose;
         go(job, &world, ui, draws, Stop::signals).await
@@ -119,8 +120,8 @@ fn nothing_to_do(job: &Job<'_>, plan: &Plan) -> String {
     }
 }
 
-fn lock(job: &Job<'_>, settings: &Settings, ui: &Ui) -> Result<Lock, Diagnostic> {
-    let path = lock::path(&settings.locks, &job.desired.project, settings.engine.as_deref().unwrap_or("default"));
+fn lock(job: &Job<'_>, settings: &Settings, engine: &str, ui: &Ui) -> Result<Lock, Diagnostic> {
+    let path = lock::path(&settings.locks, &job.desired.project, engine);
     let holder = Holder { pid: std::process::id(), command: settings.environment.command.clone() };
     match Lock::acquire(&path, &holder, Patience::Refuse) {
         Err(error @ LockError::Held(_)) if job.run.wait_lock => {

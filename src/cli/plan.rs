@@ -28,7 +28,7 @@ pub(super) fn run(args: &PlanArgs, settings: &Settings, ui: &Ui) -> Result<Exit,
         None => world::block_on(look(settings, &file.desired))??,
     };
     if let Some(path) = &args.record {
-        record(path, actual.clone().veiled())?;
+        record(path, &actual.clone().veiled())?;
     }
     let Loaded { desired, shown, sources, .. } = file;
     let plan = crate::plan::plan(&desired, &actual).map_err(|wrong| Failure::new(wrong, &sources))?;
@@ -56,10 +56,10 @@ fn from_snapshot(path: &Path) -> Result<Actual, Diagnostic> {
 }
 
 /// Readable by its owner only: commands and labels are in it, but no values of the environment.
-fn record(path: &Path, actual: Actual) -> Result<(), Diagnostic> {
+fn record(path: &Path, actual: &Actual) -> Result<(), Diagnostic> {
     let cannot =
         |error: &dyn std::error::Error| Diagnostic::new(Kind::Failed, format!("cannot write `{}`", path.display())).caused_by(error);
-    let mut text = serde_json::to_string_pretty(&actual).map_err(|error| cannot(&error))?;
+    let mut text = serde_json::to_string_pretty(actual).map_err(|error| cannot(&error))?;
     text.push('\n');
     let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
     file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| cannot(&error))

@@ -109,6 +109,7 @@ mod tests {
             after: (1..id).map(StepId).collect(),
             reason: Reason::new("not there yet"),
             impact: Impact::None,
+            may_rest: false,
         };
         let steps = vec![step(1, "shop.db"), step(2, "shop.web"), step(3, "shop.cache")];
         Plan { project: "shop".parse().unwrap(), changes: vec![], steps, notes: vec![] }

@@ -47,6 +47,14 @@ impl Real {
         Ok(Self { engine: Arc::new(engine), net: Arc::new(net), docker })
     }
 
+    /// Which engine it is: the same by whatever address it is reached.
+    pub(super) async fn engine_id(&self) -> Result<String, Diagnostic> {
+        match &self.docker {
+            Some(docker) => docker.id().await.map_err(|error| observe::engine_diagnostic(&error)),
+            None => Ok(String::new()),
+        }
+    }
+
     /// Before anything is changed: a run that stops half way for want of a right has touched too much.
     pub(super) fn check_rights(&self) -> Result<(), Diagnostic> {
         self.net.check_rights().map_err(|error| observe::net_diagnostic(&error))

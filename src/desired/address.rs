@@ -7,9 +7,10 @@ use ipnet::IpNet;
 
 use super::ipam::{self, Request, unusable};
 use super::subnet::quoted;
-use super::work::{Draft, Errors, Net, NetKind, Nets, list};
+use super::work::{Draft, Errors, Net, NetKind, Nets, list, twice};
 use crate::diag::{At, Diagnostic, Place};
 use crate::spec::Ip;
+use crate::types::Name;
 
 /// What `ip` says of a card: addresses that are given, and subnets that it is to get one out of.
 pub(super) struct Wanted {
@@ -17,10 +18,13 @@ pub(super) struct Wanted {
     pub(super) auto: Vec<IpNet>,
 }
 
-pub(super) fn wanted(ips: Option<&Vec<At<Ip>>>, net: &Net, errors: &mut Errors) -> Wanted {
+/// `broken`: more is written than could be read.
+pub(super) fn wanted(ips: Option<&Vec<At<Ip>>>, broken: bool, net: &Net, errors: &mut Errors) -> Wanted {
     let mut wanted = Wanted { given: vec![], auto: vec![] };
     let Some(ips) = ips else {
-        wanted.auto.clone_from(&net.subnets);
+        if !broken {
+            wanted.auto.clone_from(&net.subnets);
+        }
         return wanted;
     };
     let mut auto = false;
@@ -41,7 +45,7 @@ pub(super) fn wanted(ips: Option<&Vec<At<Ip>>>, net: &Net, errors: &mut Errors) 
         }
     }
     // The engine gives a card one address of every subnet, asked or not: better that fly says which.
-    if auto || net.kind == NetKind::Nat {
+    if auto || net.kind == NetKind::Nat && !broken {
         let free = |subnet: &&IpNet| !wanted.given.iter().any(|(address, _)| subnet.contains(&address.addr()));
         wanted.auto = net.subnets.iter().filter(free).copied().collect();
     }
@@ -68,7 +72,7 @@ fn check_one_a_family(given: &[(IpNet, Option<Place>)], errors: &mut Errors) {
         let (Some((_, Some(first))), Some((_, Some(second)))) = (family.next(), family.next()) else { continue };
         let family = if v4 { "IPv4" } else { "IPv6" };
         let message = format!("a card on a network of kind `nat` has one {family} address");
-        errors.push(Diagnostic::invalid(message).at(second).also(first, "the first is given here"));
+        errors.push(Diagnostic::invalid(message).at(second).also(first, "the first is given here").hint("leave one of them out"));
     }
 }
 
@@ -153,6 +157,7 @@ pub(super) fn allocate(nets: &Nets, drafts: &mut [Draft], errors: &mut Errors) {
             wires.entry(net.wire()).or_default().push(i);
         }
     }
+    let mut full: BTreeSet<(Name, IpNet)> = BTreeSet::new();
     for cards in wires.values() {
         let mut taken = check_twice(drafts, cards, errors);
         for net in nets.values() {
@@ -168,7 +173,8 @@ pub(super) fn allocate(nets: &Nets, drafts: &mut [Draft], errors: &mut Errors) {
             if let Some(address) = address {
                 let place = draft.places.fields.get("ip").cloned();
                 draft.addresses.push((IpNet::new(address, subnet.prefix_len()).expect("the subnet's own length"), place));
-            } else {
+            } else if full.insert((draft.network().expect("only networks have pools").clone(), subnet)) {
+                // The others that get none are too many in the same way.
                 errors.push(exhausted(draft, subnet, size, nets));
             }
         }
@@ -207,12 +213,10 @@ fn check_twice(drafts: &[Draft], cards: &[usize], errors: &mut Errors) -> BTreeS
         for (address, place) in &draft.addresses {
             let Some(place) = place else { continue };
             match seen.get(&address.addr()) {
-                Some((other, there)) if *there != place => errors.push(
-                    Diagnostic::invalid(format!("two cards have the address `{}`", address.addr()))
-                        .at(place)
-                        .also(there, format!("`{}:{}` has it already", other.machine, other.name))
-                        .hint("ip: auto"),
-                ),
+                Some((other, there)) if !draft.is_one_with(other) => {
+                    let message = format!("two cards have the address `{}`", address.addr());
+                    errors.push(twice(message, (draft, place), (other, there)).hint("ip: auto"));
+                }
                 Some(_) => {}
                 None => {
                     seen.insert(address.addr(), (draft, place));

@@ -52,19 +52,19 @@ pub(super) fn resolve(
 fn end(end: &spec::CableEnd, groups: &Groups, used: &mut BTreeMap<End, Place>, errors: &mut Errors) -> Option<End> {
     let place = &end.nic.place;
     let Some(group) = groups.get(&end.machine) else {
-        let mut error = Diagnostic::invalid(format!("there is no machine `{}`", end.machine)).at(place);
-        error.hints.extend(groups.hint(&end.machine));
-        errors.push(error);
+        groups.missing(&end.machine, place, errors);
         return None;
     };
     if let Some(scale) = &group.spec.scale {
         let message = format!("a cable has one machine at each end, and `{}` is as many as `scale` says", group.base);
-        errors.push(Diagnostic::invalid(message).at(place).also(&scale.place, "`scale` is set here"));
+        let error = Diagnostic::invalid(message).at(place).also(&scale.place, "`scale` is set here");
+        errors.push(error.hint("a network instead of the cable, or a machine without `scale`"));
         return None;
     }
     if let Some(mode) = group.spec.network_mode.as_ref().filter(|mode| mode.value != spec::NetworkModeSpec::None) {
         let message = format!("`{}` has no cards of its own: its `network_mode` takes another's", group.base);
-        errors.push(Diagnostic::invalid(message).at(place).also(&mode.place, "set here"));
+        let error = Diagnostic::invalid(message).at(place).also(&mode.place, "set here");
+        errors.push(error.hint("leave the cable or `network_mode` out"));
         return None;
     }
     let name = match IfName::new(end.ifname.clone()) {
@@ -94,10 +94,13 @@ fn draft(project: &Name, cable: &spec::Cable, end: &spec::CableEnd, own: &End, (
     note(&mut places, "up", place_of(end.up.as_ref()));
     Draft {
         machine: own.0.clone(),
+        base: own.0.clone(),
+        base_place: end.nic.place.clone(),
         name: own.1.clone(),
         plug: Plug::Cable { id, peer: peer.clone() },
         addresses: end.ip.iter().filter_map(|ip| Some((address(ip, errors)?, Some(ip.place.clone())))).collect(),
         auto: vec![],
+        unknown_addresses: end.broken.has("ip"),
         mac: end.mac.as_ref().map_or_else(|| automatic_mac(project, &own.0, &own.1), |mac| mac.value),
         mtu: Some(cable.mtu.as_ref().map_or(DEFAULT_MTU, |mtu| mtu.value)),
         up: end.up.as_ref().is_none_or(|up| up.value),
@@ -141,7 +144,8 @@ pub(super) fn check(drafts: &[Draft], errors: &mut Errors) {
                 errors.push(
                     Diagnostic::invalid(format!("two cards have the address `{}`", address.addr()))
                         .at(place)
-                        .also(other, "given here already"),
+                        .also(other, "given here already")
+                        .hint("another address of the subnet"),
                 );
             }
         }

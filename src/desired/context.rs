@@ -10,12 +10,22 @@ pub struct Context {
     pub home: Option<String>,
     /// `.env` and the user's environment, the latter winning: where an `environment` key without a value takes its own from.
     pub environment: BTreeMap<String, String>,
-    /// The text of every `env_file`, by its path as written, or why it could not be read.
-    pub env_files: BTreeMap<String, Result<String, String>>,
+    /// Every `env_file`, by its path as written.
+    pub env_files: BTreeMap<String, EnvText>,
+    /// The text of every seccomp profile of `security_opt`, by its path as written, or why it could not be read.
+    pub seccomp_profiles: BTreeMap<String, Result<String, String>>,
     /// The text of every file of public keys, by its path as written, or why it could not be read.
     pub key_files: BTreeMap<String, Result<String, String>>,
     /// The public keys of whoever runs fly: lines as in `authorized_keys`.
     pub own_keys: BTreeSet<String>,
     /// The version of the guest that new machines get.
     pub guest: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvText {
+    /// As the user would type it, from where he is.
+    pub shown: String,
+    /// Or why it could not be read.
+    pub text: Result<String, String>,
 }

@@ -1,32 +1,43 @@
 //! `defaults` under a machine: its own value wins key by key, maps are laid over each other, lists take each other's place.
 
-use crate::diag::At;
-use crate::spec::{Entries, Machine};
+use std::collections::BTreeMap;
 
-/// A value of the machine, or else the defaults'.
-fn over<T: Clone>(own: Option<&T>, below: Option<&T>) -> Option<T> {
-    own.or(below).cloned()
-}
+use crate::diag::At;
+use crate::spec::{Broken, Entries, Machine};
 
 /// All entries; the machine's own win.
-fn merged<T: Clone>(own: Option<&Entries<T>>, below: Option<&Entries<T>>) -> Option<Entries<T>> {
-    let (Some(own), Some(below)) = (own, below) else { return over(own, below) };
+fn merged<T: Clone>(own: &Entries<T>, below: &Entries<T>) -> Entries<T> {
     let mut all: Vec<(At<String>, T)> = below.0.clone();
-    for (key, value) in &own.0 {
-        match all.iter_mut().find(|(known, _)| known.value == key.value) {
-            Some(entry) => *entry = (key.clone(), value.clone()),
-            None => all.push((key.clone(), value.clone())),
+    let known: BTreeMap<&str, usize> = below.0.iter().enumerate().map(|(at, (key, _))| (key.value.as_str(), at)).collect();
+    for entry in &own.0 {
+        match known.get(entry.0.value.as_str()) {
+            Some(at) => all[*at] = entry.clone(),
+            None => all.push(entry.clone()),
         }
     }
-    Some(Entries(all))
+    Entries(all)
 }
 
 /// The machine `name` as it is with the defaults under it.
 pub(super) fn merge(name: &str, own: &Machine, below: Option<&Machine>) -> Machine {
     let Some(below) = below else { return own.clone() };
+    let mut broken = Broken::default();
+    // A value that could not be read hides what is below it all the same.
     macro_rules! over {
+        ($field:ident) => {{
+            let from = if own.$field.is_some() || own.broken.has(stringify!($field)) { own } else { below };
+            if from.broken.has(stringify!($field)) {
+                broken.insert(stringify!($field));
+            }
+            from.$field.clone()
+        }};
+    }
+    macro_rules! merged {
         ($field:ident) => {
-            over(own.$field.as_ref(), below.$field.as_ref())
+            match (&own.$field, &below.$field) {
+                (Some(own), Some(below)) => Some(merged(own, below)),
+                _ => over!($field),
+            }
         };
     }
     let mut machine = Machine {
@@ -35,11 +46,13 @@ pub(super) fn merge(name: &str, own: &Machine, below: Option<&Machine>) -> Machi
         pull_policy: over!(pull_policy),
         command: over!(command),
         entrypoint: over!(entrypoint),
-        environment: merged(own.environment.as_ref(), below.environment.as_ref()),
+        environment: merged!(environment),
         env_file: over!(env_file),
         hostname: over!(hostname),
         user: over!(user),
         working_dir: over!(working_dir),
+        tty: over!(tty),
+        stdin_open: over!(stdin_open),
         volumes: over!(volumes),
         tmpfs: over!(tmpfs),
         shm_size: over!(shm_size),
@@ -54,8 +67,8 @@ pub(super) fn merge(name: &str, own: &Machine, below: Option<&Machine>) -> Machi
         cpuset: over!(cpuset),
         memory: over!(memory),
         pids_limit: over!(pids_limit),
-        ulimits: merged(own.ulimits.as_ref(), below.ulimits.as_ref()),
-        sysctls: merged(own.sysctls.as_ref(), below.sysctls.as_ref()),
+        ulimits: merged!(ulimits),
+        sysctls: merged!(sysctls),
         cap_add: over!(cap_add),
         cap_drop: over!(cap_drop),
         devices: over!(devices),
@@ -64,18 +77,21 @@ pub(super) fn merge(name: &str, own: &Machine, below: Option<&Machine>) -> Machi
         dns: over!(dns),
         dns_search: over!(dns_search),
         extra_hosts: over!(extra_hosts),
-        labels: merged(own.labels.as_ref(), below.labels.as_ref()),
+        labels: merged!(labels),
         network_mode: over!(network_mode),
         scale: over!(scale),
         nics: over!(nics),
         sshd: over!(sshd),
         guest: over!(guest),
+        broken,
     };
     // Cards and a borrowed namespace exclude each other: what the machine itself says wins over both.
-    if own.network_mode.is_some() && own.nics.is_none() {
+    let says_mode = own.network_mode.is_some() || own.broken.has("network_mode");
+    let says_nics = own.nics.is_some() || own.broken.has("nics");
+    if says_mode && !says_nics {
         machine.nics = None;
     }
-    if own.nics.is_some() && own.network_mode.is_none() {
+    if says_nics && !says_mode {
         machine.network_mode = None;
     }
     // "Everybody needs db" does not mean that db needs itself.

@@ -9,16 +9,21 @@ use crate::spec;
 
 pub(super) fn resolve(machine: &spec::Machine, context: &Context, errors: &mut Errors) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
+    // What a file's own `${NAME}` stands for: Compose looks in the user's environment first, then in `environment`.
+    let given = machine.environment.iter().flat_map(|entries| &entries.0);
+    let given = given.filter_map(|(key, value)| Some((key.value.clone(), value.as_ref()?.value.clone()))).collect();
     for file in machine.env_file.iter().flatten() {
-        match context.env_files.get(&file.path.value) {
-            Some(Ok(text)) => match spec::dotenv(&file.path.value, text) {
-                Ok(entries) => all.extend(entries),
-                Err(found) => errors.extend(found),
-            },
-            Some(Err(_)) | None if !file.required => {}
+        let found = context.env_files.get(&file.path.value);
+        match found.map(|found| (&found.shown, &found.text)) {
+            Some((shown, Ok(text))) => {
+                let read = spec::dotenv(shown, text, &[&context.environment, &given]);
+                all.extend(read.variables);
+                errors.extend(read.errors);
+            }
+            Some((_, Err(_))) | None if !file.required => {}
             missing => {
                 let mut error = Diagnostic::invalid(format!("`env_file` {} cannot be read", file.path.value)).at(&file.path.place);
-                if let Some(Err(why)) = missing {
+                if let Some((_, Err(why))) = missing {
                     error = error.cause(why);
                 }
                 errors.push(error.hint("`{path: FILE, required: false}` where it may be missing"));
@@ -27,7 +32,8 @@ pub(super) fn resolve(machine: &spec::Machine, context: &Context, errors: &mut E
     }
     for (key, value) in machine.environment.iter().flat_map(|entries| &entries.0) {
         if key.value.is_empty() || key.value.contains(['=', '\0']) {
-            errors.push(Diagnostic::invalid(format!("`{}` is not the name of an environment variable", key.value)).at(&key.place));
+            let error = Diagnostic::invalid(format!("`{}` is not the name of an environment variable", key.value)).at(&key.place);
+            errors.push(error.hint("neither empty nor with `=` in it"));
             continue;
         }
         match value {

@@ -139,8 +139,7 @@ fn key(line: &str, place: &Place, file: Option<&str>, errors: &mut Errors) -> Op
     let good = kind.and_then(|at| Some((words[at], words.get(at + 1)?))).is_some_and(|(kind, body)| names_its_type(body, kind));
     if !good {
         // One wrong line of a file is enough to say.
-        let already = errors.iter().any(|error| error.place.as_ref() == Some(place));
-        if !already {
+        if !errors.places().meet(place) {
             errors.push(Diagnostic::invalid(format!("{whose} is not a public key")).at(place).hint("as in `ssh-ed25519 AAAA… you@host`"));
         }
         return None;
@@ -174,7 +173,7 @@ mod tests {
     fn a_password_is_hashed_as_shadow_has_it() {
         use sha_crypt::PasswordVerifier as _;
         let place = Place { file: "fly.yml".into(), line: 1, column: 1, offset: 0, len: 0 };
-        let (project, mut errors) = (Name::new("shop").unwrap(), vec![]);
+        let (project, mut errors) = (Name::new("shop").unwrap(), Errors::default());
         let mut hash = |user: &str| hashed(&project, user, &At::new("hunter2".to_owned(), place.clone()), &mut errors).unwrap();
         let root = hash("root");
         assert!(root.starts_with("$6$") && !root.contains("hunter2") && root == hash("root") && root != hash("app"), "{root}");

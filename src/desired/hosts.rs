@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::model::{Attach, Machine};
 use super::work::{Errors, Groups};
 use crate::diag::Diagnostic;
+use crate::spec::HostAddress;
 use crate::types::{CableId, HostEntries, HostEntry, Name, NetworkMode};
 
 type Machines = BTreeMap<Name, Machine>;
@@ -142,20 +143,31 @@ fn carrier<'a>(name: &'a Name, machines: &'a Machines) -> &'a Name {
     at
 }
 
+/// What is not known of who reaches whom, because it could not be read.
+#[derive(Clone, Copy)]
+pub(super) struct Unknown {
+    pub(super) networks: bool,
+    pub(super) addresses: bool,
+}
+
 /// Fills in the hosts of all machines.
-pub(super) fn resolve(groups: &Groups, machines: &mut Machines, errors: &mut Errors) {
+pub(super) fn resolve(groups: &Groups, unknown: Unknown, machines: &mut Machines, errors: &mut Errors) {
     let mut names: BTreeMap<Name, Vec<String>> = BTreeMap::new();
-    for group in groups.0.iter().filter(|group| group.is_scaled()) {
+    for group in groups.all().iter().filter(|group| group.is_scaled()) {
         names.extend(group.names.iter().map(|name| (name.clone(), vec![group.base.to_string()])));
     }
     let reach = Reach::new(machines);
     let mut entries = reach.entries(&names);
-    for group in &groups.0 {
+    for group in groups.all() {
         for name in &group.names {
             let lines = entries.entry(name.clone()).or_default();
-            let own = group.spec.extra_hosts.iter().flatten();
-            add(lines, own.map(|(name, address)| HostEntry { name: name.value.clone(), address: address.value }));
-            links(group, name, groups, &reach, lines, errors);
+            let own = group.spec.extra_hosts.iter().flatten().filter_map(|(name, address)| match address.value {
+                HostAddress::Ip(address) => Some(HostEntry { name: name.value.clone(), address }),
+                // Only the engine knows it.
+                HostAddress::Gateway => None,
+            });
+            add(lines, own);
+            links(group, name, groups, &reach, unknown, lines, errors);
         }
     }
     for (name, machine) in machines {
@@ -165,7 +177,15 @@ pub(super) fn resolve(groups: &Groups, machines: &mut Machines, errors: &mut Err
 }
 
 /// The aliases of a machine's links.
-fn links(group: &super::work::Group, machine: &Name, groups: &Groups, reach: &Reach<'_>, lines: &mut HostEntries, errors: &mut Errors) {
+fn links(
+    group: &super::work::Group,
+    machine: &Name,
+    groups: &Groups,
+    reach: &Reach<'_>,
+    unknown: Unknown,
+    lines: &mut HostEntries,
+    errors: &mut Errors,
+) {
     // Its namespace is another's, which has been said.
     if group.spec.network_mode.as_ref().is_some_and(|mode| mode.value != crate::spec::NetworkModeSpec::None) {
         return;
@@ -179,6 +199,8 @@ fn links(group: &super::work::Group, machine: &Name, groups: &Groups, reach: &Re
                     add(lines, addresses.into_iter().map(|address| HostEntry { name: alias.value.clone(), address }));
                     continue;
                 }
+                _ if unknown.networks || group.has_unknown_cards() || target.has_unknown_cards() => break,
+                Some(_) if unknown.addresses => break,
                 Some(_) => (format!("`{}` has no address on the network that it shares with `{}`", target.base, group.base), "ip: auto"),
                 None => (
                     format!("`{}` and `{}` share no network that a link could go by", group.base, target.base),

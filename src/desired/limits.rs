@@ -35,7 +35,7 @@ pub(super) fn resolve(machine: &spec::Machine, errors: &mut Errors) -> Limits {
         let above = hard != -1 && (soft == -1 || soft > hard);
         if above || soft < -1 || hard < -1 {
             let message = format!("the soft limit of `{}` is at most the hard one: {soft} and {hard}", name.value);
-            errors.push(Diagnostic::invalid(message).at(&ulimit.place));
+            errors.push(Diagnostic::invalid(message).at(&ulimit.place).hint("`-1` is without limit"));
         }
     }
     Limits {

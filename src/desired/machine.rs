@@ -1,23 +1,18 @@
 //! The container that a machine is, and everything about it that needs no other machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::Context;
-use super::model::{Places, Volume};
+use super::model::Places;
+use super::volumes::Volumes;
 use super::work::{Draft, Errors, Group, Groups, NetKind, Nets, first_place, note, place_of};
-use super::{environment, limits, mounts, volumes};
+use super::{environment, limits, mounts, security, volumes};
 use crate::diag::{Diagnostic, Place};
-use crate::spec::{self, NetworkModeSpec};
+use crate::spec::{self, Condition, HostAddress, NetworkModeSpec};
 use crate::types::{Container, LABEL_MACHINE, LABEL_PROJECT, Name, NetworkMode};
 
 /// The container of the machines of a group, all but its labels' machine, ports and hosts.
-pub(super) fn container(
-    group: &Group,
-    context: &Context,
-    volumes: &BTreeMap<Name, Volume>,
-    groups: &Groups,
-    errors: &mut Errors,
-) -> Container {
+pub(super) fn container(group: &Group, context: &Context, volumes: &Volumes, groups: &Groups, errors: &mut Errors) -> Container {
     let spec = &group.spec;
     let mounts = mounts::resolve(spec, context, volumes, errors);
     check_image(group, errors);
@@ -35,10 +30,12 @@ pub(super) fn container(
         hostname: text(&spec.hostname),
         user: text(&spec.user),
         working_dir: text(&spec.working_dir),
+        tty: spec.tty.as_ref().is_some_and(|tty| tty.value),
+        stdin_open: spec.stdin_open.as_ref().is_some_and(|open| open.value),
         mounts: mounts.mounts,
         tmpfs: mounts.tmpfs,
         shm_size: spec.shm_size.as_ref().map(|size| size.value),
-        ports: std::collections::BTreeSet::new(),
+        ports: BTreeSet::new(),
         restart: spec.restart.as_ref().map(|restart| restart.value).unwrap_or_default(),
         healthcheck: spec.healthcheck.as_ref().map(|check| check.value.clone()),
         stop_signal: spec.stop_signal.as_ref().and_then(|signal| limits::signal(signal, errors)),
@@ -50,13 +47,20 @@ pub(super) fn container(
         cap_drop: texts(&spec.cap_drop).into_iter().collect(),
         devices: spec.devices.iter().flatten().map(|device| device.value.clone()).collect(),
         privileged: spec.privileged.as_ref().is_some_and(|privileged| privileged.value),
-        security_opt: texts(&spec.security_opt).into_iter().collect(),
+        security_opt: security::resolve(spec, context, errors),
         dns: spec.dns.iter().flatten().map(|dns| dns.value).collect(),
         dns_search: texts(&spec.dns_search),
         labels: volumes::user_labels(spec.labels.as_ref(), errors),
         network_mode: network_mode(spec, groups, errors),
         guest: None,
         hosts: crate::types::HostEntries::default(),
+        gateway_hosts: spec
+            .extra_hosts
+            .iter()
+            .flatten()
+            .filter(|(_, address)| address.value == HostAddress::Gateway)
+            .map(|(name, _)| name.value.clone())
+            .collect(),
     }
 }
 
@@ -72,6 +76,7 @@ pub(super) fn personal(mut container: Container, project: &Name, name: &Name) ->
 
 fn check_image(group: &Group, errors: &mut Errors) {
     match &group.spec.image {
+        None if group.spec.broken.has("image") => {}
         None => {
             let error = Diagnostic::invalid(format!("machine `{}` has no `image`", group.base));
             errors.push(error.at(&group.place).hint("image: debian:12"));
@@ -98,7 +103,8 @@ fn check_working_dir(spec: &spec::Machine, errors: &mut Errors) {
         };
         // The kernel's own limit.
         if hostname.value.len() > 64 || !hostname.value.split('.').all(good) {
-            errors.push(Diagnostic::invalid(format!("`{}` is not a host name", hostname.value)).at(&hostname.place));
+            let error = Diagnostic::invalid(format!("`{}` is not a host name", hostname.value)).at(&hostname.place);
+            errors.push(error.hint("letters, digits and `-`, parted by `.`: `web.example`"));
         }
     }
 }
@@ -112,22 +118,40 @@ fn network_mode(spec: &spec::Machine, groups: &Groups, errors: &mut Errors) -> N
         NetworkModeSpec::Machine(target) => match groups.get(target) {
             Some(group) if group.is_scaled() => {
                 let message = format!("`{target}` is as many machines as `scale` says: there is no one network to share");
-                errors.push(Diagnostic::invalid(message).at(&mode.place));
+                errors.push(Diagnostic::invalid(message).at(&mode.place).hint("a machine without `scale`"));
                 NetworkMode::Own
             }
             Some(group) => NetworkMode::Machine(group.base.clone()),
             None => {
-                let mut error = Diagnostic::invalid(format!("there is no machine `{target}`")).at(&mode.place);
-                error.hints.extend(groups.hint(target));
-                errors.push(error);
+                groups.missing(target, &mode.place, errors);
                 NetworkMode::Own
             }
         },
     }
 }
 
-/// What cannot be together with a namespace that is another's, or without a card that the engine can publish by.
-pub(super) fn check_network_mode(group: &Group, drafts: &[Draft], nets: &Nets, errors: &mut Errors) {
+/// `container:NAME` is for those of others: of one of its own the project has to know, to start it first and to follow it.
+pub(super) fn check_container(project: &Name, group: &Group, groups: &Groups, errors: &mut Errors) {
+    let Some(mode) = &group.spec.network_mode else { return };
+    let NetworkModeSpec::Container(container) = &mode.value else { return };
+    let owner = groups.all().iter().find(|other| other.names.iter().any(|name| name.in_project(project) == *container));
+    if let Some(owner) = owner {
+        let error = Diagnostic::invalid(format!("`{container}` is the container of machine `{}` of this file", owner.base));
+        errors.push(error.at(&mode.place).hint(format!("network_mode: machine:{}", owner.base)));
+    }
+}
+
+/// The names of the machines that may publish ports, if they have any.
+pub(super) fn check_network_modes<'a>(groups: &'a Groups, drafts: &[Draft], nets: &Nets, errors: &mut Errors) -> BTreeSet<&'a Name> {
+    let on_nat = |draft: &&Draft| draft.network().and_then(|name| nets.get(name)).is_some_and(|net| net.kind == NetKind::Nat);
+    let on_nat: BTreeSet<&Name> = drafts.iter().filter(on_nat).map(|draft| &draft.base).collect();
+    let can = |group: &&Group| check_network_mode(group, on_nat.contains(&group.base), nets, errors);
+    groups.all().iter().filter(can).map(|group| &group.base).collect()
+}
+
+/// What cannot be together with a namespace that is another's, or without a card that the engine can publish by. Answers whether
+/// ports can be published.
+fn check_network_mode(group: &Group, on_nat: bool, nets: &Nets, errors: &mut Errors) -> bool {
     let spec = &group.spec;
     let mut conflict = |key: &str, place: Option<&Place>, mode: &crate::diag::At<NetworkModeSpec>| {
         if let Some(place) = place {
@@ -152,13 +176,19 @@ pub(super) fn check_network_mode(group: &Group, drafts: &[Draft], nets: &Nets, e
             conflict("extra_hosts", spec.extra_hosts.iter().flatten().next().map(|(name, _)| &name.place), mode);
         }
     }
-    let (Some(ports), Some(machine)) = (ports, group.names.first()) else { return };
-    let on_nat = |draft: &Draft| draft.network().and_then(|name| nets.get(name)).is_some_and(|net| net.kind == NetKind::Nat);
     let own = spec.network_mode.as_ref().is_none_or(|mode| mode.value == NetworkModeSpec::None);
-    if own && !drafts.iter().any(|draft| draft.machine == *machine && on_nat(draft)) {
+    if on_nat || !own {
+        return on_nat && own;
+    }
+    let of = |nic: &spec::Nic| nic.network.as_ref().and_then(|network| Name::new(network.value.clone()).ok());
+    let mut cards = spec.nics.iter().flat_map(|nics| &nics.0);
+    // A card on a network that nothing is known of may well be one.
+    let unknown = cards.any(|(_, nic)| of(nic).and_then(|name| nets.get(&name)).is_none_or(|net| net.kind == NetKind::Unknown));
+    if let Some(ports) = ports.filter(|_| !unknown && !group.has_unknown_cards() && !group.names.is_empty()) {
         let error = Diagnostic::invalid("ports are published by the engine, and this machine has no card on a network of its").at(ports);
         errors.push(error.hint("add a NIC on a network of kind nat: `networks: {out: {kind: nat}}` and `nics: {eth9: out}`"));
     }
+    false
 }
 
 fn word(mode: &NetworkModeSpec) -> String {
@@ -186,11 +216,17 @@ pub(super) fn places(group: &Group) -> Places {
         };
     }
     value!(image, pull_policy, command, entrypoint, hostname, user, working_dir, shm_size, restart, healthcheck, stop_signal);
-    value!(stop_grace_period, cpus, cpuset, memory, pids_limit, privileged, network_mode, scale);
+    value!(tty, stdin_open, stop_grace_period, cpus, cpuset, memory, pids_limit, privileged, network_mode, scale);
     list!(volumes, tmpfs, ports, cap_add, cap_drop, devices, security_opt, dns, dns_search);
     map!(environment, depends_on, ulimits, sysctls, labels, nics);
     note(&mut places, "sshd", spec.sshd.as_ref().map(|sshd| &sshd.place));
     note(&mut places, "guest", place_of(spec.guest.as_ref()));
+    let healthy = spec.depends_on.iter().flat_map(|map| &map.0).map(|(_, need)| &need.condition);
+    note(
+        &mut places,
+        "healthy",
+        healthy.filter(|condition| condition.value == Condition::Healthy).map(|condition| &condition.place).next(),
+    );
     note(&mut places, "env_file", spec.env_file.iter().flatten().next().map(|file| &file.path.place));
     note(&mut places, "links", spec.links.iter().flatten().next().map(|link| &link.machine.place));
     note(&mut places, "extra_hosts", spec.extra_hosts.iter().flatten().next().map(|(name, _)| &name.place));

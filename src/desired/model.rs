@@ -206,6 +206,20 @@ pub struct Cable {
 }
 
 impl Nic {
+    /// The MAC that it is given. In mode passthru it is the parent itself, MAC and all, and only what the file says changes that.
+    pub fn own_mac(&self) -> Option<Mac> {
+        let is_parents = matches!(self.attach, Attach::Macvlan { mode: MacvlanMode::Passthru, .. }) && self.mac.is_automatic();
+        (!is_parents).then_some(self.mac)
+    }
+
+    /// Its place in a Docker network, where it is one of the engine's.
+    pub fn endpoint(&self) -> Option<&Endpoint> {
+        match &self.attach {
+            Attach::Nat { endpoint, .. } => Some(endpoint),
+            Attach::Bridge { .. } | Attach::Macvlan { .. } | Attach::Cable { .. } => None,
+        }
+    }
+
     /// The link that this card is to be inside the machine, with `mtu` filled in by whoever knows.
     pub fn link(&self, mtu: Option<u32>) -> Link {
         use crate::types::LinkKind;
@@ -217,7 +231,7 @@ impl Nic {
         };
         Link {
             kind,
-            mac: Some(self.mac),
+            mac: self.own_mac(),
             mtu: self.mtu.or(mtu),
             up: self.up,
             master: None,

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::context::Context;
-use super::model::Volume;
+use super::volumes::Volumes;
 use super::work::{Errors, suggest};
 use crate::diag::{Diagnostic, Place};
 use crate::spec::{self, VolumeMount, VolumeMountKind};
-use crate::types::{Mount, MountSource, Name};
+use crate::types::{Mount, MountSource, Name, clean_path};
 
 #[derive(Default)]
 pub(super) struct Mounts {
@@ -15,7 +15,7 @@ pub(super) struct Mounts {
     pub(super) tmpfs: BTreeMap<String, String>,
 }
 
-pub(super) fn resolve(machine: &spec::Machine, context: &Context, volumes: &BTreeMap<Name, Volume>, errors: &mut Errors) -> Mounts {
+pub(super) fn resolve(machine: &spec::Machine, context: &Context, volumes: &Volumes, errors: &mut Errors) -> Mounts {
     let mut all = Mounts::default();
     let mut used: BTreeMap<String, Place> = BTreeMap::new();
     for mount in machine.volumes.iter().flatten() {
@@ -26,8 +26,9 @@ pub(super) fn resolve(machine: &spec::Machine, context: &Context, volumes: &BTre
             let read_only = mount.value.read_only.then(|| "ro".to_owned());
             all.tmpfs.insert(target, sorted(size.into_iter().chain(mode).chain(read_only)));
         } else if let Some(source) = source(&mount.value, &mount.place, context, volumes, errors) {
-            let VolumeMount { read_only, relabel, propagation, .. } = mount.value.clone();
-            all.mounts.insert(target, Mount { source, read_only, relabel, propagation });
+            let VolumeMount { kind: _, target: _, read_only, relabel, propagation, must_exist, nocopy } = mount.value.clone();
+            errors.extend(impossible(&source, &target, &mount.value, &mount.place));
+            all.mounts.insert(target, Mount { source, read_only, relabel, propagation, must_exist, nocopy });
         }
     }
     for tmpfs in machine.tmpfs.iter().flatten() {
@@ -36,6 +37,22 @@ pub(super) fn resolve(machine: &spec::Machine, context: &Context, volumes: &BTre
         all.tmpfs.insert(target, sorted(options.split(',').map(str::trim).filter(|option| !option.is_empty()).map(str::to_owned)));
     }
     all
+}
+
+/// What the engine has no way to be told, or refuses when the container is made.
+fn impossible(source: &MountSource, target: &str, mount: &VolumeMount, place: &Place) -> Option<Diagnostic> {
+    let colon = match source {
+        MountSource::Bind(source) | MountSource::Volume(source) => source.contains(':') || target.contains(':'),
+        MountSource::Anonymous if mount.read_only => {
+            let error = Diagnostic::invalid(format!("`{target}` would be an empty volume that nobody can write to")).at(place);
+            return Some(error.hint("leave `read_only` out, or give the volume a name"));
+        }
+        MountSource::Anonymous => true,
+    };
+    let error = || Diagnostic::invalid(format!("the engine cannot label `{target}` for SELinux")).at(place);
+    let why =
+        if *source == MountSource::Anonymous { "it labels folders and named volumes" } else { "it reads a colon in a path as its end" };
+    (colon && mount.relabel.is_some()).then(|| error().cause(why).hint("leave the label out"))
 }
 
 fn sorted(options: impl Iterator<Item = String>) -> String {
@@ -52,44 +69,38 @@ fn target(text: &str, place: &Place, used: &mut BTreeMap<String, Place>, errors:
         errors.push(error.at(place).hint(format!("/{text}")));
         return None;
     }
-    let target = normal(text);
+    let target = clean_path(text);
     if target == "/" {
-        errors.push(Diagnostic::invalid("nothing can be mounted over the machine's whole file system").at(place));
+        let error = Diagnostic::invalid("nothing can be mounted over the machine's whole file system").at(place);
+        errors.push(error.hint("a place below `/`, as `/srv/app`"));
         return None;
     }
     if let Some(other) = used.get(&target) {
         let error = Diagnostic::invalid(format!("two things are mounted at `{target}`")).at(place);
-        errors.push(error.also(other, "the first is here"));
+        errors.push(error.also(other, "the first is here").hint("another place for one of them"));
         return None;
     }
     used.insert(target.clone(), place.clone());
     Some(target)
 }
 
-fn source(
-    mount: &VolumeMount,
-    place: &Place,
-    context: &Context,
-    volumes: &BTreeMap<Name, Volume>,
-    errors: &mut Errors,
-) -> Option<MountSource> {
+fn source(mount: &VolumeMount, place: &Place, context: &Context, volumes: &Volumes, errors: &mut Errors) -> Option<MountSource> {
     match &mount.kind {
         VolumeMountKind::Bind(path) => match absolute(path, context) {
             Ok(path) => Some(MountSource::Bind(path)),
             Err(why) => {
-                errors.push(Diagnostic::invalid(why).at(place));
+                errors.push(Diagnostic::invalid(why).at(place).hint("the whole path, as `/home/ada/src`"));
                 None
             }
         },
         VolumeMountKind::Volume(key) => {
-            let known = volumes.iter().find(|(name, _)| name.as_str() == key);
-            if known.is_none() {
-                let mut error = Diagnostic::invalid(format!("there is no volume `{key}`")).at(place);
-                error.hints.extend(suggest(key, volumes.keys().map(Name::as_str)));
-                error.hints.push(format!("`volumes: {{{key}: {{}}}}` at the top level, or `./{key}` for a folder"));
-                errors.push(error);
+            let known = Name::new(key.clone()).ok().and_then(|name| volumes.all.get(&name));
+            if known.is_none() && !volumes.broken {
+                let error = Diagnostic::invalid(format!("there is no volume `{key}`")).at(place);
+                let error = suggest(error, key, volumes.all.keys().map(Name::as_str), errors.is_full());
+                errors.push(error.hint(format!("`volumes: {{{key}: {{}}}}` at the top level, or `./{key}` for a folder")));
             }
-            known.map(|(_, volume)| MountSource::Volume(volume.name.clone()))
+            known.map(|volume| MountSource::Volume(volume.name.clone()))
         }
         VolumeMountKind::Anonymous | VolumeMountKind::Tmpfs { .. } => Some(MountSource::Anonymous),
     }
@@ -98,31 +109,16 @@ fn source(
 /// An absolute path without asking the disk: a link in it stays what it is.
 pub(super) fn absolute(path: &str, context: &Context) -> Result<String, String> {
     if path.starts_with('/') {
-        return Ok(normal(path));
+        return Ok(clean_path(path));
     }
-    let Some(rest) = path.strip_prefix('~') else { return Ok(normal(&format!("{}/{path}", context.directory))) };
+    let Some(rest) = path.strip_prefix('~') else { return Ok(clean_path(&format!("{}/{path}", context.directory))) };
     if !(rest.is_empty() || rest.starts_with('/')) {
         return Err(format!("`{path}` means another user's home, which is not looked up"));
     }
     match &context.home {
-        Some(home) => Ok(normal(&format!("{home}{rest}"))),
+        Some(home) => Ok(clean_path(&format!("{home}{rest}"))),
         None => Err(format!("`{path}` needs a home directory, and there is none")),
     }
-}
-
-/// Without `.`, `..` and doubled or trailing slashes.
-fn normal(path: &str) -> String {
-    let mut parts: Vec<&str> = vec![];
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
 }
 
 #[cfg(test)]

@@ -27,25 +27,25 @@ pub(super) fn host_link(project: &Name, network: &Name) -> String {
 }
 
 pub(super) fn resolve(spec: &Spec, project: &Name, groups: &Groups, errors: &mut Errors) -> Nets {
-    let mut nets = Nets::new();
+    let mut nets = Nets { all: BTreeMap::new(), broken: spec.broken.has("networks") };
     for (key, network) in &spec.networks.0 {
         match Name::new(key.value.clone()) {
             Ok(name) => {
                 let net = one(name.clone(), &key.place, network, errors);
-                nets.entry(name).or_insert(net);
+                nets.all.entry(name).or_insert(net);
             }
             Err(error) => errors.push(Diagnostic::invalid(error.to_string()).at(&key.place)),
         }
     }
-    let wanted = groups.0.iter().any(|group| !group.names.is_empty() && wants_default(&group.spec));
+    let wanted = groups.all().iter().any(|group| !group.names.is_empty() && wants_default(&group.spec));
     let default = Name::new(DEFAULT).expect("`default` is a name");
     if wanted && !nets.contains_key(&default) {
-        nets.insert(default.clone(), empty(default, NetKind::Nat, Places::default()));
+        nets.all.insert(default.clone(), empty(default, NetKind::Nat, Places::default()));
     }
-    fill_subnets(spec, project, &mut nets);
-    for net in nets.values_mut() {
-        let written = spec.networks.0.iter().find(|(key, _)| key.value == net.name.as_str()).map(|(_, network)| network);
-        addresses(net, written, errors);
+    let written: Written<'_> = spec.networks.0.iter().rev().map(|(key, network)| (key.value.as_str(), network)).collect();
+    fill_subnets(&written, project, &mut nets);
+    for net in nets.all.values_mut() {
+        addresses(net, written.get(net.name.as_str()).copied(), errors);
     }
     subnet::check_overlaps(&nets, errors);
     nets
@@ -53,7 +53,8 @@ pub(super) fn resolve(spec: &Spec, project: &Name, groups: &Groups, errors: &mut
 
 /// No card is mentioned, and no namespace that has some already.
 pub(super) fn wants_default(machine: &spec::Machine) -> bool {
-    machine.nics.is_none() && machine.network_mode.is_none()
+    let says = |key| machine.broken.has(key);
+    machine.nics.is_none() && machine.network_mode.is_none() && !says("nics") && !says("network_mode")
 }
 
 fn empty(name: Name, kind: NetKind, places: Places) -> Net {
@@ -65,6 +66,7 @@ fn empty(name: Name, kind: NetKind, places: Places) -> Net {
         host_ips: vec![],
         pools: vec![],
         mtu: None,
+        unknown_mtu: false,
         internal: false,
         no_way_out: false,
         places,
@@ -79,15 +81,17 @@ fn one(name: Name, place: &Place, spec: &spec::Network, errors: &mut Errors) -> 
         check_mtu(mtu, errors);
         net.mtu = Some(mtu.value);
     }
+    net.unknown_mtu = spec.broken.has("mtu");
     net.internal = spec.internal.as_ref().is_some_and(|internal| internal.value);
     // An empty list is `gateway: none`.
     net.no_way_out = net.internal || spec.gateway.as_ref().is_some_and(Vec::is_empty);
-    if let Some(internal) = spec.internal.as_ref().filter(|_| net.kind != NetKind::Nat) {
+    if let Some(internal) = spec.internal.as_ref().filter(|_| !matches!(net.kind, NetKind::Nat | NetKind::Unknown)) {
         errors.push(Diagnostic::invalid("`internal` is for networks of kind `nat`").at(&internal.place).hint("kind: nat"));
     }
     let (subnets, broken) = subnet::given(spec.subnet.as_deref().unwrap_or_default(), errors);
-    (net.subnets, net.broken) = (subnets, broken);
-    if net.kind == NetKind::Nat && !broken && spec.subnet.is_some() {
+    net.subnets = subnets;
+    net.broken = broken || spec.broken.has("subnet") || net.kind == NetKind::Unknown;
+    if net.kind == NetKind::Nat && !net.broken && spec.subnet.is_some() {
         check_nat(spec, &mut net, errors);
     }
     net
@@ -116,6 +120,11 @@ pub(super) fn check_mtu(mtu: &At<u32>, errors: &mut Errors) {
 
 fn kind(spec: &spec::Network, place: &Place, errors: &mut Errors) -> NetKind {
     use spec::NetworkKind::{Bridge, Macvlan, Nat};
+    let unread = |key| spec.broken.has(key);
+    // Without `kind`, whether there is a `parent` decides.
+    if unread("kind") || spec.kind.is_none() && unread("parent") {
+        return NetKind::Unknown;
+    }
     let kind = spec.kind.as_ref().map_or(if spec.parent.is_some() { Macvlan } else { Bridge }, |kind| kind.value);
     let word = match kind {
         Nat => "nat",
@@ -140,6 +149,8 @@ fn kind(spec: &spec::Network, place: &Place, errors: &mut Errors) -> NetKind {
         }
     }
     match (kind, &spec.parent, &spec.bridge) {
+        (Bridge, _, None) if unread("bridge") => NetKind::Unknown,
+        (Macvlan, None, _) if unread("parent") => NetKind::Unknown,
         (Nat, ..) => NetKind::Nat,
         (Bridge, _, None) => NetKind::Bridge,
         (Bridge, _, Some(bridge)) => NetKind::Existing(bridge.value.clone()),
@@ -172,16 +183,19 @@ fn check_nat(spec: &spec::Network, net: &mut Net, errors: &mut Errors) {
     errors.push(Diagnostic::invalid(message).at(&place).hint("leave `subnet` out: fly finds a free one"));
 }
 
-fn fill_subnets(spec: &Spec, project: &Name, nets: &mut Nets) {
-    let mut used: Vec<IpNet> = nets.values().flat_map(|net| net.subnets.iter().copied()).collect();
-    for net in nets.values_mut() {
-        let written = spec.networks.0.iter().find(|(key, _)| key.value == net.name.as_str()).map(|(_, network)| network);
-        let asked = written.is_some_and(|network| network.subnet.is_some());
+/// The networks of the file, by name.
+type Written<'a> = BTreeMap<&'a str, &'a spec::Network>;
+
+fn fill_subnets(written: &Written<'_>, project: &Name, nets: &mut Nets) {
+    let mut own = BTreeSet::new();
+    let used: Vec<IpNet> = nets.values().flat_map(|net| net.subnets.iter().copied()).collect();
+    for net in nets.all.values_mut() {
+        let asked = net.broken || written.get(net.name.as_str()).is_some_and(|network| network.subnet.is_some());
         if asked || !matches!(net.kind, NetKind::Nat | NetKind::Bridge) {
             continue;
         }
-        let found = subnet::default_subnet(project, &net.name, &used);
-        used.extend(found);
+        let found = subnet::default_subnet(project, &net.name, &used, &own);
+        own.extend(found);
         net.subnets.extend(found);
     }
 }
@@ -191,7 +205,8 @@ fn addresses(net: &mut Net, spec: Option<&spec::Network>, errors: &mut Errors) {
     let written = |list: Option<&Vec<At<IpAddr>>>| list.cloned().unwrap_or_default();
     let gateways = written(spec.and_then(|spec| spec.gateway.as_ref()));
     net.gateways = one_a_family("gateway", &gateways, net, errors);
-    if net.kind == NetKind::Nat && !net.broken {
+    let unread = spec.is_some_and(|spec| spec.broken.has("gateway"));
+    if net.kind == NetKind::Nat && !net.broken && !unread {
         // Docker takes the first address where nobody says otherwise.
         for subnet in net.subnets.clone() {
             let given = net.gateways.iter().any(|gateway| subnet.contains(gateway));
@@ -223,7 +238,7 @@ fn refuse_host_ip(kind: &NetKind) -> Option<(&'static str, &'static str)> {
         NetKind::Existing(_) => {
             Some(("fly gives no address to a bridge that is not its own", "leave `host_ip` out, and give the bridge its address yourself"))
         }
-        NetKind::Macvlan { mode: MacvlanMode::Bridge, .. } | NetKind::Bridge => None,
+        NetKind::Macvlan { mode: MacvlanMode::Bridge, .. } | NetKind::Bridge | NetKind::Unknown => None,
         NetKind::Macvlan { .. } => Some(("`host_ip` works in macvlan's mode `bridge` only", "leave `mode` out")),
     }
 }
@@ -239,7 +254,8 @@ fn one_a_family(what: &str, given: &[At<IpAddr>], net: &Net, errors: &mut Errors
             Some(other) => errors.push(
                 Diagnostic::invalid(format!("one subnet has one `{what}`"))
                     .at(&address.place)
-                    .also(&other.place, "the first is given here"),
+                    .also(&other.place, "the first is given here")
+                    .hint("leave one of them out"),
             ),
             None => good.push(address),
         }
@@ -250,15 +266,16 @@ fn one_a_family(what: &str, given: &[At<IpAddr>], net: &Net, errors: &mut Errors
 /// What the model says of the networks.
 pub(super) fn build(project: &Name, nets: &Nets, drafts: &[Draft]) -> BTreeMap<Name, Network> {
     nets.values()
-        .map(|net| {
+        .filter_map(|net| {
             let host_link = placed_link(project, net, drafts);
             let kind = match &net.kind {
                 NetKind::Nat => NetworkKind::Nat { name: net.name.in_project(project), network: engine_network(project, net) },
                 NetKind::Bridge => NetworkKind::Bridge,
                 NetKind::Existing(bridge) => NetworkKind::ExistingBridge { bridge: bridge.clone() },
                 NetKind::Macvlan { parent, mode } => NetworkKind::Macvlan { parent: parent.clone(), mode: *mode },
+                NetKind::Unknown => return None,
             };
-            (net.name.clone(), Network { kind, subnets: net.subnets.clone(), host_link, places: net.places.clone() })
+            Some((net.name.clone(), Network { kind, subnets: net.subnets.clone(), host_link, places: net.places.clone() }))
         })
         .collect()
 }

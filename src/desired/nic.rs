@@ -1,11 +1,12 @@
 //! Network cards: what they are plugged into, their MACs and MTUs, and the model's form of them.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::address;
 use super::model::{Attach, Nic, Places};
 use super::network::{DEFAULT, DEFAULT_MTU, check_mtu, host_link, wants_default};
-use super::work::{Draft, Errors, Group, Groups, Net, NetKind, Nets, Plug, first_place, note, place_of, suggest};
+use super::work::{Draft, Errors, Group, Groups, Net, NetKind, Nets, Plug, first_place, note, place_of, suggest, twice};
 use crate::diag::{Diagnostic, Place};
 use crate::spec;
 use crate::types::{Endpoint, IfName, Mac, Name, host_link_name};
@@ -16,7 +17,7 @@ const MIN_IPV6_MTU: u32 = 1280;
 /// The cards that are plugged into networks, machine by machine in the file's order.
 pub(super) fn drafts(project: &Name, groups: &Groups, nets: &Nets, errors: &mut Errors) -> Vec<Draft> {
     let mut drafts = vec![];
-    for group in &groups.0 {
+    for group in groups.all() {
         if wants_default(&group.spec) {
             let default = Name::new(DEFAULT).expect("`default` is a name");
             let Some(net) = nets.get(&default) else { continue };
@@ -27,7 +28,7 @@ pub(super) fn drafts(project: &Name, groups: &Groups, nets: &Nets, errors: &mut 
         for (key, nic) in group.spec.nics.iter().flat_map(|nics| &nics.0) {
             match IfName::new(key.value.clone()) {
                 Ok(name) => card(project, group, &name, &key.place, nic, nets, errors, &mut drafts),
-                Err(error) => errors.push(Diagnostic::invalid(error.to_string()).at(&key.place)),
+                Err(error) => errors.push(Diagnostic::invalid(error.to_string()).at(&key.place).hint("at most 15 characters, as `eth0`")),
             }
         }
         check_nat_twice(group, &drafts, nets, errors);
@@ -42,10 +43,13 @@ pub(super) fn automatic_mac(project: &Name, machine: &Name, card: &IfName) -> Ma
 fn default_card(project: &Name, group: &Group, machine: &Name, card: &IfName, net: &Net) -> Draft {
     Draft {
         machine: machine.clone(),
+        base: group.base.clone(),
+        base_place: group.place.clone(),
         name: card.clone(),
         plug: Plug::Network(net.name.clone()),
         addresses: vec![],
         auto: net.subnets.clone(),
+        unknown_addresses: false,
         mac: automatic_mac(project, machine, card),
         mtu: mtu(net, None),
         up: true,
@@ -60,8 +64,9 @@ fn default_card(project: &Name, group: &Group, machine: &Name, card: &IfName, ne
 /// What a card's MTU is where it is decided; otherwise it is what the kernel gives it.
 fn mtu(net: &Net, own: Option<u32>) -> Option<u32> {
     let default = match net.kind {
+        _ if net.unknown_mtu => None,
         NetKind::Nat | NetKind::Bridge => Some(DEFAULT_MTU),
-        NetKind::Existing(_) | NetKind::Macvlan { .. } => None,
+        NetKind::Existing(_) | NetKind::Macvlan { .. } | NetKind::Unknown => None,
     };
     own.or(net.mtu).or(default)
 }
@@ -78,14 +83,18 @@ fn card(
     drafts: &mut Vec<Draft>,
 ) {
     let Some(network) = &spec.network else {
+        if spec.broken.has("network") {
+            return;
+        }
         errors.push(Diagnostic::invalid("a card is plugged into a `network`").at(place).hint(format!("{name}: {{network: NAME}}")));
         return;
     };
-    let Some(net) = nets.values().find(|net| net.name.as_str() == network.value) else {
-        let mut error = Diagnostic::invalid(format!("there is no network `{}`", network.value)).at(&network.place);
-        error.hints.extend(suggest(&network.value, nets.keys().map(Name::as_str)));
-        error.hints.push(format!("networks: {{{}: {{}}}}", network.value));
-        errors.push(error);
+    let Some(net) = Name::new(network.value.clone()).ok().and_then(|name| nets.get(&name)) else {
+        if !nets.broken {
+            let error = Diagnostic::invalid(format!("there is no network `{}`", network.value)).at(&network.place);
+            let error = suggest(error, &network.value, nets.keys().map(Name::as_str), errors.is_full());
+            errors.push(error.hint(format!("networks: {{{}: {{}}}}", network.value)));
+        }
         return;
     };
     if let Some(mtu) = &spec.mtu {
@@ -97,16 +106,19 @@ fn card(
             errors.push(net.places.fields.get("mtu").map_or_else(|| error.clone(), |there| error.clone().also(there, "set here")));
         }
     }
-    let wanted = address::wanted(spec.ip.as_ref(), net, errors);
+    let wanted = address::wanted(spec.ip.as_ref(), spec.broken.has("ip"), net, errors);
     for machine in &group.names {
         drafts.push(Draft {
             machine: machine.clone(),
+            base: group.base.clone(),
+            base_place: group.place.clone(),
             name: name.clone(),
             plug: Plug::Network(net.name.clone()),
             addresses: wanted.given.clone(),
             auto: wanted.auto.clone(),
+            unknown_addresses: spec.broken.has("ip"),
             mac: spec.mac.as_ref().map_or_else(|| automatic_mac(project, machine, name), |mac| mac.value),
-            mtu: mtu(net, spec.mtu.as_ref().map(|mtu| mtu.value)),
+            mtu: mtu(net, spec.mtu.as_ref().map(|mtu| mtu.value)).filter(|_| !spec.broken.has("mtu")),
             up: spec.up.as_ref().is_none_or(|up| up.value),
             gateway: spec.gateway.clone(),
             route_specs: spec.routes.clone().unwrap_or_default(),
@@ -118,7 +130,7 @@ fn card(
 }
 
 fn mtu_of_bridge(net: &Net) -> Option<u32> {
-    matches!(net.kind, NetKind::Bridge | NetKind::Nat).then(|| net.mtu.unwrap_or(DEFAULT_MTU))
+    (matches!(net.kind, NetKind::Bridge | NetKind::Nat) && !net.unknown_mtu).then(|| net.mtu.unwrap_or(DEFAULT_MTU))
 }
 
 fn places(spec: &spec::Nic, place: &Place) -> Places {
@@ -143,7 +155,8 @@ fn check_nat_twice(group: &Group, drafts: &[Draft], nets: &Nets, errors: &mut Er
             errors.push(
                 Diagnostic::invalid(format!("a machine has one card on a network of kind `nat`, and `{}` is one", net.name))
                     .at(&draft.place)
-                    .also(&other.place, "the first is here"),
+                    .also(&other.place, "the first is here")
+                    .hint("another network for one of them, or one card alone"),
             );
         }
     }
@@ -166,13 +179,19 @@ pub(super) fn check(drafts: &[Draft], nets: &Nets, errors: &mut Errors) {
             Plug::Cable { id, .. } => id.to_string(),
         };
         let place = |draft: &Draft| draft.places.fields.get("mac").unwrap_or(&draft.place).clone();
-        if let Some(other) = macs.insert((wire, draft.mac), draft).filter(|other| place(other) != place(draft)) {
-            errors.push(
-                Diagnostic::invalid(format!("two cards on one network have the MAC `{}`", draft.mac))
-                    .at(&place(draft))
-                    .also(&place(other), format!("`{}:{}` has it already", other.machine, other.name))
-                    .hint("leave `mac` out: each card gets its own"),
-            );
+        match macs.entry((wire, draft.mac)) {
+            Entry::Vacant(free) => {
+                free.insert(draft);
+            }
+            Entry::Occupied(taken) if taken.get().is_one_with(draft) => {}
+            Entry::Occupied(taken) => {
+                let other = *taken.get();
+                let message = format!("two cards on one network have the MAC `{}`", draft.mac);
+                let error = twice(message, (draft, &place(draft)), (other, &place(other)));
+                let given = draft.places.fields.contains_key("mac");
+                let hint = if given { "leave `mac` out: each card gets its own" } else { "a `mac` of its own for one of them" };
+                errors.push(error.hint(hint));
+            }
         }
     }
 }
@@ -206,6 +225,7 @@ pub(super) fn build(project: &Name, draft: Draft, base: &Name, nets: &Nets) -> O
                 NetKind::Bridge => Attach::Bridge { bridge: host_link(project, &name), host_end: host_end(), network: name },
                 NetKind::Existing(bridge) => Attach::Bridge { bridge: bridge.clone(), host_end: host_end(), network: name },
                 NetKind::Macvlan { parent, mode } => Attach::Macvlan { parent: parent.clone(), mode: *mode, network: name },
+                NetKind::Unknown => return None,
             }
         }
     };

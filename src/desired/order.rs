@@ -24,7 +24,7 @@ pub(super) struct Order {
 }
 
 pub(super) fn resolve(groups: &Groups, cables: &[spec::Cable], errors: &mut Errors) -> Order {
-    let needs: BTreeMap<&Name, Vec<Need<'_>>> = groups.0.iter().map(|group| (&group.base, needs(group, groups, errors))).collect();
+    let needs: BTreeMap<&Name, Vec<Need<'_>>> = groups.all().iter().map(|group| (&group.base, needs(group, groups, errors))).collect();
     check_cycles(groups, &needs, errors);
     check_outlived(&needs, cables, errors);
     let mut order = Order::default();
@@ -47,22 +47,17 @@ pub(super) fn resolve(groups: &Groups, cables: &[spec::Cable], errors: &mut Erro
 /// `depends_on` first: what it says of a machine is more than what a link to it implies.
 fn needs<'a>(group: &'a Group, groups: &'a Groups, errors: &mut Errors) -> Vec<Need<'a>> {
     let mut needs = vec![];
-    let mut missing = |name: &str, place: &Place| {
-        let mut error = Diagnostic::invalid(format!("there is no machine `{name}`")).at(place);
-        error.hints.extend(groups.hint(name));
-        errors.push(error);
-    };
     for (key, dependency) in group.spec.depends_on.iter().flat_map(|map| &map.0) {
         match groups.get(&key.value) {
             Some(target) => needs.push(Need { target, condition: dependency.condition.value, place: &key.place, key: "depends_on" }),
-            None if dependency.required => missing(&key.value, &key.place),
+            None if dependency.required => groups.missing(&key.value, &key.place, errors),
             None => {}
         }
     }
     for link in group.spec.links.iter().flatten() {
         match groups.get(&link.machine.value) {
             Some(target) => needs.push(Need { target, condition: Condition::Started, place: &link.machine.place, key: "links" }),
-            None => missing(&link.machine.value, &link.machine.place),
+            None => groups.missing(&link.machine.value, &link.machine.place, errors),
         }
     }
     if let Some(mode) = &group.spec.network_mode
@@ -122,29 +117,33 @@ fn check_outlived(needs: &BTreeMap<&Name, Vec<Need<'_>>>, cables: &[spec::Cable]
 fn check_cycles(groups: &Groups, needs: &BTreeMap<&Name, Vec<Need<'_>>>, errors: &mut Errors) {
     let mut done: BTreeSet<&Name> = BTreeSet::new();
     let mut said: BTreeSet<&Name> = BTreeSet::new();
-    for group in &groups.0 {
+    for group in groups.all() {
         // The way to here: each machine, and which of its needs comes next. No recursion: the file may be long.
         let mut path: Vec<(&Name, usize)> = vec![];
+        let mut on_path: BTreeMap<&Name, usize> = BTreeMap::new();
         if !done.contains(&group.base) {
             path.push((&group.base, 0));
+            on_path.insert(&group.base, 0);
         }
         while let Some((at, next)) = path.last_mut() {
             let here = *at;
             let Some(need) = needs.get(here).and_then(|needs| needs.get(*next)) else {
                 done.insert(here);
                 path.pop();
+                on_path.remove(here);
                 continue;
             };
             *next += 1;
             let target = &need.target.base;
-            if let Some(start) = path.iter().position(|(name, _)| *name == target) {
-                let circle: Vec<&Need<'_>> = path[start..].iter().map(|(name, next)| &needs[*name][next - 1]).collect();
+            if let Some(start) = on_path.get(target).copied() {
                 let members: Vec<&Name> = path[start..].iter().map(|(name, _)| *name).collect();
                 if !members.iter().any(|name| said.contains(*name)) {
+                    let circle: Vec<&Need<'_>> = path[start..].iter().map(|(name, next)| &needs[*name][next - 1]).collect();
                     errors.push(cycle(&members, &circle));
                     said.extend(members);
                 }
             } else if !done.contains(target) {
+                on_path.insert(target, path.len());
                 path.push((target, 0));
             }
         }

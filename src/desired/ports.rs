@@ -21,7 +21,7 @@ pub(super) fn resolve(group: &Group, number: usize, errors: &mut Errors) -> Vec<
 
 fn one(range: &At<PortRange>, group: &Group, number: usize, errors: &mut Errors) -> Vec<Port> {
     let PortRange { host_ip, published, target: (first, last), protocol } = range.value;
-    let port = |target: u16, published: Option<u16>| Port { target, protocol, host_ip, published };
+    let port = |target: u16, published: Option<u16>| Port { target, protocol, host_ip, published, last: None };
     if first > last || first == 0 {
         errors.push(Diagnostic::invalid(format!("`{first}-{last}` is not a range of ports")).at(&range.place).hint("80-85"));
         return vec![];
@@ -35,6 +35,12 @@ fn one(range: &At<PortRange>, group: &Group, number: usize, errors: &mut Errors)
         // One of the range for each machine; that there are enough of them was checked.
         let own = u16::try_from(number).ok().and_then(|number| low.checked_add(number)).filter(|own| *own <= high);
         return own.map(|own| port(first, Some(own))).into_iter().collect();
+    }
+    if high - low != last - first && group.spec.broken.has("scale") {
+        return vec![];
+    }
+    if first == last && low < high {
+        return vec![Port { last: Some(high), ..port(first, Some(low)) }];
     }
     if high - low != last - first {
         let message = format!("{} published ports for {} of the machine", u32::from(high - low) + 1, u32::from(last - first) + 1);
@@ -53,7 +59,8 @@ pub(super) fn check_twice(all: &[(Name, Vec<(Port, Place)>)], errors: &mut Error
     let mut said: BTreeSet<(&Place, &Place)> = BTreeSet::new();
     for (machine, ports) in all {
         for (port, place) in ports {
-            let Some(published) = port.published else { continue };
+            // Of a range the engine takes one that is free.
+            let Some(published) = port.published.filter(|_| port.last.is_none()) else { continue };
             let known = seen.entry((port.protocol, published)).or_default();
             if let Some((_, other, there)) = known.iter().find(|(other, ..)| meet(other.host_ip, port.host_ip))
                 && said.insert((there, place))

@@ -111,7 +111,9 @@ fn machine(machine: &Machine, desired: &Desired, derived: &BTreeSet<HostEntry>) 
     map.put_full("dns", Node::texts(&container.dns));
     map.put_full("dns_search", Node::texts(&container.dns_search));
     // What the file's networks do not give by themselves.
-    map.put_full("extra_hosts", Node::texts(machine.hosts.difference(derived).map(|entry| format!("{}={}", entry.name, entry.address))));
+    let own = machine.hosts.difference(derived).map(|entry| format!("{}={}", entry.name, entry.address));
+    let gateway = container.gateway_hosts.iter().map(|name| format!("{name}=host-gateway"));
+    map.put_full("extra_hosts", Node::texts(own.chain(gateway)));
     match &container.network_mode {
         NetworkMode::Own => {
             let nics = machine.nics.iter().filter(|(_, nic)| nic.attach.network().is_some());
@@ -129,6 +131,8 @@ fn process(container: &Container, map: &mut Map) {
     map.put_some("hostname", container.hostname.as_ref().map(Node::text));
     map.put_some("user", container.user.as_ref().map(Node::text));
     map.put_some("working_dir", container.working_dir.as_ref().map(Node::text));
+    map.put_some("tty", container.tty.then(|| Node::raw(true)));
+    map.put_some("stdin_open", container.stdin_open.then(|| Node::raw(true)));
     map.put("restart", Node::text(container.restart));
     map.put_some("stop_signal", container.stop_signal.as_ref().map(Node::text));
     map.put_some("stop_grace_period", container.stop_grace_period.map(Node::text));
@@ -138,6 +142,7 @@ fn process(container: &Container, map: &mut Map) {
         health.put_some("interval", check.interval.map(Node::text));
         health.put_some("timeout", check.timeout.map(Node::text));
         health.put_some("start_period", check.start_period.map(Node::text));
+        health.put_some("start_interval", check.start_interval.map(Node::text));
         health.put_some("retries", check.retries.map(Node::raw));
         map.put_full("healthcheck", health.node());
     }
@@ -173,7 +178,9 @@ fn mount(target: &str, mount: &Mount, desired: &Desired) -> Node {
     let mut bind = Map::default();
     bind.put_some("propagation", mount.propagation.as_ref().map(Node::text));
     bind.put_some("selinux", mount.relabel.map(|relabel| Node::text(if relabel == Relabel::Shared { "z" } else { "Z" })));
+    bind.put_some("create_host_path", mount.must_exist.then(|| Node::raw(false)));
     map.put_full("bind", bind.node());
+    map.put_some("volume", mount.nocopy.then(|| Node::Map(vec![("nocopy".to_owned(), Node::raw(true))])));
     map.node()
 }
 
@@ -184,7 +191,7 @@ fn port(port: &Port) -> String {
         None => String::new(),
     };
     let published = match (port.published, host.is_empty()) {
-        (Some(published), _) => format!("{published}:"),
+        (Some(published), _) => format!("{published}{}:", port.last.map(|last| format!("-{last}")).unwrap_or_default()),
         (None, true) => String::new(),
         (None, false) => ":".to_owned(),
     };
@@ -226,7 +233,7 @@ fn wiring(nic: &Nic, map: &mut Map) {
     } else {
         map.put("ip", Node::texts(&nic.addresses));
     }
-    map.put("mac", Node::Raw(format!("\"{}\"", nic.mac)));
+    map.put_some("mac", nic.own_mac().map(|mac| Node::Raw(format!("\"{mac}\""))));
     let is_gateway = |route: &&Route| route.is_default() && route.metric.is_none() && route.via.is_some();
     let gateways: Vec<String> = nic.routes.iter().filter(is_gateway).filter_map(|route| route.via).map(|via| via.to_string()).collect();
     if !gateways.is_empty() {

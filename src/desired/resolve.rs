@@ -3,31 +3,32 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::Context;
-use super::model::{Attach, Desired, DesiredState, Machine, Nic, OrphanVolumes, Volume};
+use super::model::{Attach, Desired, DesiredState, Machine, Nic, OrphanVolumes};
+use super::volumes::Volumes;
 use super::work::{Draft, Errors, Groups, Nets};
-use super::{address, cable, guest, hosts, machine, network, nic, order, ports, routes, scale, volumes};
-use crate::diag::{Diagnostic, sort};
+use super::{address, cable, guest, hosts, machine, network, nic, order, passthru, ports, routes, scale, volumes};
+use crate::diag::Diagnostic;
 use crate::spec::{Condition, Spec};
 use crate::types::{IfName, Name};
 
 /// Decides everything that the file leaves open, and checks everything that it says.
 pub fn resolve(spec: &Spec, context: &Context) -> Result<Desired, Vec<Diagnostic>> {
-    let mut errors = vec![];
+    let mut errors = Errors::new(spec.wrong.clone(), spec.veil.clone());
     let project = project(spec, context, &mut errors);
     let volumes = volumes::resolve(spec, &project, &mut errors);
-    let groups = scale::expand(spec, &mut errors);
+    let Some(groups) = scale::expand(spec, context, &mut errors) else { return Err(errors.finish()) };
     let nets = network::resolve(spec, &project, &groups, &mut errors);
     let mut drafts = nic::drafts(&project, &groups, &nets, &mut errors);
     address::allocate(&nets, &mut drafts, &mut errors);
     let cables = cable::resolve(&project, spec, &groups, &mut drafts, &mut errors);
     cable::check(&drafts, &mut errors);
     nic::check(&drafts, &nets, &mut errors);
+    passthru::check(&drafts, &nets, &mut errors);
     all_routes(&mut drafts, &nets, &mut errors);
     let order = order::resolve(&groups, &spec.links, &mut errors);
-    for group in &groups.0 {
-        machine::check_network_mode(group, &drafts, &nets, &mut errors);
-    }
-    let mut machines = machines(&project, context, &groups, &volumes, &order, &mut errors);
+    let published = machine::check_network_modes(&groups, &drafts, &nets, &mut errors);
+    groups.all().iter().for_each(|group| machine::check_container(&project, group, &groups, &mut errors));
+    let mut machines = machines(&project, context, &groups, &volumes, &order, &published, &mut errors);
     let networks = network::build(&project, &nets, &drafts);
     for (name, card, mut nic) in cards(&project, &groups, &nets, drafts) {
         if let Some(machine) = machines.get_mut(&name) {
@@ -41,21 +42,14 @@ pub fn resolve(spec: &Spec, context: &Context) -> Result<Desired, Vec<Diagnostic
     for (name, machine) in &mut machines {
         guest::personal(name, machine);
     }
-    hosts::resolve(&groups, &mut machines, &mut errors);
+    let unknown = hosts::Unknown { networks: nets.broken || spec.broken.has("links"), addresses: nets.values().any(|net| net.broken) };
+    hosts::resolve(&groups, unknown, &mut machines, &mut errors);
     if !errors.is_empty() {
-        return Err(tidy(errors));
+        return Err(errors.finish());
     }
     let order =
         machines.iter().map(|(name, machine)| (name.clone(), machine.depends_on.keys().cloned().collect::<BTreeSet<Name>>())).collect();
-    Ok(Desired { project, networks, volumes, machines, cables, order, orphan_volumes: OrphanVolumes::Keep })
-}
-
-/// In the order of the file. What `defaults` says wrongly, or a machine with `scale`, is wrong once.
-fn tidy(mut errors: Errors) -> Errors {
-    sort(&mut errors);
-    let mut said = BTreeSet::new();
-    errors.retain(|error| error.place.is_none() || said.insert((error.place.clone(), error.message.clone())));
-    errors
+    Ok(Desired { project, networks, volumes: volumes.all, machines, cables, order, orphan_volumes: OrphanVolumes::Keep })
 }
 
 /// The name in the file, or what a name can have of the folder's.
@@ -90,20 +84,21 @@ fn machines(
     project: &Name,
     context: &Context,
     groups: &Groups,
-    volumes: &BTreeMap<Name, Volume>,
+    volumes: &Volumes,
     order: &order::Order,
+    with_ports: &BTreeSet<&Name>,
     errors: &mut Errors,
 ) -> BTreeMap<Name, Machine> {
     let mut machines = BTreeMap::new();
     let mut published = vec![];
-    for group in &groups.0 {
+    for group in groups.all() {
         let container = machine::container(group, context, volumes, groups, errors);
         let places = machine::places(group);
         let guest = guest::resolve(project, group, context, errors);
         let needs: BTreeMap<Name, Condition> = order.needs.get(&group.base).cloned().unwrap_or_default();
         for (number, name) in group.names.iter().enumerate() {
             let mut container = machine::personal(container.clone(), project, name);
-            let ports = ports::resolve(group, number, errors);
+            let ports = if with_ports.contains(&group.base) { ports::resolve(group, number, errors) } else { vec![] };
             container.ports = ports.iter().map(|(port, _)| port.clone()).collect();
             published.push((name.clone(), ports));
             let completed = order.completed.contains(name);
@@ -126,7 +121,8 @@ fn machines(
 }
 
 fn cards(project: &Name, groups: &Groups, nets: &Nets, drafts: Vec<Draft>) -> Vec<(Name, IfName, Nic)> {
-    let bases: BTreeMap<&Name, &Name> = groups.0.iter().flat_map(|group| group.names.iter().map(move |name| (name, &group.base))).collect();
+    let bases: BTreeMap<&Name, &Name> =
+        groups.all().iter().flat_map(|group| group.names.iter().map(move |name| (name, &group.base))).collect();
     let card = |draft: Draft| {
         let base = (*bases.get(&draft.machine)?).clone();
         let (machine, name) = (draft.machine.clone(), draft.name.clone());

@@ -64,7 +64,7 @@ fn automatic(cards: &mut [&mut Draft], v4: bool, nets: &Nets) {
 fn written(card: &Draft, nets: &Nets, errors: &mut Errors) -> Vec<(Route, Place)> {
     let net = card.network().and_then(|name| nets.get(name));
     // What is wrong with the addresses has been said.
-    let known = net.is_none_or(|net| !net.broken) && (card.auto.is_empty() || !card.addresses.is_empty());
+    let known = net.is_none_or(|net| !net.broken) && !card.unknown_addresses && (card.auto.is_empty() || !card.addresses.is_empty());
     let mut routes = vec![];
     for gateway in card.gateway.iter().flatten() {
         let Some(via) = gateway.value else { continue };
@@ -112,9 +112,11 @@ fn reachable(via: IpAddr, card: &Draft, net: Option<&Net>, place: &Place, errors
         format!("`{via}` cannot be reached: the card is in {}", list(&own))
     };
     let mut error = Diagnostic::invalid(message).at(place);
-    if let Some(gateway) = net.filter(|net| net.kind != NetKind::Bridge).and_then(|net| net.gateways.first()) {
-        error = error.hint(format!("`{gateway}` is the network's gateway"));
-    }
+    error = match net.filter(|net| net.kind != NetKind::Bridge).and_then(|net| net.gateways.first()) {
+        Some(gateway) => error.hint(format!("`{gateway}` is the network's gateway")),
+        None if own.is_empty() => error.hint("give the card an address in the same subnet: `ip`"),
+        None => error.hint("the address of a router in one of these subnets"),
+    };
     errors.push(error);
     false
 }

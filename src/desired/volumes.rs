@@ -9,7 +9,13 @@ use crate::diag::{At, Diagnostic};
 use crate::spec::{Entries, Spec};
 use crate::types::Name;
 
-pub(super) fn resolve(spec: &Spec, project: &Name, errors: &mut Errors) -> BTreeMap<Name, Volume> {
+pub(super) struct Volumes {
+    pub(super) all: BTreeMap<Name, Volume>,
+    /// The file says of volumes what could not be read.
+    pub(super) broken: bool,
+}
+
+pub(super) fn resolve(spec: &Spec, project: &Name, errors: &mut Errors) -> Volumes {
     let mut volumes = BTreeMap::new();
     for (key, volume) in &spec.volumes.0 {
         let name = match Name::new(key.value.clone()) {
@@ -26,7 +32,8 @@ pub(super) fn resolve(spec: &Spec, project: &Name, errors: &mut Errors) -> BTree
         let external = volume.external.is_some();
         if external {
             if let Some((key, _)) = volume.labels.iter().flat_map(|labels| &labels.0).next() {
-                errors.push(Diagnostic::invalid("the labels of an `external` volume are not fly's to set").at(&key.place));
+                let error = Diagnostic::invalid("the labels of an `external` volume are not fly's to set").at(&key.place);
+                errors.push(error.hint("leave `labels` or `external` out"));
             }
         } else {
             all.extend(labels(project, &name));
@@ -34,7 +41,7 @@ pub(super) fn resolve(spec: &Spec, project: &Name, errors: &mut Errors) -> BTree
         let engine_name = volume.external.as_ref().map_or_else(|| name.in_project(project), |external| external.value.clone());
         volumes.entry(name).or_insert(Volume { name: engine_name, external, labels: all, places });
     }
-    volumes
+    Volumes { all: volumes, broken: spec.broken.has("volumes") }
 }
 
 /// Labels that the user gives; fly's own are not among them.
@@ -45,7 +52,7 @@ pub(super) fn user_labels(entries: Option<&Entries<At<String>>>, errors: &mut Er
             let error = Diagnostic::invalid(format!("label `{}`: labels that begin with `fly.` are fly's own", key.value));
             errors.push(error.at(&key.place).hint("another name for the label"));
         } else if key.value.is_empty() {
-            errors.push(Diagnostic::invalid("the name of a label cannot be empty").at(&key.place));
+            errors.push(Diagnostic::invalid("the name of a label cannot be empty").at(&key.place).hint("a name for it, or leave it out"));
         } else {
             labels.insert(key.value.clone(), value.value.clone());
         }

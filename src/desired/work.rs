@@ -7,11 +7,11 @@ use ipnet::IpNet;
 
 use super::ipam::Pool;
 use super::model::Places;
-use crate::diag::{At, Diagnostic, Place};
+use crate::diag::{At, Diagnostic, Mistakes, Place};
 use crate::spec;
 use crate::types::{CableId, IfName, Mac, MacvlanMode, Name, Route};
 
-pub(super) type Errors = Vec<Diagnostic>;
+pub(super) type Errors = Mistakes;
 
 /// A machine of the file with the defaults under it, and the machines that its `scale` makes of it.
 pub(super) struct Group {
@@ -27,37 +27,62 @@ impl Group {
     pub(super) fn is_scaled(&self) -> bool {
         self.spec.scale.is_some()
     }
+
+    /// What it is plugged into, or with which addresses, could not be read.
+    pub(super) fn has_unknown_cards(&self) -> bool {
+        let unknown = |nic: &spec::Nic| nic.broken.has("network") || nic.broken.has("ip");
+        let broken = &self.spec.broken;
+        broken.has("nics") || broken.has("network_mode") || self.spec.nics.iter().flat_map(|nics| &nics.0).any(|(_, nic)| unknown(nic))
+    }
 }
 
 /// All machines of the file, in its order.
-pub(super) struct Groups(pub(super) Vec<Group>);
+pub(super) struct Groups {
+    all: Vec<Group>,
+    index: BTreeMap<String, usize>,
+    /// The file says of machines what could not be read.
+    broken: bool,
+}
 
 impl Groups {
+    pub(super) fn new(all: Vec<Group>, broken: bool) -> Self {
+        let index = all.iter().enumerate().rev().map(|(at, group)| (group.base.to_string(), at)).collect();
+        Self { all, index, broken }
+    }
+
+    pub(super) fn all(&self) -> &[Group] {
+        &self.all
+    }
+
     pub(super) fn get(&self, base: &str) -> Option<&Group> {
-        self.0.iter().find(|group| group.base.as_str() == base)
+        self.index.get(base).map(|at| &self.all[*at])
     }
 
-    pub(super) fn bases(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|group| group.base.as_str())
-    }
-
-    /// The names of the file's machines, for a hint.
-    pub(super) fn hint(&self, word: &str) -> Option<String> {
-        suggest(word, self.bases())
+    /// Says that there is no such machine.
+    pub(super) fn missing(&self, name: &str, place: &Place, errors: &mut Errors) {
+        if !self.broken {
+            let error = Diagnostic::invalid(format!("there is no machine `{name}`")).at(place);
+            let names = || self.all.iter().map(|group| group.base.as_str());
+            errors.push(suggest(error, name, names(), errors.is_full()));
+        }
     }
 }
 
-/// `did you mean …`, or what there is to choose from.
-pub(super) fn suggest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+/// With `did you mean …`, or what there is to choose from. `silent`: nobody will see it, and looking takes time.
+pub(super) fn suggest<'a>(error: Diagnostic, word: &str, known: impl Iterator<Item = &'a str>, silent: bool) -> Diagnostic {
+    if silent {
+        return error;
+    }
     let known: Vec<&str> = known.collect();
     // Of words as short as `a` and `b` each is near to each.
     if let Some(near) = crate::diag::similar(word, known.iter().copied()).filter(|_| word.len() > 2) {
-        return Some(format!("did you mean `{near}`?"));
+        return error.hint(format!("did you mean `{near}`?"));
     }
     match known.as_slice() {
-        [] => None,
-        names if names.len() <= 12 => Some(format!("there are {}", list(names))),
-        _ => None,
+        [] => error,
+        [only] => error.hint(format!("there is only `{only}`")),
+        names if names.len() <= 12 => error.hint(format!("there are {}", list(names))),
+        _ => error,
     }
 }
 
@@ -73,6 +98,8 @@ pub(super) fn list<T: std::fmt::Display>(items: &[T]) -> String {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NetKind {
+    /// It could not be read, or not all of it: nothing follows from it.
+    Unknown,
     Nat,
     Bridge,
     /// A bridge that exists already.
@@ -84,6 +111,7 @@ pub(super) enum NetKind {
 }
 
 /// A network of the file, with everything decided.
+#[expect(clippy::struct_excessive_bools, reason = "four things that are so or not, none of which follows from another")]
 pub(super) struct Net {
     pub(super) name: Name,
     pub(super) kind: NetKind,
@@ -93,6 +121,7 @@ pub(super) struct Net {
     /// One for each subnet.
     pub(super) pools: Vec<Pool>,
     pub(super) mtu: Option<u32>,
+    pub(super) unknown_mtu: bool,
     pub(super) internal: bool,
     /// No default route goes by it of itself.
     pub(super) no_way_out: bool,
@@ -105,7 +134,7 @@ impl Net {
     /// What one hears each other on: two networks on one parent are one wire.
     pub(super) fn wire(&self) -> String {
         match &self.kind {
-            NetKind::Nat | NetKind::Bridge => format!("network {}", self.name),
+            NetKind::Nat | NetKind::Bridge | NetKind::Unknown => format!("network {}", self.name),
             NetKind::Existing(bridge) => format!("link {bridge}"),
             NetKind::Macvlan { parent, .. } => format!("link {parent}"),
         }
@@ -116,7 +145,19 @@ impl Net {
     }
 }
 
-pub(super) type Nets = BTreeMap<Name, Net>;
+#[derive(Default)]
+pub(super) struct Nets {
+    pub(super) all: BTreeMap<Name, Net>,
+    /// The file says of networks what could not be read.
+    pub(super) broken: bool,
+}
+
+impl std::ops::Deref for Nets {
+    type Target = BTreeMap<Name, Net>;
+    fn deref(&self) -> &Self::Target {
+        &self.all
+    }
+}
 
 #[derive(Clone, Debug)]
 pub(super) enum Plug {
@@ -127,12 +168,17 @@ pub(super) enum Plug {
 /// A card on its way from the file to the model.
 pub(super) struct Draft {
     pub(super) machine: Name,
+    /// What the file calls the machine, and where.
+    pub(super) base: Name,
+    pub(super) base_place: Place,
     pub(super) name: IfName,
     pub(super) plug: Plug,
     /// What the file gives, then also what is found for `auto`.
     pub(super) addresses: Vec<(IpNet, Option<Place>)>,
     /// Subnets in which it still needs an address.
     pub(super) auto: Vec<IpNet>,
+    /// Which others it has could not be read.
+    pub(super) unknown_addresses: bool,
     pub(super) mac: Mac,
     pub(super) mtu: Option<u32>,
     pub(super) up: bool,
@@ -145,12 +191,30 @@ pub(super) struct Draft {
 }
 
 impl Draft {
+    /// Whether the file says both in one: of a machine with `scale`, each has the same card.
+    pub(super) fn is_one_with(&self, other: &Self) -> bool {
+        self.base == other.base && self.name == other.name
+    }
+
     pub(super) fn network(&self) -> Option<&Name> {
         match &self.plug {
             Plug::Network(name) => Some(name),
             Plug::Cable { .. } => None,
         }
     }
+}
+
+/// Two cards that have the same of what only one can have. Where both take it from one place in the file, as from an anchor or from
+/// `defaults`, what tells them apart is where their machines are.
+pub(super) fn twice(message: String, (second, at): (&Draft, &Place), (first, there): (&Draft, &Place)) -> Diagnostic {
+    let has = format!("`{}:{}` has it already", first.machine, first.name);
+    let error = Diagnostic::invalid(message);
+    if at != there {
+        return error.at(at).also(there, has);
+    }
+    let error = error.at(&second.base_place).label(format!("`{}:{}` has it too", second.machine, second.name));
+    let error = if first.base == second.base { error } else { error.also(&first.base_place, has) };
+    error.also(at, "both take it from here")
 }
 
 /// Notes the place of a field, where the file has it.

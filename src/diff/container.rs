@@ -1,16 +1,18 @@
 //! Containers, field by field. Most of them the engine fixes at creation; a few it changes live.
 
+use std::collections::BTreeSet;
+
+use super::fields::{Fields, joined};
 use super::tolerance::{self, same_mount};
-use super::{Effect, FieldChange, fields::Fields};
+use super::{Effect, FieldChange};
 use crate::actual::VEIL;
 use crate::desired::Machine;
-use crate::engine::{ImageState, InRegistry, MachineState};
+use crate::engine::{EngineSnapshot, ImageState, InRegistry, MachineState};
 use crate::spec::PullPolicy;
-use crate::types::{Container, Healthcheck, Limits, Mount, MountSource, Ulimit};
+use crate::types::{Container, Healthcheck, Limits, Mount, MountSource, NetworkMode, Ulimit, stable_hash};
 
-/// What differs between a machine of the file and its container. `now` is what its image's reference means today, `cpus` how many
-/// processors the engine has.
-pub(super) fn fields(desired: &Machine, actual: &MachineState, now: Option<&ImageState>, cpus: u32) -> Vec<FieldChange> {
+/// What differs between a machine of the file and its container, on this engine.
+pub(super) fn fields(desired: &Machine, actual: &MachineState, engine: &EngineSnapshot) -> Vec<FieldChange> {
     let gone;
     let image = if let Some(image) = &actual.image {
         image
@@ -19,8 +21,14 @@ pub(super) fn fields(desired: &Machine, actual: &MachineState, now: Option<&Imag
         &gone
     };
     let mut fields = Fields::new(&desired.places);
-    image_field(&mut fields, desired, actual, now);
-    let mut expected = tolerance::expected(&desired.container, image, cpus);
+    image_field(&mut fields, desired, actual, engine.images.get(&desired.container.image));
+    let mut expected = tolerance::expected(&desired.container, image, engine.facts.cpus);
+    // By whatever it is called in the file, the engine keeps an id, and its name is what is read.
+    if let NetworkMode::Container(lender) = &mut expected.network_mode
+        && let Some(name) = engine.taken.container(lender)
+    {
+        name.clone_into(lender);
+    }
     // Another version of the guest is no reason to make a machine anew, unless somebody says so.
     if expected.guest.is_some() && actual.container.guest.is_some() && !desired.guest.as_ref().is_some_and(|guest| guest.renew) {
         expected.guest.clone_from(&actual.container.guest);
@@ -42,7 +50,7 @@ fn image_field(fields: &mut Fields<'_>, desired: &Machine, actual: &MachineState
     }
 }
 
-fn short(id: &str) -> &str {
+pub(super) fn short(id: &str) -> &str {
     let id = id.strip_prefix("sha256:").unwrap_or(id);
     id.get(..12).unwrap_or(id)
 }
@@ -58,6 +66,8 @@ fn compare(fields: &mut Fields<'_>, expected: &Container, actual: &Container) {
         hostname,
         user,
         working_dir,
+        tty,
+        stdin_open,
         mounts,
         tmpfs,
         shm_size,
@@ -79,7 +89,8 @@ fn compare(fields: &mut Fields<'_>, expected: &Container, actual: &Container) {
         labels,
         network_mode,
         guest,
-        hosts: _, // what it was created with; the running machine's own file is compared
+        hosts,
+        gateway_hosts,
     } = expected;
     fields.list("command", actual.command.as_deref(), command.as_deref(), Replace);
     fields.list("entrypoint", actual.entrypoint.as_deref(), entrypoint.as_deref(), Replace);
@@ -87,6 +98,8 @@ fn compare(fields: &mut Fields<'_>, expected: &Container, actual: &Container) {
     fields.option("hostname", actual.hostname.as_ref(), hostname.as_ref(), Replace);
     fields.option("user", actual.user.as_ref(), user.as_ref(), Replace);
     fields.option("working_dir", actual.working_dir.as_ref(), working_dir.as_ref(), Replace);
+    fields.value("tty", &actual.tty, tty, Replace);
+    fields.value("stdin_open", &actual.stdin_open, stdin_open, Replace);
     compare_mounts(fields, mounts, &actual.mounts);
     fields.map("tmpfs", &actual.tmpfs, tmpfs, Replace, |_, options| options.clone());
     fields.option("shm_size", actual.shm_size.as_ref(), shm_size.as_ref(), Replace);
@@ -101,19 +114,39 @@ fn compare(fields: &mut Fields<'_>, expected: &Container, actual: &Container) {
     fields.set("cap_add", &actual.cap_add, cap_add, Replace);
     fields.set("cap_drop", &actual.cap_drop, cap_drop, Replace);
     if &actual.devices != devices {
-        let show = |set: &std::collections::BTreeSet<crate::types::Device>| {
+        let show = |set: &BTreeSet<crate::types::Device>| {
             let all: Vec<String> = set.iter().map(|d| format!("{}:{}:{}", d.source, d.target, d.permissions)).collect();
             (!all.is_empty()).then(|| all.join(", "))
         };
         fields.push("devices", show(&actual.devices), show(devices), Replace);
     }
     fields.value("privileged", &actual.privileged, privileged, Replace);
-    fields.set("security_opt", &actual.security_opt, security_opt, Replace);
+    if &actual.security_opt != security_opt {
+        fields.push("security_opt", show_security(&actual.security_opt), show_security(security_opt), Replace);
+    }
     fields.list("dns", Some(&actual.dns), Some(dns), Replace);
     fields.list("dns_search", Some(&actual.dns_search), Some(dns_search), Replace);
     fields.map("labels", &actual.labels, labels, Replace, |_, value| value.clone());
     fields.value("network_mode", &actual.network_mode, network_mode, Replace);
     fields.option("guest", actual.guest.as_ref(), guest.as_ref(), Replace);
+    // It is what the container was created with. Where a machine has a network of its own, the file as it is now is compared instead;
+    // on the host's there is nothing that could change but this.
+    if *network_mode == NetworkMode::Host {
+        fields.set("extra_hosts", &actual.hosts, hosts, Replace);
+        fields.set("extra_hosts", &actual.gateway_hosts, gateway_hosts, Replace);
+    }
+}
+
+/// A seccomp profile is pages long: a plan shows by which it can be told from another.
+fn show_security(options: &BTreeSet<String>) -> Option<String> {
+    let show = |option: &String| match option.split_once(['=', ':']) {
+        Some((word @ "seccomp", profile)) if profile.starts_with('{') => {
+            let digest = stable_hash(&["seccomp", profile])[..6].iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+            format!("{word}=profile {digest}")
+        }
+        _ => option.clone(),
+    };
+    joined(&options.iter().map(show).collect())
 }
 
 fn compare_limits(fields: &mut Fields<'_>, expected: &Limits, actual: &Limits) {
@@ -127,7 +160,7 @@ fn compare_limits(fields: &mut Fields<'_>, expected: &Limits, actual: &Limits) {
 type Mounts = std::collections::BTreeMap<String, Mount>;
 
 fn compare_mounts(fields: &mut Fields<'_>, expected: &Mounts, actual: &Mounts) {
-    let places: std::collections::BTreeSet<&String> = expected.keys().chain(actual.keys()).collect();
+    let places: BTreeSet<&String> = expected.keys().chain(actual.keys()).collect();
     for place in places {
         let (old, new) = (actual.get(place), expected.get(place));
         let same = match (old, new) {
@@ -153,23 +186,31 @@ fn show_mount(mount: &Mount) -> String {
         Some(crate::types::Relabel::Private) => ",Z",
     };
     let propagation = mount.propagation.as_ref().map(|p| format!(",{p}")).unwrap_or_default();
-    format!("{source} ({}{relabel}{propagation})", if mount.read_only { "ro" } else { "rw" })
+    let nocopy = if mount.nocopy { ",nocopy" } else { "" };
+    format!("{source} ({}{relabel}{propagation}{nocopy})", if mount.read_only { "ro" } else { "rw" })
 }
 
 fn shown(check: &Healthcheck) -> String {
-    let times = [("interval", check.interval), ("timeout", check.timeout), ("start_period", check.start_period)];
+    let times = [
+        ("interval", check.interval),
+        ("timeout", check.timeout),
+        ("start_period", check.start_period),
+        ("start_interval", check.start_interval),
+    ];
     let mut parts = vec![format!("{:?}", check.test)];
     parts.extend(times.into_iter().filter_map(|(name, time)| Some(format!("{name} {}", time?))));
     parts.extend(check.retries.map(|retries| format!("retries {retries}")));
     parts.join(", ")
 }
 
+/// Words in the names of secrets.
+const SECRET: [&str; 8] = ["PASS", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "AUTH", "PRIVATE", "DSN"];
+
 /// A value that may be a secret is not for plans and logs: whether it is one shows in its name.
 fn masked(name: &str, value: &str) -> String {
     if value.starts_with(VEIL) {
         return "(not in the record)".to_owned();
     }
-    const SECRET: [&str; 8] = ["PASS", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "AUTH", "PRIVATE", "DSN"];
     let name = name.to_ascii_uppercase();
     // `scheme://user:password@host` gives a password away under any name.
     let in_url = value.split_once("://").is_some_and(|(_, rest)| rest.split('/').next().is_some_and(|authority| authority.contains('@')));

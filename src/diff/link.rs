@@ -8,7 +8,7 @@ use super::fields::{Fields, joined};
 use super::{Effect, FieldChange};
 use crate::desired::Places;
 use crate::net::{LinkSet, LinkState};
-use crate::types::{Link, LinkKind, Route};
+use crate::types::{LINK_GROUP, Link, LinkKind, Route};
 
 /// How a link differs from what it is to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,6 +57,18 @@ pub(super) fn diff(desired: &Link, actual: &LinkState, places: &Places) -> LinkD
         set.keep_routes.clone_from(routes);
     }
     LinkDiff { fields: fields.changes, set, recreate, foreign: foreign(desired, actual) }
+}
+
+/// A link of the host's, of which fly's mark counts as well.
+pub(super) fn diff_on_host(desired: &Link, actual: &LinkState, places: &Places) -> LinkDiff {
+    let mut diff = diff(desired, actual, places);
+    if actual.group != LINK_GROUP {
+        let mut fields = Fields::new(places);
+        fields.push("group", Some(actual.group.to_string()), Some(LINK_GROUP.to_string()), Effect::Live);
+        diff.fields.extend(fields.changes);
+        diff.set.group = Some(LINK_GROUP);
+    }
+    diff
 }
 
 fn same_kind(desired: &LinkKind, actual: &LinkKind) -> bool {

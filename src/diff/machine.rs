@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::fields::{Fields, joined};
-use super::{Action, Change, Diff, Effect, FieldChange, Impact, Loss, container, guest, tolerance};
+use super::{Action, Change, Diff, Effect, FieldChange, Impact, Loss, container, guest, image, tolerance};
 use crate::actual::Actual;
 use crate::desired::{Desired, DesiredState, Machine};
 use crate::engine::{MachineState, RunState};
@@ -31,7 +31,31 @@ pub(super) fn changes(desired: &Desired, actual: &Actual, diff: &mut Diff) {
         }
     }
     leftovers(desired, actual, diff);
-    follow_namespaces(desired, actual, diff);
+    follow_lenders(desired, actual, diff);
+    // Who follows another may need an image that is pulled for it, and that one may be others' too.
+    loop {
+        follow_namespaces(desired, actual, diff);
+        if !follow_images(desired, actual, diff) {
+            break;
+        }
+    }
+}
+
+/// A container that keeps its image while its image's name gets another meaning is made anew, as everybody expects who knows Compose.
+/// Whether there was any.
+fn follow_images(desired: &Desired, actual: &Actual, diff: &mut Diff) -> bool {
+    let found = image::left_behind(desired, actual, diff);
+    for (addr, state, field) in &found {
+        let Some(change) = diff.changes.get_mut(addr) else { continue };
+        change.action = Action::Replace;
+        change.impact = Impact::Recreate;
+        "its image is pulled for another machine, and may be a newer one".clone_into(&mut change.reason);
+        change.losses = losses(state, false);
+        // What a new container gets anyway is not worth a word.
+        change.fields.retain(|field| !matches!(field.field.as_str(), "state" | "names" | "nics"));
+        change.fields.insert(0, field.clone());
+    }
+    !found.is_empty()
 }
 
 fn created(name: &Name, machine: &Machine) -> Change {
@@ -56,8 +80,7 @@ fn created(name: &Name, machine: &Machine) -> Change {
 }
 
 fn compared(actual: &Actual, name: &Name, machine: &Machine, state: &MachineState) -> Change {
-    let now = actual.engine.images.get(&machine.container.image);
-    let mut fields = container::fields(machine, state, now, actual.engine.facts.cpus);
+    let mut fields = container::fields(machine, state, &actual.engine);
     let replaced: Vec<String> = fields.iter().filter(|f| f.effect == Effect::Replace).map(|f| f.field.clone()).collect();
     if state.name != machine.name {
         let (old, new) = (Some(state.name.clone()), Some(machine.name.clone()));
@@ -146,8 +169,21 @@ pub fn hosts(actual: &Actual, name: &Name, machine: &Machine) -> Option<(HostEnt
     if actual.machine(name).is_some_and(|state| !state.is_up() && runs_as_wanted(machine, state)) {
         return None;
     }
-    let now = actual.hosts(name);
-    (now != machine.hosts).then(|| (HostEntries::clone(&machine.hosts), now.difference(&machine.hosts).cloned().collect()))
+    let (now, wanted) = (actual.hosts(name), wanted_hosts(actual, name, machine));
+    (now != wanted).then(|| {
+        let gone = now.difference(&wanted).cloned().collect();
+        (wanted, gone)
+    })
+}
+
+/// The machine's lines, with the host's own address filled in.
+pub fn wanted_hosts(actual: &Actual, name: &Name, machine: &Machine) -> HostEntries {
+    let mut wanted = HostEntries::clone(&machine.hosts);
+    let names = &machine.container.gateway_hosts;
+    if !names.is_empty() {
+        std::sync::Arc::make_mut(&mut wanted).extend(actual.wanted_gateways(name, names));
+    }
+    wanted
 }
 
 fn hosts_field(actual: &Actual, name: &Name, machine: &Machine) -> Option<FieldChange> {
@@ -255,6 +291,22 @@ fn follow_namespaces(desired: &Desired, actual: &Actual, diff: &mut Diff) {
                     change.losses = losses(state, false);
                 }
             }
+        }
+    }
+}
+
+/// The same in the namespace of a container that is not this project's: whoever it belongs to may have started it again.
+fn follow_lenders(desired: &Desired, actual: &Actual, diff: &mut Diff) {
+    for (name, machine) in &desired.machines {
+        let NetworkMode::Container(lender) = &machine.container.network_mode else { continue };
+        let lender = actual.engine.taken.container(lender).unwrap_or(lender);
+        let mine = actual.namespace(&Ns::Machine(name.clone())).map(|ns| ns.inode);
+        let is_stale = actual.net.lenders.get(lender).zip(mine).is_some_and(|(theirs, mine)| *theirs != mine);
+        let Some(change) = diff.changes.get_mut(&Addr::Machine(name.clone())).filter(|_| is_stale) else { continue };
+        if matches!(change.action, Action::Keep | Action::Update) {
+            change.action = Action::Restart;
+            change.impact = Impact::Restart;
+            change.reason = format!("it lives in a namespace that container {lender} has left");
         }
     }
 }

@@ -59,7 +59,12 @@ pub fn host_link(desired: &Desired, actual: &Actual, name: &Name) -> HostLinkDif
         (None, Some(_)) => HostLinkDiff::Unwanted(link_name),
         (Some(_), None) => HostLinkDiff::Missing,
         (Some((network, placed)), Some(state)) => {
-            let diff = link::diff(&placed.link, state, &renamed_places(network));
+            let mut wanted = placed.link.clone();
+            // Without one of its own, it is the parent's, as that of the cards.
+            if let LinkKind::Macvlan { parent: Some(parent), .. } = &wanted.kind {
+                wanted.mtu = wanted.mtu.or_else(|| actual.link(parent)?.link.mtu);
+            }
+            let diff = link::diff_on_host(&wanted, state, &renamed_places(network));
             match diff {
                 diff if diff.recreate => HostLinkDiff::Recreate(diff),
                 diff if diff.set.is_empty() => HostLinkDiff::Same,

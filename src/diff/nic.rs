@@ -3,7 +3,7 @@
 use super::link::{self, LinkDiff};
 use super::{Action, Change, Diff, Effect, FieldChange, Impact};
 use crate::actual::Actual;
-use crate::desired::{Attach, Desired, Machine, Nic};
+use crate::desired::{Attach, Desired, Machine, NetworkKind, Nic};
 use crate::net::{LinkSet, LinkState};
 use crate::types::{Addr, CableId, IfName, Link, LinkKind, LinkRef, Name, Ns};
 
@@ -72,7 +72,8 @@ fn find<'a>(actual: &'a Actual, desired: &Desired, machine: &Name, name: &IfName
     let links = &actual.namespace(&Ns::Machine(machine.clone()))?.links;
     let alias = alias(&desired.project, machine, name);
     let first_word = |link: &'a LinkState| link.alias.as_deref().and_then(|alias| alias.split(' ').next());
-    let by_alias = links.iter().find(|(_, link)| first_word(link) == Some(&alias));
+    // The engine's cards are known by their ports: the alias of one may be the name of another card by now.
+    let by_alias = links.iter().find(|(_, link)| first_word(link) == Some(&alias) && !is_port(actual, link));
     let prefix = format!("fly:{}/", desired.project);
     let is_anothers = |link: &'a LinkState| first_word(link).is_some_and(|alias| alias.starts_with(&prefix)) || is_port(actual, link);
     let by_name = || links.get_key_value(name.as_str()).filter(|(_, link)| !is_anothers(link));
@@ -99,6 +100,9 @@ fn own_nic(desired: &Desired, actual: &Actual, machine: &Name, name: &IfName, ni
     }
     let mut diff = link::diff(&wanted_link, state, &nic.places);
     if diff.recreate {
+        for field in diff.fields.iter_mut().filter(|field| field.field == "network") {
+            (field.old, field.new) = (Some(hangs_on(desired, actual, state)), Some(plug(nic)));
+        }
         return NicDiff::Recreate { name: found.to_owned(), fields: diff.fields };
     }
     rename(&mut diff, found, name, nic);
@@ -107,13 +111,19 @@ fn own_nic(desired: &Desired, actual: &Actual, machine: &Name, name: &IfName, ni
         wanted.kind = LinkKind::Veth { peer: Some(LinkRef::machine(machine, found)) };
         match actual.host_link(end) {
             Some(state) => {
-                let other = link::diff(&wanted, state, &nic.places);
+                let other = link::diff_on_host(&wanted, state, &nic.places);
                 peer = other.set;
                 peer.keep_routes.clear();
-                peer.mac = None;
-                // A MAC at the host's end concerns nobody; the rest does, and is one field with this end's.
-                for field in other.fields {
-                    if field.field != "mac" && !diff.fields.iter().any(|f| f.field == field.field) {
+                // A MAC at the host's end concerns nobody, unless it is no mark of fly's any more.
+                let is_marked = state.link.mac.is_some_and(crate::types::Mac::is_automatic);
+                peer.mac = peer.mac.filter(|_| !is_marked);
+                for mut field in other.fields {
+                    if field.field == "mac" {
+                        field.field = "mac at the host's end".into();
+                    }
+                    // The rest is one field with this end's.
+                    let is_told = diff.fields.iter().any(|f| f.field == field.field);
+                    if !(is_told || is_marked && field.field.starts_with("mac ")) {
                         diff.fields.push(field);
                     }
                 }
@@ -232,15 +242,9 @@ fn nic_change(
 fn created(actual: &Actual, nic: &Nic) -> Vec<FieldChange> {
     let mut fields = super::fields::Fields::new(&nic.places);
     let link = wanted(actual, nic);
-    let on = match &nic.attach {
-        Attach::Nat { network, .. } => format!("{network} (nat)"),
-        Attach::Bridge { network, .. } => format!("{network} (bridge)"),
-        Attach::Macvlan { network, parent, .. } => format!("{network} (macvlan on {parent})"),
-        Attach::Cable { peer: (machine, nic), .. } => format!("cable to {machine}:{nic}"),
-    };
-    fields.push("network", None, Some(on), Effect::Live);
+    fields.push("network", None, Some(plug(nic)), Effect::Live);
     fields.push("ip", None, super::fields::joined(&link.addresses).or(Some("none".into())), Effect::Live);
-    fields.push("mac", None, Some(nic.mac.to_string()), Effect::Live);
+    fields.push("mac", None, Some(link.mac.map_or_else(|| "the parent's".to_owned(), |mac| mac.to_string())), Effect::Live);
     if let Some(mtu) = link.mtu {
         fields.push("mtu", None, Some(mtu.to_string()), Effect::Live);
     }
@@ -250,19 +254,70 @@ fn created(actual: &Actual, nic: &Nic) -> Vec<FieldChange> {
     fields.changes
 }
 
+/// What a card is to be plugged into, for reading.
+fn plug(nic: &Nic) -> String {
+    match &nic.attach {
+        Attach::Nat { network, .. } => format!("{network} (nat)"),
+        Attach::Bridge { network, .. } => format!("{network} (bridge)"),
+        Attach::Macvlan { network, parent, .. } => format!("{network} (macvlan on {parent})"),
+        Attach::Cable { peer: (machine, nic), .. } => format!("cable to {machine}:{nic}"),
+    }
+}
+
 /// Cards in a running machine that the file does not have (any more).
 fn extra(desired: &Desired, actual: &Actual, machine: &Name, wanted: &Machine, diff: &mut Diff) {
-    for (name, _) in extra_links(desired, actual, machine, wanted) {
+    for (name, link) in extra_links(desired, actual, machine, wanted) {
         let Ok(nic) = IfName::new(name) else { continue };
-        diff.add(Change::delete(Addr::nic(machine, &nic)));
-    }
-    let links = actual.namespace(&Ns::Machine(machine.clone())).into_iter().flat_map(|ns| &ns.links);
-    for (name, link) in links {
-        let known = IfName::new(name.as_str()).ok().and_then(|nic| wanted.nics.get(&nic));
-        if let Some(nic) = known {
-            let foreign = link::diff(&self::wanted(actual, nic), link, &nic.places).foreign;
-            diff.notes.extend(foreign.into_iter().map(|what| format!("{machine}:{name} also has {what}, which is not fly's and stays")));
+        let addr = Addr::nic(machine, &nic);
+        match diff.changes.get_mut(&addr) {
+            // Another card is to have its name: what that one gets has been said, and what goes for it is said with it.
+            Some(change) => makes_way(change, hangs_on(desired, actual, link), &wanted.nics[&nic]),
+            None => diff.add(Change::delete(addr)),
         }
+    }
+    for (name, nic) in &wanted.nics {
+        let Some((_, link)) = found(desired, actual, machine, name, nic) else { continue };
+        let foreign = link::diff(&self::wanted(actual, nic), link, &nic.places).foreign;
+        diff.notes.extend(foreign.into_iter().map(|what| format!("{machine}:{name} also has {what}, which is not fly's and stays")));
+    }
+}
+
+fn makes_way(change: &mut Change, old: String, nic: &Nic) {
+    match change.fields.iter_mut().find(|field| field.field == "network") {
+        Some(field) if field.old.is_none() => field.old = Some(old),
+        Some(_) => {}
+        None => {
+            let place = nic.places.of("network").cloned();
+            change.fields.push(FieldChange { field: "network".into(), old: Some(old), new: Some(plug(nic)), place, effect: Effect::Live });
+        }
+    }
+    if change.action == Action::Create {
+        change.action = Action::Replace;
+        "it hangs on something else".clone_into(&mut change.reason);
+    }
+}
+
+/// What a card is plugged into, as it is told of a new one.
+fn hangs_on(desired: &Desired, actual: &Actual, link: &LinkState) -> String {
+    let Some(bridge) = actual.plugged_into(link) else { return link.link.kind.to_string() };
+    let nat = actual.engine.networks.iter().find(|(_, network)| network.network.bridge.as_deref() == Some(bridge));
+    let is_bridge = |network: &crate::desired::Network| match &network.kind {
+        NetworkKind::Bridge => network.host_link.as_ref().is_some_and(|link| link.at.name == bridge),
+        NetworkKind::ExistingBridge { bridge: existing } => existing == bridge,
+        NetworkKind::Nat { .. } | NetworkKind::Macvlan { .. } => false,
+    };
+    match (nat, desired.networks.iter().find(|(_, network)| is_bridge(network))) {
+        (Some((name, _)), _) => format!("{name} (nat)"),
+        (None, Some((name, _))) => format!("{name} (bridge)"),
+        (None, None) => format!("bridge {bridge}"),
+    }
+}
+
+/// The link that a card is now, whatever it is called.
+fn found<'a>(desired: &Desired, actual: &'a Actual, machine: &Name, name: &IfName, nic: &Nic) -> Option<(&'a str, &'a LinkState)> {
+    match &nic.attach {
+        Attach::Nat { bridge, .. } => actual.port(machine, bridge),
+        _ => find(actual, desired, machine, name),
     }
 }
 
@@ -270,14 +325,7 @@ fn extra(desired: &Desired, actual: &Actual, machine: &Name, wanted: &Machine, d
 pub fn extra_links<'a>(desired: &Desired, actual: &'a Actual, machine: &Name, wanted: &Machine) -> Vec<(&'a str, &'a LinkState)> {
     let Some(ns) = actual.namespace(&Ns::Machine(machine.clone())) else { return vec![] };
     let prefix = format!("fly:{}/", desired.project);
-    let kept: Vec<&str> = wanted
-        .nics
-        .iter()
-        .filter_map(|(name, nic)| match &nic.attach {
-            Attach::Nat { bridge, .. } => actual.port(machine, bridge).map(|(found, _)| found),
-            _ => find(actual, desired, machine, name).map(|(found, _)| found),
-        })
-        .collect();
+    let kept: Vec<&str> = wanted.nics.iter().filter_map(|(name, nic)| Some(found(desired, actual, machine, name, nic)?.0)).collect();
     let is_ours = |link: &LinkState| {
         let made = matches!(link.link.kind, LinkKind::Macvlan { .. } | LinkKind::Veth { .. });
         let unmarked = || is_port(actual, link) || (made && link.link.mac.is_some_and(crate::types::Mac::is_automatic));

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::types::{Bytes, Container, Healthcheck, ImageDefaults, Mount, MountSource, Seconds};
+use crate::types::{Bytes, Container, Healthcheck, ImageDefaults, Mount, MountSource, Seconds, clean_path};
 
 /// The engine's default for `/dev/shm`.
 const SHM_SIZE: Bytes = Bytes(64 << 20);
@@ -29,6 +29,7 @@ pub(super) fn expected(desired: &Container, image: &ImageDefaults, cpus: u32) ->
     expected.working_dir = directory(desired.working_dir.as_ref().or(image.working_dir.as_ref()));
     expected.stop_signal = desired.stop_signal.clone().or_else(|| image.stop_signal.clone());
     expected.healthcheck = health(desired.healthcheck.as_ref(), image.healthcheck.as_ref());
+    expected.security_opt = desired.security_options().cloned().collect();
     // What is no limit, and what is the engine's default, does not show.
     expected.limits = desired.limits.clone().on_a_host_with(cpus);
     expected.shm_size = desired.shm_size.filter(|size| *size != SHM_SIZE);
@@ -36,8 +37,7 @@ pub(super) fn expected(desired: &Container, image: &ImageDefaults, cpus: u32) ->
     expected.stop_grace_period = desired.stop_grace_period.map(|time| Seconds::from_nanos(time.whole().saturating_mul(1_000_000_000)));
     for place in &image.volumes {
         if !desired.mounts.contains_key(place) && !desired.tmpfs.contains_key(place) {
-            let anonymous = Mount { source: MountSource::Anonymous, read_only: false, relabel: None, propagation: None };
-            expected.mounts.insert(place.clone(), anonymous);
+            expected.mounts.insert(place.clone(), Mount::of(MountSource::Anonymous));
         }
     }
     expected
@@ -75,11 +75,14 @@ pub(super) fn without_image(desired: &Container, actual: &Container) -> ImageDef
 
 /// Whether a mount is the one that was wanted: an anonymous volume has got a name of its own by now.
 pub(super) fn same_mount(desired: &Mount, actual: &Mount) -> bool {
-    let source = match desired.source {
+    // Whether it had to be there is settled: it is.
+    let Mount { source, read_only, relabel, propagation: _, must_exist: _, nocopy } = desired;
+    let same_source = match source {
         MountSource::Anonymous => is_anonymous(&actual.source),
-        _ => desired.source == actual.source,
+        _ => *source == actual.source,
     };
-    source && desired.read_only == actual.read_only && desired.relabel == actual.relabel && same_propagation(desired, actual)
+    let same_ways = (*read_only, *relabel, *nocopy) == (actual.read_only, actual.relabel, actual.nocopy);
+    same_source && same_ways && same_propagation(desired, actual)
 }
 
 /// A volume that got its name from the engine: 64 hexadecimal digits.
@@ -102,27 +105,24 @@ fn overlaid(below: &BTreeMap<String, String>, above: &BTreeMap<String, String>) 
 
 /// `/` is where a process starts when nobody says otherwise. The engine takes `.`, `..` and needless slashes out.
 fn directory(path: Option<&String>) -> Option<String> {
-    let mut parts: Vec<&str> = vec![];
-    for part in path?.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    (!parts.is_empty()).then(|| format!("/{}", parts.join("/")))
+    path.map(|path| clean_path(path)).filter(|path| path != "/")
 }
 
 /// What is not said (or is zero) comes from the image; a check that is empty is none.
 fn health(own: Option<&Healthcheck>, image: Option<&Healthcheck>) -> Option<Healthcheck> {
     let Some(own) = own else { return image.and_then(|image| health(Some(image), None)) };
-    let image = image.cloned().unwrap_or(Healthcheck { test: vec![], interval: None, timeout: None, start_period: None, retries: None });
+    let image = image.cloned().unwrap_or_default();
+    let time = |own: Option<Seconds>, image: Option<Seconds>| {
+        let said = |time: Option<Seconds>| time.filter(|time| time.nanos() > 0);
+        said(own).or(said(image))
+    };
     let merged = Healthcheck {
         test: if own.test.is_empty() { image.test } else { own.test.clone() },
-        interval: own.interval.or(image.interval).filter(|time| time.nanos() > 0),
-        timeout: own.timeout.or(image.timeout).filter(|time| time.nanos() > 0),
-        start_period: own.start_period.or(image.start_period).filter(|time| time.nanos() > 0),
-        retries: own.retries.or(image.retries).filter(|times| *times > 0),
+        interval: time(own.interval, image.interval),
+        timeout: time(own.timeout, image.timeout),
+        start_period: time(own.start_period, image.start_period),
+        start_interval: time(own.start_interval, image.start_interval),
+        retries: own.retries.filter(|times| *times > 0).or(image.retries.filter(|times| *times > 0)),
     };
     (!merged.test.is_empty()).then_some(merged)
 }

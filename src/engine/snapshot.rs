@@ -14,6 +14,12 @@ pub struct EngineSnapshot {
     pub machines: BTreeMap<Name, MachineState>,
     /// Containers that were to replace a machine that is still there: what is left of an interrupted replacement, by engine name.
     pub leftovers: BTreeMap<String, Leftover>,
+    /// Containers that somebody has given other names than their machines', by machine.
+    #[serde(default)]
+    pub renamed: BTreeMap<Name, String>,
+    /// First processes of the containers, not this project's, whose network a machine of it shares, by the engine's name.
+    #[serde(default)]
+    pub lenders: BTreeMap<String, u32>,
     /// Docker networks of this project, by the file's name.
     pub networks: BTreeMap<Name, NetworkState>,
     /// Volumes of this project, by the file's name.
@@ -42,6 +48,9 @@ pub struct EngineFacts {
     pub cpus: u32,
     /// Memory that the engine can give.
     pub memory: Bytes,
+    /// The host's bridge that is Docker's network `bridge`, where there is one: its address is the engine's `host-gateway`.
+    #[serde(default)]
+    pub default_bridge: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,8 +147,23 @@ pub enum InRegistry {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Taken {
     pub containers: BTreeMap<String, Owner>,
+    /// The names of these containers, by id.
+    #[serde(default)]
+    pub ids: BTreeMap<String, String>,
     pub networks: BTreeMap<String, Owner>,
     pub volumes: BTreeMap<String, Owner>,
+}
+
+impl Taken {
+    /// The container that is meant by a name, or by an id or the beginning of one.
+    pub fn container(&self, reference: &str) -> Option<&str> {
+        if let Some((name, _)) = self.containers.get_key_value(reference) {
+            return Some(name);
+        }
+        let mut meant = self.ids.range(reference.to_owned()..).take_while(|(id, _)| !reference.is_empty() && id.starts_with(reference));
+        let (_, name) = meant.next()?;
+        meant.next().is_none().then_some(name)
+    }
 }
 
 impl MachineState {

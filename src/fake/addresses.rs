@@ -19,6 +19,9 @@ impl State {
             }
             self.link_mut(ns, name)?.mac = mac;
         }
+        if let Some(group) = set.group {
+            self.link_mut(ns, name)?.group = group;
+        }
         if let Some(mtu) = set.mtu {
             self.set_mtu(ns, name, mtu)?;
         }
@@ -41,7 +44,7 @@ impl State {
         // Routes without a router first: the others may need them.
         let (near, far): (Vec<_>, Vec<_>) = set.keep_routes.iter().chain(&set.add_routes).partition(|route| route.via.is_none());
         for route in near.into_iter().chain(far) {
-            self.add_route(ns, name, route)?;
+            self.add_route(ns, name, route, set.add_routes.contains(route))?;
         }
         Ok(())
     }
@@ -58,7 +61,7 @@ impl State {
         Ok(())
     }
 
-    fn add_route(&mut self, ns: NsId, name: &str, route: &Route) -> Done {
+    fn add_route(&mut self, ns: NsId, name: &str, route: &Route, is_new: bool) -> Done {
         let link = self.link_mut(ns, name)?;
         if !link.up {
             return refuse(FaultKind::Other, format!("route {route}: network is down"));
@@ -66,12 +69,12 @@ impl State {
         if route.via.is_some_and(|via| !link.is_on_link(via)) {
             return refuse(FaultKind::Other, format!("route {route}: no route to host"));
         }
-        // One route to one place with one metric in a namespace: a default route takes another's place, others do not.
+        // One route to one place with one metric in a namespace: a new one takes another's place, one that is kept does not.
         let same =
             |other: &Route| other.to == route.to && other.metric == route.metric && other.to.addr().is_ipv4() == route.to.addr().is_ipv4();
         let index = link.index;
         for other in self.links(ns).values_mut() {
-            if other.index != index && !route.is_default() && other.routes.iter().any(same) {
+            if other.index != index && !is_new && other.routes.iter().any(same) {
                 return refuse(FaultKind::Conflict, format!("route {route}: file exists"));
             }
             other.routes.retain(|other| !same(other));

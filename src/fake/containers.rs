@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::faults::{Done, FaultKind, refuse};
-use super::state::{HOST, Image, Instance, NsId, Plug, State, Volume};
+use super::state::{DEFAULT_BRIDGE, HOST, Image, Instance, NsId, Plug, State, Volume};
 use crate::engine::{Health, RunState, WaitFor};
 use crate::net::HostsLine;
 use crate::types::{
-    Bytes, Container, Endpoint, Healthcheck, ImageDefaults, LABEL_MACHINE, LABEL_PROJECT, Limits, Mount, MountSource, NetworkMode, Port,
-    Restart,
+    Bytes, Container, Endpoint, Healthcheck, HostEntry, ImageDefaults, LABEL_MACHINE, LABEL_PROJECT, Limits, Mount, MountSource,
+    NetworkMode, Port, Restart, Seconds,
 };
 
 impl State {
@@ -73,7 +73,8 @@ impl State {
     }
 
     fn id_of(&self, name_or_id: &str) -> Done<String> {
-        let found = self.containers.get(name_or_id).or_else(|| self.by_id(name_or_id).map(|(_, container)| container));
+        let by_id = || self.containers.values().find(|container| container.id.starts_with(name_or_id));
+        let found = self.containers.get(name_or_id).or_else(by_id);
         match found {
             Some(container) => Ok(container.id.clone()),
             None => refuse(FaultKind::NotFound, format!("no such container: {name_or_id}")),
@@ -84,8 +85,10 @@ impl State {
     fn merged(&mut self, asked: &Container, image: &Image) -> (Container, BTreeSet<String>) {
         let mut container = asked.clone();
         merge(&mut container, &image.defaults);
+        // What the engine adds to a privileged one is not read back.
+        container.security_opt = container.security_options().cloned().collect();
         for place in &image.defaults.volumes {
-            let anonymous = || Mount { source: MountSource::Anonymous, read_only: false, relabel: None, propagation: None };
+            let anonymous = || Mount::of(MountSource::Anonymous);
             if !container.tmpfs.contains_key(place) {
                 container.mounts.entry(place.clone()).or_insert_with(anonymous);
             }
@@ -119,6 +122,7 @@ impl State {
         let (wanted, shares, plugs) = (instance.container.clone(), instance.shares.clone(), instance.plugs.clone());
         self.ports_are_free(name, &wanted.ports, !plugs.is_empty())?;
         let ns = self.namespace_for(&wanted.network_mode, shares.as_deref())?;
+        let lines = self.given_lines(&wanted)?;
         let (pid, started) = (self.next(), self.next());
         let instance = self.instance(name)?;
         instance.ns = Some(ns);
@@ -127,7 +131,7 @@ impl State {
         instance.state = RunState::Running;
         instance.health = if has_check(&wanted) { Health::Starting } else { Health::None };
         instance.next_card = 0;
-        instance.hosts = wanted.hosts.iter().map(|entry| HostsLine { entry: entry.clone(), marked: false }).collect();
+        instance.hosts = lines;
         for network in plugs.keys() {
             if let Err(refusal) = self.plug_in(name, network) {
                 self.kill(name, 128);
@@ -137,6 +141,26 @@ impl State {
         }
         self.publish(name);
         Ok(())
+    }
+
+    /// What the engine writes into `/etc/hosts` at every start, with its own address in place of `host-gateway`.
+    fn given_lines(&self, container: &Container) -> Done<BTreeSet<HostsLine>> {
+        let bridge = self.link(HOST, DEFAULT_BRIDGE).and_then(|link| link.addresses.first());
+        if bridge.is_none() && !container.gateway_hosts.is_empty() {
+            return refuse(FaultKind::Other, "unable to derive the IP value for host-gateway");
+        }
+        let gateway = |name: &String| bridge.map(|net| HostEntry { name: name.clone(), address: net.addr() });
+        let entries = container.hosts.iter().cloned().chain(container.gateway_hosts.iter().filter_map(gateway));
+        Ok(entries.map(|entry| HostsLine { entry, marked: false }).collect())
+    }
+
+    /// What has nothing to do ends before anybody has looked at it.
+    pub(super) fn end_if_hasty(&mut self, name: &str) {
+        let image = self.containers.get(name).map(|instance| instance.container.image.clone());
+        let Some(image) = image.filter(|image| self.hasty.contains(image)) else { return };
+        if let Some(code) = self.images.get(&image).and_then(|image| image.ends_with) {
+            self.kill(name, code);
+        }
     }
 
     fn namespace_for(&mut self, mode: &NetworkMode, shares: Option<&str>) -> Done<NsId> {
@@ -157,7 +181,8 @@ impl State {
         let others = self.containers.iter().filter(|(other, container)| *other != name && container.pid.is_some());
         let mut used = others.flat_map(|(_, container)| &container.published);
         let clash = |port: &Port, used: &Port| {
-            port.published.is_some() && port.published == used.published && port.protocol == used.protocol && has_network
+            let is_given = port.published.is_some() && port.last.is_none();
+            is_given && port.published == used.published && port.protocol == used.protocol && has_network
         };
         match used.find_map(|used| ports.iter().find(|port| clash(port, used))) {
             Some(port) => refuse(FaultKind::Conflict, format!("port is already allocated: {port}")),
@@ -170,10 +195,16 @@ impl State {
         let Some(instance) = self.containers.get(name) else { return };
         let is_plugged = instance.pid.is_some() && !instance.plugs.is_empty();
         let ports = if is_plugged { instance.container.ports.clone() } else { BTreeSet::new() };
+        let others = self.containers.iter().filter(|(other, container)| *other != name && container.pid.is_some());
+        let used: BTreeSet<u16> = others.flat_map(|(_, container)| &container.published).filter_map(|port| port.published).collect();
         let mut free = 49152;
         let pick = |mut port: Port| {
             free += 1;
-            port.published.get_or_insert(free);
+            match (port.published, port.last.take()) {
+                (Some(first), Some(last)) => port.published = (first..=last).find(|number| !used.contains(number)),
+                (Some(_), None) => {}
+                (None, _) => port.published = Some(free),
+            }
             port
         };
         let published = ports.into_iter().map(pick).collect();
@@ -313,11 +344,14 @@ fn merge(container: &mut Container, image: &ImageDefaults) {
 
 fn merged_check(own: Option<Healthcheck>, image: Option<&Healthcheck>) -> Option<Healthcheck> {
     let (Some(own), Some(image)) = (own.clone(), image) else { return own.or_else(|| image.cloned()) };
+    // To the engine zero is "not said".
+    let time = |own: Option<Seconds>, image: Option<Seconds>| own.filter(|time| time.nanos() > 0).or(image);
     Some(Healthcheck {
         test: if own.test.is_empty() { image.test.clone() } else { own.test },
-        interval: own.interval.or(image.interval),
-        timeout: own.timeout.or(image.timeout),
-        start_period: own.start_period.or(image.start_period),
-        retries: own.retries.or(image.retries),
+        interval: time(own.interval, image.interval),
+        timeout: time(own.timeout, image.timeout),
+        start_period: time(own.start_period, image.start_period),
+        start_interval: time(own.start_interval, image.start_interval),
+        retries: own.retries.filter(|times| *times > 0).or(image.retries),
     })
 }

@@ -51,6 +51,11 @@ impl World {
         self.lock().remove_container(container, &std::collections::BTreeSet::new());
     }
 
+    /// `docker rmi --force` of an image that a container runs: the name goes, the image stays.
+    pub fn drift_untag(&self, reference: &str) {
+        self.lock().images.remove(reference);
+    }
+
     pub fn drift_pause(&self, container: &str) {
         if let Some(found) = self.lock().containers.get_mut(container).filter(|found| found.state == RunState::Running) {
             found.state = RunState::Paused;
@@ -100,6 +105,27 @@ impl World {
         let Some(ns) = state.ns_of(container).filter(|ns| state.link(*ns, to).is_none()) else { return };
         if let Some(found) = state.links(ns).remove(link) {
             state.links(ns).insert(to.to_owned(), found);
+        }
+    }
+
+    /// Two links of a container exchange their names.
+    pub fn drift_swap_names(&self, container: &str, one: &str, other: &str) {
+        self.drift_rename_link(container, one, "swap");
+        self.drift_rename_link(container, other, one);
+        self.drift_rename_link(container, "swap", other);
+    }
+
+    /// Two links of a container exchange their MACs.
+    pub fn drift_swap_macs(&self, container: &str, one: &str, other: &str) {
+        let mut state = self.lock();
+        let Some(ns) = state.ns_of(container) else { return };
+        let (Some(first), Some(second)) = (state.link(ns, one).map(|link| link.mac), state.link(ns, other).map(|link| link.mac)) else {
+            return;
+        };
+        for (link, mac) in [(one, second), (other, first)] {
+            if let Ok(link) = state.link_mut(ns, link) {
+                link.mac = mac;
+            }
         }
     }
 

@@ -34,6 +34,7 @@ impl Engine for FakeEngine {
                 EngineOp::RenameContainer { name, to } => state.rename_container(name, to)?,
                 EngineOp::StartContainer { name } => {
                     state.start_container(name)?;
+                    state.end_if_hasty(name);
                     return Ok(EngineDone { pid: state.instance(name)?.pid });
                 }
                 EngineOp::StopContainer { name } => state.stop_container(name)?,

@@ -39,6 +39,10 @@ pub enum FaultKind {
     Crash,
     /// A container's first process is killed, and nothing else goes wrong. With `When::After`, after the call.
     KillContainer(String),
+    /// The same, but that it ends by itself, with this code.
+    EndContainer(String, i64),
+    /// What is asked about a machine that runs no more.
+    Ended,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -71,8 +75,8 @@ impl FaultKind {
             Self::Transient => EngineErrorKind::Transient,
             Self::Timeout => EngineErrorKind::Timeout,
             Self::Conflict => EngineErrorKind::Conflict,
-            Self::NotFound => EngineErrorKind::NotFound,
-            Self::Other | Self::Panic | Self::Crash | Self::KillContainer(_) => EngineErrorKind::Other,
+            Self::NotFound | Self::Ended => EngineErrorKind::NotFound,
+            Self::Other | Self::Panic | Self::Crash | Self::KillContainer(_) | Self::EndContainer(..) => EngineErrorKind::Other,
         }
     }
 
@@ -81,7 +85,8 @@ impl FaultKind {
             Self::Transient | Self::Timeout => NetErrorKind::Transient,
             Self::Conflict => NetErrorKind::Conflict,
             Self::NotFound => NetErrorKind::NotFound,
-            Self::Other | Self::Panic | Self::Crash | Self::KillContainer(_) => NetErrorKind::Other,
+            Self::Ended => NetErrorKind::Ended,
+            Self::Other | Self::Panic | Self::Crash | Self::KillContainer(_) | Self::EndContainer(..) => NetErrorKind::Other,
         }
     }
 }
@@ -133,6 +138,10 @@ fn strike(state: &mut State, kind: &FaultKind) -> Done {
         FaultKind::Panic => panic!("a fault that was asked for"),
         FaultKind::KillContainer(name) => {
             state.kill(name, 137);
+            Ok(())
+        }
+        FaultKind::EndContainer(name, code) => {
+            state.kill(name, *code);
             Ok(())
         }
         kind => {

@@ -105,6 +105,15 @@ impl World {
         self.lock().add_bridge(name);
     }
 
+    /// The engine's own bridge, with this address: `host-gateway`.
+    pub fn add_default_bridge(&self, address: ipnet::IpNet) {
+        let mut state = self.lock();
+        state.add_bridge(state::DEFAULT_BRIDGE);
+        if let Some(link) = state.links(state::HOST).get_mut(state::DEFAULT_BRIDGE) {
+            link.addresses.insert(address);
+        }
+    }
+
     /// An image that the engine has.
     pub fn add_image(&self, reference: &str, defaults: ImageDefaults) {
         let mut state = self.lock();
@@ -126,6 +135,12 @@ impl World {
         for image in [images.get_mut(reference), registry.get_mut(reference)].into_iter().flatten() {
             image.ends_with = Some(code);
         }
+    }
+
+    /// Containers of this image end by themselves, with this code, as soon as they have started.
+    pub fn set_image_ends_at_once(&self, reference: &str, code: i64) {
+        self.set_image_ends(reference, code);
+        self.lock().hasty.insert(reference.to_owned());
     }
 
     /// A container that somebody made by hand, running on no network; the labels are its own.
@@ -184,6 +199,10 @@ impl World {
         self.lock().containers.get(container)?.pid
     }
 
+    pub fn id(&self, container: &str) -> Option<String> {
+        self.lock().containers.get(container).map(|found| found.id.clone())
+    }
+
     /// The engine's networks, by name, for tests that look at them.
     pub fn networks(&self) -> BTreeSet<String> {
         self.lock().networks.keys().cloned().collect()
@@ -213,6 +232,8 @@ pub fn blank(image: &str) -> Container {
         hostname: None,
         user: None,
         working_dir: None,
+        tty: false,
+        stdin_open: false,
         mounts: BTreeMap::new(),
         tmpfs: BTreeMap::new(),
         shm_size: None,
@@ -234,6 +255,7 @@ pub fn blank(image: &str) -> Container {
         labels: BTreeMap::new(),
         network_mode: crate::types::NetworkMode::Own,
         hosts: crate::types::HostEntries::default(),
+        gateway_hosts: BTreeSet::new(),
     }
 }
 

@@ -6,7 +6,7 @@ use super::faults::{Done, FaultKind, refuse};
 use super::state::{FakeLink, HOST, Kind, NsId, State};
 use super::{Call, FakeNet};
 use crate::net::{Firewall, GuestSeen, HostsLine, LinkSet, NetError, NetOp, NetPlane, NetSnapshot, Processes};
-use crate::types::{HostEntry, LABEL_MACHINE, LINK_GROUP, LinkKind, LinkRef, Mac, Name, Ns, PlacedLink};
+use crate::types::{HostEntry, LABEL_MACHINE, LINK_GROUP, LinkKind, LinkRef, Mac, MacvlanMode, Name, Ns, PlacedLink};
 
 impl NetPlane for FakeNet {
     async fn firewall(&self) -> Result<Firewall, NetError> {
@@ -29,6 +29,11 @@ impl NetPlane for FakeNet {
             Some(GuestSeen { config: Some(config.clone()), ..GuestSeen::default() })
         };
         Ok(processes.iter().filter_map(|(name, pid)| Some((name.clone(), told(*pid)?))).collect())
+    }
+
+    async fn space(&self, pid: u32) -> Result<Option<u64>, NetError> {
+        tokio::task::yield_now().await;
+        Ok(self.world.lock().inode_of(pid))
     }
 
     async fn perform(&self, op: &NetOp, _project: &Name, processes: &Processes) -> Result<(), NetError> {
@@ -72,7 +77,7 @@ impl State {
         let found = self.containers.values().find(|container| container.pid.is_some() && container.pid.as_ref() == pid);
         match found.and_then(|container| container.ns) {
             Some(ns) => Ok(ns),
-            None => refuse(FaultKind::NotFound, format!("no process has the namespace of {machine}")),
+            None => refuse(FaultKind::Ended, format!("no process has the namespace of {machine}")),
         }
     }
 
@@ -98,6 +103,7 @@ impl State {
                 let parent_ns = self.ns(&parent.ns, processes)?;
                 let index = self.index(parent_ns, &parent.name)?;
                 self.check_macvlan(index, placed.link.mac, placed.link.mtu, (ns, &placed.at.name))?;
+                self.check_passthru(index, *mode, (ns, &placed.at.name))?;
                 Kind::Macvlan { parent: index, mode: *mode }
             }
             other => return refuse(FaultKind::Other, format!("a {other} is not made in this way")),
@@ -131,6 +137,18 @@ impl State {
         let mut siblings = siblings.filter(|link| matches!(link.kind, Kind::Macvlan { parent: other, .. } if other == parent));
         if siblings.any(|link| Some(link.mac) == mac && Some(link.index) != own) {
             return refuse(FaultKind::Conflict, "another macvlan on this parent has that MAC: address already in use");
+        }
+        Ok(())
+    }
+
+    /// One card alone in mode passthru, or any number in the others.
+    fn check_passthru(&self, parent: u32, mode: MacvlanMode, own: (NsId, &str)) -> Done {
+        let own = self.link(own.0, own.1).map(|link| link.index);
+        let links = self.namespaces.values().flat_map(|links| links.values()).filter(|link| Some(link.index) != own);
+        let is_passthru = |mode| mode == MacvlanMode::Passthru;
+        let excludes = |kind: &Kind| matches!(kind, Kind::Macvlan { parent: other, mode: theirs } if *other == parent && (is_passthru(mode) || is_passthru(*theirs)));
+        if links.map(|link| &link.kind).any(excludes) {
+            return refuse(FaultKind::Other, "a parent is passed through to one card alone: invalid argument");
         }
         Ok(())
     }
@@ -235,7 +253,7 @@ impl State {
     fn set_hosts(&mut self, machine: &Name, set: &BTreeSet<HostEntry>, remove: &BTreeSet<HostEntry>, processes: &Processes) -> Done {
         let pid = processes.get(machine);
         let found = self.containers.values().find(|container| container.pid.is_some() && container.pid.as_ref() == pid);
-        let Some(found) = found else { return refuse(FaultKind::NotFound, format!("{machine} does not run")) };
+        let Some(found) = found else { return refuse(FaultKind::Ended, format!("{machine} does not run")) };
         let owner = found.shares.clone().unwrap_or_else(|| found.id.clone());
         let Some(container) = self.containers.values_mut().find(|container| container.id == owner) else {
             return refuse(FaultKind::NotFound, "whose file it shares is gone");

@@ -144,6 +144,7 @@ impl State {
         if endpoint.ipv4.is_none() {
             endpoint.ipv4 = free_address(&settings, &taken);
         }
+        self.choose_way_out(ns, &settings)?;
         let card = self.card_name(container, ns, &endpoint)?;
         self.make_card(ns, &card, &endpoint, (network, &settings, bridge));
         let instance = self.instance(container)?;
@@ -151,6 +152,21 @@ impl State {
         let lines = endpoint.ipv4.map(IpAddr::V4).into_iter().chain(endpoint.ipv6.map(IpAddr::V6));
         instance.hosts.extend(lines.map(|address| HostsLine { entry: HostEntry { name: own.clone(), address }, marked: false }));
         instance.plugs.insert(network.to_owned(), Plug { network_id: id, endpoint, remembered: Some(card) });
+        Ok(())
+    }
+
+    /// With every network the engine chooses the way out anew: it takes away the one that it made, and fails over another's.
+    fn choose_way_out(&mut self, ns: NsId, settings: &EngineNetwork) -> Done {
+        if settings.internal || !settings.gateways.iter().any(IpAddr::is_ipv4) {
+            return Ok(());
+        }
+        let is_v4_default = |route: &Route| route.is_default() && route.to.addr().is_ipv4();
+        if self.links_of(ns).any(|link| link.made_for.is_none() && link.routes.iter().any(is_v4_default)) {
+            return refuse(FaultKind::Other, "failed to set gateway while updating gateway: file exists");
+        }
+        for link in self.links(ns).values_mut() {
+            link.routes.retain(|route| !is_v4_default(route));
+        }
         Ok(())
     }
 

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::state::{FakeLink, HOST, Instance, Kind, Network, NsId, State};
+use super::state::{DEFAULT_BRIDGE, FakeLink, HOST, Instance, Kind, Network, NsId, State};
 use crate::engine::{EngineFacts, EngineQuery, EngineSnapshot, ImageState, Leftover, MachineState, NetworkState, VolumeState};
-use crate::net::{Firewall, LinkState, Namespace, NetSnapshot, Processes};
+use crate::net::{LinkState, Namespace, NetSnapshot, Processes};
 use crate::types::{
     Bytes, Container, Endpoint, GUEST_VOLUME, ImageDefaults, LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, LINK_GROUP, Link, LinkKind,
-    LinkRef, Name, NetworkMode, Ns, Owner, is_host_link_of,
+    LinkRef, Name, NetworkMode, Ns, Owner, host_link_name, is_host_link_of,
 };
 
 /// What a label and a name say together: whose it is, and which of theirs; `None` for the latter is a leftover.
@@ -16,7 +16,13 @@ type Mark = (Owner, Option<Name>);
 impl State {
     pub(super) fn engine_snapshot(&self, query: &EngineQuery) -> EngineSnapshot {
         let mut snapshot = EngineSnapshot {
-            facts: EngineFacts { version: self.version.clone(), api: "1.41".to_owned(), cpus: 4, memory: Bytes(8 << 30) },
+            facts: EngineFacts {
+                version: self.version.clone(),
+                api: "1.41".to_owned(),
+                cpus: 4,
+                memory: Bytes(8 << 30),
+                default_bridge: self.link(HOST, DEFAULT_BRIDGE).map(|_| DEFAULT_BRIDGE.to_owned()),
+            },
             ..EngineSnapshot::default()
         };
         let project = &query.project;
@@ -32,9 +38,13 @@ impl State {
                     let leftover = Leftover { id: instance.id.clone(), running: instance.pid.is_some() };
                     snapshot.leftovers.insert(name.clone(), leftover);
                 }
-                (owner, _) => drop(snapshot.taken.containers.insert(name.clone(), owner)),
+                (owner, _) => {
+                    snapshot.taken.containers.insert(name.clone(), owner);
+                    snapshot.taken.ids.insert(instance.id.clone(), name.clone());
+                }
             }
         }
+        self.lenders_and_renamed(&mut snapshot, project);
         for (name, network) in &self.networks {
             match mark(name, &network.settings.labels, LABEL_RESOURCE, project) {
                 (Owner::Ours, Some(own)) => drop(snapshot.networks.insert(own, self.network_state(name, network))),
@@ -62,6 +72,27 @@ impl State {
             .map(|(name, image)| (name, ImageState { id: image.id.clone(), defaults: image.defaults.clone(), registry: None }))
             .collect();
         snapshot
+    }
+
+    fn lenders_and_renamed(&self, snapshot: &mut EngineSnapshot, project: &Name) {
+        let modes: BTreeSet<NetworkMode> = snapshot.machines.values().map(|machine| machine.container.network_mode.clone()).collect();
+        for (name, instance) in &self.containers {
+            if !snapshot.taken.containers.contains_key(name) {
+                continue;
+            }
+            if modes.contains(&NetworkMode::Container(name.clone())) {
+                snapshot.lenders.extend(instance.pid.map(|pid| (name.clone(), pid)));
+            }
+            let text = |label: &str| instance.container.labels.get(label).and_then(|text| super::name(text));
+            let inherited = self.defaults_of(instance).is_some_and(|image| image.labels.contains_key(LABEL_PROJECT));
+            let is_made_so = instance.container.hostname.is_some() && instance.container.network_mode == NetworkMode::Own && !inherited;
+            if let (true, Some(machine)) = (is_made_so && text(LABEL_PROJECT).as_ref() == Some(project), text(LABEL_MACHINE))
+                && !snapshot.machines.contains_key(&machine)
+            {
+                snapshot.taken.containers.insert(name.clone(), Owner::Ours);
+                snapshot.renamed.insert(machine, name.clone());
+            }
+        }
     }
 
     pub(super) fn mark_of(&self, name: &str, instance: &Instance, project: &Name) -> Mark {
@@ -115,6 +146,10 @@ impl State {
         NetworkState { id: network.id.clone(), name: name.to_owned(), network: network.settings.clone(), containers }
     }
 
+    pub(super) fn inode_of(&self, pid: u32) -> Option<u64> {
+        self.containers.values().find(|instance| instance.pid == Some(pid)).and_then(|instance| instance.ns).map(inode)
+    }
+
     pub(super) fn net_snapshot(&self, project: &Name, processes: &Processes) -> NetSnapshot {
         let mut seen = vec![(Ns::Host, HOST, BTreeSet::new())];
         for (machine, pid) in processes {
@@ -136,12 +171,9 @@ impl State {
         for (name, ns, hosts) in &seen {
             let links = self.namespaces.get(ns).into_iter().flatten();
             let links = links.map(|(link_name, link)| (link_name.clone(), self.link_state(link_name, link, *ns, project, &link_ref)));
-            namespaces.insert(
-                name.clone(),
-                Namespace { inode: 4_026_531_840 + u64::from(ns.0), links: links.collect(), hosts: hosts.clone().into() },
-            );
+            namespaces.insert(name.clone(), Namespace { inode: inode(*ns), links: links.collect(), hosts: hosts.clone().into() });
         }
-        NetSnapshot { namespaces, firewall: Firewall::default(), guests: BTreeMap::new(), incomplete: None }
+        NetSnapshot { namespaces, ..NetSnapshot::default() }
     }
 
     fn link_state(&self, name: &str, link: &FakeLink, ns: NsId, project: &Name, link_ref: &dyn Fn(u32) -> Option<LinkRef>) -> LinkState {
@@ -173,6 +205,10 @@ impl State {
     }
 }
 
+fn inode(ns: NsId) -> u64 {
+    4_026_531_840 + u64::from(ns.0)
+}
+
 /// Whose an object of the engine is: its label and its name have to agree.
 pub(super) fn mark(name: &str, labels: &BTreeMap<String, String>, label: &str, project: &Name) -> Mark {
     let text = |label: &str| labels.get(label).and_then(|text| super::name(text));
@@ -186,13 +222,17 @@ pub(super) fn mark(name: &str, labels: &BTreeMap<String, String>, label: &str, p
     (if owner == *project { Owner::Ours } else { Owner::Project(owner) }, which)
 }
 
-/// Whose a link of the host is: name, group, MAC and alias have to agree. One without an alias was left behind half made.
+/// Whose a link of the host is: name, group, MAC and alias have to agree, but for one that somebody has set. One without an alias was
+/// left behind half made.
 pub(super) fn owner_of(name: &str, link: &FakeLink, project: &Name) -> Owner {
-    let is_marked = name.len() == 15 && name.starts_with("fly") && link.group == LINK_GROUP && link.mac.is_automatic();
-    let Some(alias) = link.alias.as_deref().filter(|_| is_marked) else {
-        return if is_marked && is_host_link_of(project, name) { Owner::Ours } else { Owner::Stranger };
+    let is_named = name.len() == 15 && name.starts_with("fly");
+    let (group, mac) = (link.group == LINK_GROUP, link.mac.is_automatic());
+    let Some(alias) = link.alias.as_deref().filter(|_| is_named) else {
+        return if is_named && group && mac && is_host_link_of(project, name) { Owner::Ours } else { Owner::Stranger };
     };
-    match alias.strip_prefix("fly:").and_then(|rest| super::name(rest.split('/').next()?)) {
+    let Some((owner, rest)) = alias.strip_prefix("fly:").and_then(|rest| rest.split_once('/')) else { return Owner::Stranger };
+    let what = rest.split_once('/').map_or_else(|| format!("network/{rest}"), |(machine, card)| format!("nic/{machine}:{card}"));
+    match super::name(owner).filter(|owner| group && mac || (group || mac) && host_link_name(owner, &what) == name) {
         Some(owner) if owner == *project => Owner::Ours,
         Some(owner) => Owner::Project(owner),
         None => Owner::Stranger,

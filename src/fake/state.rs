@@ -23,6 +23,8 @@ pub(super) struct State {
     pub(super) drops_bridged: bool,
     pub(super) images: BTreeMap<String, Image>,
     pub(super) registry: BTreeMap<String, Image>,
+    /// Images whose containers end at once.
+    pub(super) hasty: BTreeSet<String>,
     /// By name.
     pub(super) containers: BTreeMap<String, Instance>,
     pub(super) networks: BTreeMap<String, Network>,
@@ -127,6 +129,9 @@ impl Instance {
     }
 }
 
+/// The host's bridge that is Docker's network `bridge`, where a test has one.
+pub(super) const DEFAULT_BRIDGE: &str = "docker0";
+
 impl FakeLink {
     pub(super) fn new(index: u32, kind: Kind) -> Self {
         let [a, b, c, d] = index.to_be_bytes();
@@ -167,6 +172,7 @@ impl State {
             drops_bridged: false,
             images: BTreeMap::new(),
             registry: BTreeMap::new(),
+            hasty: BTreeSet::new(),
             containers: BTreeMap::new(),
             networks: BTreeMap::new(),
             volumes: BTreeMap::new(),

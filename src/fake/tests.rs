@@ -214,7 +214,7 @@ fn routes_go_with_their_address_and_with_a_link_that_goes_down() {
     lab.net(macvlan("web", "eth0", "02:f1:00:00:00:01")).unwrap();
     let at = LinkRef::machine(&Name::new("web").unwrap(), "eth0");
     let route = crate::types::Route { to: "0.0.0.0/0".parse().unwrap(), via: Some("10.0.0.1".parse().unwrap()), metric: None };
-    let set = |set: LinkSet| lab.net(NetOp::SetLink { at: at.clone(), set });
+    let set = |set: LinkSet| lab.net(NetOp::SetLink { at: at.clone(), set: Box::new(set) });
     let routes = BTreeSet::from([route]);
     assert_eq!(set(LinkSet { add_routes: routes.clone(), ..LinkSet::default() }), Err(NetErrorKind::Other), "nobody knows that router");
     let addresses = BTreeSet::from(["10.0.0.2/24".parse().unwrap()]);

@@ -25,6 +25,8 @@ pub enum NetErrorKind {
     Denied,
     /// The link, its parent or its namespace is gone.
     NotFound,
+    /// The machine that it is about does not run, or not any more.
+    Ended,
     /// Somebody else has that name, address or parent.
     Conflict,
     /// The kernel has no such kind of link; the module is named in the message.
@@ -56,6 +58,9 @@ pub trait NetPlane: Send + Sync + 'static {
 
     /// What the guests of these machines were told and say. A machine without a guest, or that ended meanwhile, is not in the answer.
     fn guests(&self, processes: &Processes) -> impl Future<Output = Result<BTreeMap<Name, GuestSeen>, NetError>> + Send;
+
+    /// The namespace of a process, by inode; nothing when it has ended.
+    fn space(&self, pid: u32) -> impl Future<Output = Result<Option<u64>, NetError>> + Send;
 
     /// Does exactly this one operation. `processes` has every machine that `op` names.
     fn perform(&self, op: &NetOp, project: &Name, processes: &Processes) -> impl Future<Output = Result<(), NetError>> + Send;

@@ -29,7 +29,7 @@ pub enum NetOp {
     },
     SetLink {
         at: LinkRef,
-        set: LinkSet,
+        set: Box<LinkSet>,
     },
     DeleteLink {
         at: LinkRef,
@@ -62,11 +62,13 @@ pub struct LinkSet {
     pub mac: Option<Mac>,
     pub mtu: Option<u32>,
     pub up: Option<bool>,
+    /// The mark by which a link of the host's is known.
+    pub group: Option<u32>,
     /// Becomes a port of this bridge.
     pub master: Option<String>,
     pub add_addresses: BTreeSet<IpNet>,
     pub remove_addresses: BTreeSet<IpNet>,
-    /// A default route takes the place of another of the same metric.
+    /// Each takes the place of another with its destination and metric, whichever link that leaves by; but not of the kernel's own.
     pub add_routes: BTreeSet<Route>,
     pub remove_routes: BTreeSet<Route>,
     /// Routes that belong to the link and are put back if one of the changes above made the kernel drop them: setting a link

@@ -12,6 +12,9 @@ use crate::types::{GuestConfig, GuestStatus, HostEntry, Link, Name, Ns, Owner, R
 pub struct NetSnapshot {
     /// The host's, and that of every machine that runs.
     pub namespaces: BTreeMap<Ns, Namespace>,
+    /// The namespaces of containers of others that lend theirs to machines, by inode, under the engine's names.
+    #[serde(default)]
+    pub lenders: BTreeMap<String, u64>,
     /// What the firewall does with frames between the ports of a bridge.
     pub firewall: Firewall,
     /// What the guests of running machines were told last, and what they say.
@@ -27,7 +30,7 @@ pub struct Namespace {
     pub inode: u64,
     /// By name; `lo` is left out.
     pub links: BTreeMap<String, LinkState>,
-    /// Lines of the machine's `/etc/hosts`, without those of the loopback and of multicast; empty for the host.
+    /// Lines of the machine's `/etc/hosts`, without `localhost` and its like; empty for the host.
     pub hosts: Arc<BTreeSet<HostsLine>>,
 }
 
@@ -62,7 +65,8 @@ pub struct LinkState {
     #[serde(default)]
     pub carrier: bool,
     /// Which of the addresses and routes somebody else has put there, as their protocol mark (`ip -d address`, `ip route`) tells;
-    /// empty where the kernel keeps no such marks. They are shown, and left alone.
+    /// empty where the kernel keeps no such marks. They are shown, and left alone. What the kernel has made as a router told it is
+    /// among them, and only here.
     #[serde(default)]
     pub foreign_addresses: BTreeSet<IpNet>,
     #[serde(default)]

@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ipnet::IpNet;
+
+use super::held::Held;
 use super::{Op, Reason, Step, StepId};
 use crate::actual::Actual;
-use crate::desired::Desired;
+use crate::desired::{Desired, DesiredState};
 use crate::diff::{Action, Diff, Impact};
 use crate::engine::EngineOp;
 use crate::net::NetOp;
@@ -22,12 +25,18 @@ pub(super) struct Builder<'a> {
     pub(super) started: BTreeMap<Name, BTreeSet<StepId>>,
     /// The steps by which somebody leaves a network: addresses and MACs are free only then.
     pub(super) left: BTreeMap<Name, BTreeSet<StepId>>,
+    /// The steps after which nobody has an address, port or MAC any more that a machine has now.
+    pub(super) given_up: BTreeMap<Held, BTreeSet<StepId>>,
     /// The steps by which a card leaves a machine: its name is free only then.
     pub(super) freed: BTreeMap<Name, BTreeSet<StepId>>,
+    /// The steps by which Docker networks give up their subnets.
+    pub(super) subnets: Vec<(BTreeSet<IpNet>, StepId)>,
     /// The steps by which a container gets its machine's name.
     pub(super) renamed: BTreeMap<Name, StepId>,
     /// The step that stops a machine, where it has to stop before its own turn comes.
     pub(super) stopped: BTreeMap<Name, StepId>,
+    /// For a step that changes a card where it is: what the card is called before the first step.
+    pub(super) cards: BTreeMap<StepId, String>,
 }
 
 impl<'a> Builder<'a> {
@@ -40,9 +49,12 @@ impl<'a> Builder<'a> {
             ready: BTreeMap::new(),
             started: BTreeMap::new(),
             left: BTreeMap::new(),
+            given_up: BTreeMap::new(),
             freed: BTreeMap::new(),
+            subnets: vec![],
             renamed: BTreeMap::new(),
             stopped: BTreeMap::new(),
+            cards: BTreeMap::new(),
         }
     }
 
@@ -66,7 +78,10 @@ impl<'a> Builder<'a> {
     ) -> StepId {
         let id = StepId(u32::try_from(self.steps.len() + 1).expect("a plan has fewer steps than there are numbers"));
         debug_assert!(after.iter().all(|before| *before < id), "a step waits only for earlier ones");
-        self.steps.push(Step { id, addr: addr.clone(), op: op.into(), after, reason: Reason::new(reason), impact });
+        let op = op.into();
+        let machine = addr.machine().and_then(|name| self.desired.machines.get(name));
+        let may_rest = matches!(op, Op::Net(_)) && machine.is_some_and(|machine| machine.state == DesiredState::RunningOrCompleted);
+        self.steps.push(Step { id, addr: addr.clone(), op, after, reason: Reason::new(reason), impact, may_rest });
         id
     }
 

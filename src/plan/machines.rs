@@ -47,12 +47,21 @@ pub(super) fn names_of_containers(b: &mut Builder<'_>) {
 
 pub(super) fn machines(b: &mut Builder<'_>) {
     let names: BTreeSet<Name> = b.desired.machines.keys().cloned().collect();
-    for name in ordered(b.desired, &names) {
+    let order = ordered(b.desired, &names);
+    // All that are made anew give up what they have before one of them takes it: addresses, ports and MACs may go round in a circle.
+    let mut made = BTreeMap::new();
+    for name in &order {
+        if b.action(&Addr::Machine(name.clone())) == Action::Replace {
+            let replacement = give_way(b, name, &b.desired.machines[name]);
+            made.extend(replacement.map(|it| (name.clone(), it)));
+        }
+    }
+    for name in order {
         let machine = &b.desired.machines[&name];
         let addr = Addr::Machine(name.clone());
         let started = match b.action(&addr) {
             Action::Create => create(b, &name, machine),
-            Action::Replace => replace(b, &name, machine),
+            Action::Replace => replace(b, &name, machine, made.remove(&name)),
             Action::Restart => restart(b, &name, machine),
             Action::Update => update(b, &name, machine),
             Action::Keep | Action::Delete => BTreeSet::new(),
@@ -74,11 +83,40 @@ fn create(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> BTreeSet<StepI
     start(b, name, machine, connected)
 }
 
+/// A container that has taken its machine's place and has not started yet.
+struct Replacement {
+    /// Networks that it is still to be connected to.
+    rest: Endpoints,
+    last: StepId,
+}
+
+/// The part of a replacement that needs no other machine, but for one in another's namespace: that can only be made when the other
+/// one is there, who may be waiting for what this one has.
+fn give_way(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> Option<Replacement> {
+    let old = b.actual.machine(name)?;
+    if !matches!(machine.container.network_mode, NetworkMode::Machine(_)) {
+        return Some(make_anew(b, name, machine, old));
+    }
+    if old.is_up() && old.container.network_mode == NetworkMode::Own && !b.stopped.contains_key(name) {
+        let named = b.renamed.get(name).copied().into_iter().collect();
+        let stop = b.add(&Addr::Machine(name.clone()), EngineOp::StopContainer { name: machine.name.clone() }, named);
+        b.stopped.insert(name.clone(), stop);
+        b.gives_up(name, stop);
+    }
+    None
+}
+
+fn replace(b: &mut Builder<'_>, name: &Name, machine: &Machine, made: Option<Replacement>) -> BTreeSet<StepId> {
+    let Some(old) = b.actual.machine(name) else { return create(b, name, machine) };
+    let Replacement { rest, last } = made.unwrap_or_else(|| make_anew(b, name, machine, old));
+    let connected = connect_rest(b, name, machine, &rest, after([last]));
+    start(b, name, machine, connected)
+}
+
 /// The new one is made while the old one still runs, so that whatever the engine has against it costs no downtime; and at every
 /// moment the old or the new one exists, whenever somebody pulls the plug.
-fn replace(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> BTreeSet<StepId> {
+fn make_anew(b: &mut Builder<'_>, name: &Name, machine: &Machine, old: &MachineState) -> Replacement {
     let addr = Addr::Machine(name.clone());
-    let Some(old) = b.actual.machine(name) else { return create(b, name, machine) };
     let new_name = format!("{}.new", machine.name);
     let free = b.freed.get(name).cloned().unwrap_or_default();
     let container = inheriting(b, &machine.container, old);
@@ -86,16 +124,18 @@ fn replace(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> BTreeSet<Step
     let mut before = after([created]);
     match b.stopped.get(name) {
         Some(stopped) => drop(before.insert(*stopped)),
-        None if old.is_up() => before = after([b.add(&addr, EngineOp::StopContainer { name: machine.name.clone() }, before)]),
+        None if old.is_up() => {
+            let stop = b.add(&addr, EngineOp::StopContainer { name: machine.name.clone() }, before);
+            b.gives_up(name, stop);
+            before = after([stop]);
+        }
         None => {}
     }
     // No volumes: the anonymous ones live on in the new container.
     let op = EngineOp::RemoveContainer { name: machine.name.clone(), volumes: unused_volumes(&container, old) };
     let mut last = b.add(&addr, op, before);
     last = b.add(&addr, EngineOp::RenameContainer { name: new_name, to: machine.name.clone() }, after([last]));
-    b.leaves(name, last);
-    let connected = connect_rest(b, name, machine, &rest, after([last]));
-    start(b, name, machine, connected)
+    Replacement { rest, last }
 }
 
 /// The data of a machine's anonymous volumes outlives its replacement, as Compose's users expect: as far as the new one, by the file
@@ -184,7 +224,8 @@ fn start(b: &mut Builder<'_>, name: &Name, machine: &Machine, mut before: BTreeS
     if let NetworkMode::Machine(owner) = &machine.container.network_mode {
         before.extend(b.ready_of(&Addr::Machine(owner.clone())));
     }
-    // The engine takes a card's address when the container starts: whoever has it now has to be gone.
+    // The engine takes addresses and ports when the container starts: whoever has them now has to be gone.
+    before.extend(b.free_for_start(machine));
     for network in machine.nics.values().filter_map(|nic| nic.attach.network()) {
         before.extend(b.left.get(network).into_iter().flatten());
         before.extend(b.ready_of(&Addr::Network(network.clone())));

@@ -2,6 +2,8 @@
 
 mod builder;
 mod guests;
+mod handover;
+mod held;
 mod machines;
 mod networks;
 mod nics;
@@ -39,7 +41,7 @@ pub fn plan(desired: &Desired, actual: &Actual) -> Result<Plan, Vec<Diagnostic>>
     nics::cables(&mut b);
     removals::volumes(&mut b);
     guests::remove(&mut b);
-    let steps = b.steps;
+    let steps = handover::settled(&b);
     Ok(Plan {
         project: desired.project.clone(),
         changes: diff.changes.into_values().collect(),

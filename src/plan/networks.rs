@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use ipnet::IpNet;
+
 use super::builder::{Builder, after};
 use crate::desired::NetworkKind;
 use crate::diff::{self, Action, HostLinkDiff};
@@ -38,6 +40,10 @@ pub(super) fn networks(b: &mut Builder<'_>) {
         }
         let mut last = b.ready_of(&addr);
         if let NetworkKind::Nat { name: engine_name, network } = &network.kind {
+            // Not for all that go: one that cannot go would hold up those that have nothing to do with it.
+            let meets = |a: &IpNet, b: &IpNet| a.contains(b) || b.contains(a);
+            let in_the_way = |subnets: &BTreeSet<IpNet>| subnets.iter().any(|a| network.subnets.iter().any(|b| meets(a, b)));
+            last.extend(b.subnets.iter().filter(|(subnets, _)| in_the_way(subnets)).map(|(_, step)| *step));
             let op = EngineOp::CreateNetwork { name: engine_name.clone(), network: network.clone() };
             last = after([b.add(&addr, op, last)]);
         }
@@ -51,7 +57,7 @@ pub(super) fn networks(b: &mut Builder<'_>) {
                     if b.actual.host_link(&placed.at.name).is_some_and(|state| state.alias.is_none()) {
                         last = after([b.add(&addr, NetOp::CreateLink { link: Box::new(placed.clone()) }, last)]);
                     }
-                    let op = NetOp::SetLink { at: LinkRef::host(placed.at.name.clone()), set: link.set };
+                    let op = NetOp::SetLink { at: LinkRef::host(placed.at.name.clone()), set: Box::new(link.set) };
                     last = after([b.add(&addr, op, last)]);
                 }
                 HostLinkDiff::None | HostLinkDiff::Same | HostLinkDiff::Unwanted(_) => {}

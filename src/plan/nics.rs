@@ -8,7 +8,7 @@ use crate::desired::{Attach, Machine, Nic};
 use crate::diff::{self, Action, NicDiff};
 use crate::engine::EngineOp;
 use crate::net::{LinkSet, NetOp};
-use crate::types::{Addr, CableId, IfName, LinkRef, Name, PlacedLink};
+use crate::types::{Addr, CableId, IfName, LinkRef, Name, Ns, PlacedLink};
 
 /// All cards of a machine that has just started, but for cables. The engine's come first: they may bear names that others are to have.
 pub(super) fn attach_all(b: &mut Builder<'_>, name: &Name, machine: &Machine, started: BTreeSet<StepId>) -> BTreeSet<StepId> {
@@ -46,6 +46,7 @@ fn plug_in(b: &mut Builder<'_>, machine: &Name, name: &IfName, nic: &Nic, before
     let network = nic.attach.network()?;
     let mut before = union([before, &b.ready_of(&Addr::Network(network.clone()))]);
     before.extend(b.left.get(network).into_iter().flatten());
+    before.extend(b.free_for_card(nic));
     let link = Box::new(placed(b, machine, name, nic));
     let op = match &nic.attach {
         Attach::Nat { .. } | Attach::Cable { .. } => return None,
@@ -59,8 +60,8 @@ fn plug_in(b: &mut Builder<'_>, machine: &Name, name: &IfName, nic: &Nic, before
     Some(b.add(&Addr::nic(machine, name), op, before))
 }
 
-/// Cards of machines that keep their namespace. First whatever changes names, the engine's cards above all: they may bear a name
-/// that another card is to have.
+/// Cards of machines that keep their namespace. First those that are there, in the order in which they give up what another is to
+/// have (`handover`); then the engine's new ones, which may bear any name at first; then ours.
 pub(super) fn changed(b: &mut Builder<'_>) {
     for (machine, wanted) in &b.desired.machines {
         if !b.diff.keeps_namespace(b.actual, machine) {
@@ -69,20 +70,73 @@ pub(super) fn changed(b: &mut Builder<'_>) {
         let cabled = |nic: &Nic| matches!(&nic.attach, Attach::Cable { id, .. } if b.action(&Addr::Link(id.clone())) != Action::Keep);
         let differs = |name: &IfName| diff::nic(b.desired, b.actual, machine, name);
         let all = wanted.nics.iter().filter(|(_, nic)| !cabled(nic)).map(|(name, nic)| (name, nic, differs(name)));
-        let (first, then): (Vec<_>, Vec<_>) = all.partition(|(name, nic, diff)| match diff {
-            NicDiff::Set { name: found, .. } => found != name.as_str(),
-            _ => matches!(nic.attach, Attach::Nat { .. }),
-        });
-        let mut freed = b.freed.get(machine).cloned().unwrap_or_default();
-        for (name, nic, diff) in first {
-            // One after the other: the engine counts its names up, and a name has to be free before another card gets it.
+        let (there, new): (Vec<_>, Vec<_>) = all.partition(|(_, _, diff)| matches!(diff, NicDiff::Set { .. }));
+        let (engines, ours): (Vec<_>, Vec<_>) = new.into_iter().partition(|(_, nic, _)| matches!(nic.attach, Attach::Nat { .. }));
+        let removed = b.freed.get(machine).cloned().unwrap_or_default();
+        let (mut freed, mut adopted) = (removed.clone(), removed.clone());
+        let mut steps = BTreeSet::new();
+        for (name, nic, diff) in there {
+            let renamed = matches!(&diff, NicDiff::Set { name: found, .. } if found != name.as_str());
+            // One after the other: adopting moves aside whoever bears the name.
+            let is_adopted = renamed && matches!(nic.attach, Attach::Nat { .. });
+            let last = one(b, machine, wanted, name, nic, diff, if is_adopted { &adopted } else { &removed });
+            if is_adopted {
+                adopted.extend(last);
+            }
+            steps.extend(last);
+            freed.extend(last.filter(|_| renamed));
+        }
+        let connected = engines.iter().rev().find(|(_, _, diff)| !matches!(diff, NicDiff::Same)).map(|(name, ..)| *name);
+        clear_ways_out(b, machine, connected, &mut freed);
+        for (name, nic, diff) in engines {
+            // One after the other: the engine counts its names up.
             let last = one(b, machine, wanted, name, nic, diff, &freed);
             freed.extend(last);
         }
-        for (name, nic, diff) in then {
-            one(b, machine, wanted, name, nic, diff, &freed);
+        for (name, nic, diff) in ours {
+            steps.extend(one(b, machine, wanted, name, nic, diff, &freed));
         }
+        steps.extend(&freed);
+        ways_out(b, machine, wanted, connected, &steps);
         b.freed.entry(machine.clone()).or_default().extend(freed);
+    }
+}
+
+/// With every network that a machine gets, the engine chooses its way out anew: it takes away the one that it made, and fails over any
+/// other. That one makes way for the moment.
+fn clear_ways_out(b: &mut Builder<'_>, machine: &Name, connected: Option<&IfName>, freed: &mut BTreeSet<StepId>) {
+    let (Some(last), Some(ns)) = (connected, b.actual.namespace(&Ns::Machine(machine.clone()))) else { return };
+    let of_engine = |link| {
+        b.actual.plugged_into(link).is_some_and(|it| b.actual.engine.networks.values().any(|n| n.network.bridge.as_deref() == Some(it)))
+    };
+    // Of several, nobody knows which one the engine has chosen.
+    let is_sure = b.actual.machine(machine).is_some_and(|state| state.endpoints.len() == 1);
+    for (name, link) in &ns.links {
+        let at = LinkRef::machine(machine, name);
+        let is_gone = b.steps.iter().any(|step| matches!(&step.op, super::Op::Net(NetOp::DeleteLink { at: gone }) if *gone == at));
+        let routes: BTreeSet<_> = link.link.routes.iter().filter(|route| route.is_default()).cloned().collect();
+        if routes.is_empty() || is_gone || (is_sure && of_engine(link)) {
+            continue;
+        }
+        let set = LinkSet { remove_routes: routes, ..LinkSet::default() };
+        freed.insert(b.add(&Addr::nic(machine, last), NetOp::SetLink { at, set: Box::new(set) }, freed.clone()));
+    }
+}
+
+/// And is put back, with whatever the engine has taken away.
+fn ways_out(b: &mut Builder<'_>, machine: &Name, wanted: &Machine, connected: Option<&IfName>, before: &BTreeSet<StepId>) {
+    let Some(last) = connected else { return };
+    for (name, nic) in wanted.nics.iter().filter(|(name, nic)| *name != last && nic.up) {
+        let routes: BTreeSet<_> = nic.routes.iter().filter(|route| route.is_default()).cloned().collect();
+        let is_there = !matches!(&nic.attach, Attach::Cable { id, .. } if b.action(&Addr::Link(id.clone())) != Action::Keep);
+        if !routes.is_empty() && is_there {
+            let set = LinkSet { add_routes: routes, ..LinkSet::default() };
+            b.add(
+                &Addr::nic(machine, last),
+                NetOp::SetLink { at: LinkRef::machine(machine, name.as_str()), set: Box::new(set) },
+                before.clone(),
+            );
+        }
     }
 }
 
@@ -120,11 +174,12 @@ fn set_one(
 ) -> Option<StepId> {
     let addr = Addr::nic(machine, name);
     let (mut before, mut last) = (freed.clone(), None);
-    let mut found = found;
+    let (card, mut found) = (found, found);
     match &nic.attach {
         // Adopting keeps the name by which the engine remembers the card. It takes nothing away, so that may be left to do.
         Attach::Nat { bridge, .. } if set.name.is_some() => {
             let adopted = adopt(b, machine, name, nic, bridge, before);
+            b.cards.insert(adopted, card.to_owned());
             (before, last, found) = (after([adopted]), Some(adopted), name.as_str());
             let LinkSet { remove_addresses, remove_routes, connect, .. } = set;
             set = LinkSet { remove_addresses, remove_routes, connect, ..LinkSet::default() };
@@ -141,11 +196,13 @@ fn set_one(
     }
     // The host's end first: a port is enlarged before what is to go through it.
     if let (Attach::Bridge { host_end, .. }, false) = (&nic.attach, peer.is_empty()) {
-        let step = b.add(&addr, NetOp::SetLink { at: LinkRef::host(host_end.clone()), set: peer }, before);
+        let step = b.add(&addr, NetOp::SetLink { at: LinkRef::host(host_end.clone()), set: Box::new(peer) }, before);
         (before, last) = (after([step]), Some(step));
     }
     if !set.is_empty() {
-        last = Some(b.add(&addr, NetOp::SetLink { at: LinkRef::machine(machine, found), set }, before));
+        let step = b.add(&addr, NetOp::SetLink { at: LinkRef::machine(machine, found), set: Box::new(set) }, before);
+        b.cards.insert(step, card.to_owned());
+        last = Some(step);
     }
     last
 }
@@ -155,6 +212,7 @@ fn connect(b: &mut Builder<'_>, machine: &Name, wanted: &Machine, name: &IfName,
     let addr = Addr::nic(machine, name);
     let mut before = union([before, &b.ready_of(&Addr::Network(network.clone()))]);
     before.extend(b.left.get(network).into_iter().flatten());
+    before.extend(b.free_for_card(nic));
     // A container on the network `none` cannot be on another one as well.
     let on_none = b.actual.machine(machine).is_some_and(|state| state.endpoints.contains_key("none"));
     let left_none = b.steps.iter().any(|step| {

@@ -22,6 +22,7 @@ pub(super) fn machines(b: &mut Builder<'_>) {
         if state.is_up() {
             let stop = b.add(&addr, EngineOp::StopContainer { name: state.name.clone() }, before);
             b.stopped.insert(name.clone(), stop);
+            b.gives_up(&name, stop);
             before = after([stop]);
         }
         // The volumes that came from an earlier container in its place are not its own, so the engine would leave them.
@@ -135,13 +136,13 @@ fn disconnect(b: &mut Builder<'_>, machine: &Name, addr: &Addr, network: &str, l
     let bearers: Vec<(String, String, &LinkState)> = bearers.into_iter().map(|(name, link)| (name.to_owned(), aside(name), link)).collect();
     for (name, other, link) in &bearers {
         let set = LinkSet { name: Some(other.clone()), keep_routes: link.link.routes.clone(), ..LinkSet::default() };
-        before = after([b.add(addr, NetOp::SetLink { at: LinkRef::machine(machine, name), set }, before)]);
+        before = after([b.add(addr, NetOp::SetLink { at: LinkRef::machine(machine, name), set: Box::new(set) }, before)]);
     }
     let mut last = b.add(addr, EngineOp::Disconnect { container: state.name.clone(), network: network.to_owned() }, before);
     b.leaves(machine, last);
     for (name, other, link) in bearers {
         let set = LinkSet { name: Some(name), keep_routes: link.link.routes.clone(), ..LinkSet::default() };
-        last = b.add(addr, NetOp::SetLink { at: LinkRef::machine(machine, other), set }, after([last]));
+        last = b.add(addr, NetOp::SetLink { at: LinkRef::machine(machine, other), set: Box::new(set) }, after([last]));
     }
     if let Some(hosts) = lost_names(b, machine) {
         last = b.add(addr, hosts, after([last]));
@@ -173,7 +174,8 @@ fn lost_names(b: &Builder<'_>, machine: &Name) -> Option<NetOp> {
     let own = wanted.container.hostname.as_ref()?;
     let lines = &b.actual.namespace(&Ns::Machine(machine.clone()))?.hosts;
     let is_lost = lines.iter().any(|line| !line.marked && line.entry.name == *own && wanted.hosts.contains(&line.entry));
-    is_lost.then(|| NetOp::SetHosts { machine: machine.clone(), set: wanted.hosts.clone(), remove: BTreeSet::new() })
+    let set = diff::wanted_hosts(b.actual, machine, wanted);
+    is_lost.then(|| NetOp::SetHosts { machine: machine.clone(), set, remove: BTreeSet::new() })
 }
 
 /// Docker networks, links on the host and firewall rules that are not wanted, or of another kind than they are to be.
@@ -198,6 +200,7 @@ pub(super) fn networks(b: &mut Builder<'_>) {
             }
         }
         let delete = b.add(&addr, EngineOp::DeleteNetwork { name: state.name.clone() }, before);
+        b.subnets.push((state.network.subnets.clone(), delete));
         b.ready.entry(addr).or_default().insert(delete);
     }
     host_links(b);

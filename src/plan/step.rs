@@ -63,6 +63,9 @@ pub struct Step {
     pub after: BTreeSet<StepId>,
     pub reason: Reason,
     pub impact: Impact,
+    /// Its machine may come to its good end at any moment, and needs nothing more then: to find it ended is as good as done. Whether
+    /// the end was a good one is for whoever waits for it to say.
+    pub may_rest: bool,
 }
 
 impl Step {

@@ -2,14 +2,13 @@
 
 use serde_json::Value;
 
-use super::model::{Cable, CableEnd, Ip};
+use super::model::{Broken, Cable, CableEnd, Ip};
 use super::nic::{GATEWAYS, IPS, ROUTES};
 use super::node::{Body, Node};
 use super::reader::{Form, Key, Reader, key};
 use super::scalars::{self, BOOL, MAC, MTU};
 use super::schema;
 use crate::diag::{At, Diagnostic, Place};
-use crate::types::IfName;
 
 /// A cable before it is known to have two ends.
 #[derive(Default)]
@@ -81,21 +80,24 @@ fn two_ends(r: &mut Reader, node: &Node, place: &Place) -> Option<Vec<CableEnd>>
         && a.nic.value == b.nic.value
     {
         let error = Diagnostic::invalid("both ends of a cable are the same card").at(&b.nic.place);
-        r.push(error.also(&a.nic.place, "the other end"));
+        r.push(error.also(&a.nic.place, "the other end").hint("a card of another machine, or another card"));
         return None;
     }
     (ends.len() == 2).then_some(ends)
 }
 
 fn end(r: &mut Reader, node: &Node) -> Option<CableEnd> {
-    let mut draft = EndDraft::default();
+    let (mut draft, mut broken) = (EndDraft::default(), Broken::default());
     let nic = if let Body::Map(entries) = &node.body {
-        r.keys(node, "an end of a cable", &[END_KEYS], &mut draft);
+        broken = r.kept_keys(node, "an end of a cable", &[END_KEYS], &mut draft);
         let Some((_, nic)) = entries.iter().find(|(key, _)| key.value == "nic") else {
             r.missing(&node.place, "an end of a cable", "nic");
             return None;
         };
-        draft.nic.as_ref()?;
+        if draft.nic.is_none() {
+            r.lost += 1;
+            return None;
+        }
         nic
     } else {
         node
@@ -103,17 +105,22 @@ fn end(r: &mut Reader, node: &Node) -> Option<CableEnd> {
     let part = r.words(nic, END_TEXT)?;
     let Some((machine, ifname)) = part.split_once(':') else { return r.bad(&part, END_TEXT) };
     let machine = scalars::name(r, &machine, "the name of a machine");
-    let ifname = r.parse::<IfName>(&ifname, "the name of a network card");
+    let ifname = scalars::ifname(r, &ifname, "the name of a network card");
+    let lost = r.lost;
     let ip = prefixed(r, draft.ip.unwrap_or_default());
+    if r.lost != lost {
+        broken.insert("ip");
+    }
     Some(CableEnd {
         nic: part.text(),
         machine: machine?.value,
-        ifname: ifname?.value.into(),
+        ifname: ifname?.value,
         ip,
         mac: draft.mac,
         gateway: draft.gateway,
         routes: draft.routes,
         up: draft.up,
+        broken,
     })
 }
 

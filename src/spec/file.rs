@@ -1,11 +1,11 @@
 //! The top of the file.
 
-use super::model::Spec;
+use super::model::{Machine, Spec};
 use super::node::{Body, Node, Part};
 use super::reader::{Key, Reader, key};
 use super::scalars::{self, NAME, NAME_PATTERN};
 use super::{cable, machine, network, schema, volume};
-use crate::diag::{At, Diagnostic};
+use crate::diag::{At, Diagnostic, Place};
 
 pub(super) const KEYS: &[Key<Spec>] = &[
     key!(name: NAME, "The project. Default: the directory's name"),
@@ -20,7 +20,9 @@ pub(super) const KEYS: &[Key<Spec>] = &[
         doc: "What a network card can be plugged into, by name",
         schema: || schema::named(&format!("^(?:{NAME_PATTERN})$"), schema::reference("network")),
         read: |r, node, spec| {
-            let read = r.entries(node, "networks by name", |r, key, node| named(r, key, "the name of a network", node, network::read));
+            let read = r.entries(node, "networks by name, as `{lan: {parent: eth0}}`", |r, key, node| {
+                named(r, key, "the name of a network", node, network::read)
+            });
             spec.networks = read.unwrap_or_default();
         },
     },
@@ -29,7 +31,7 @@ pub(super) const KEYS: &[Key<Spec>] = &[
         doc: "The machines, by name",
         schema: || schema::named(&format!("^(?:{NAME_PATTERN})$"), schema::reference("machine")),
         read: |r, node, spec| {
-            let read = r.entries(node, "machines by name", |r, key, node| {
+            let read = r.entries(node, "machines by name, as `{web: {image: debian:12}}`", |r, key, node| {
                 named(r, key, "the name of a machine", node, |r, key, node| machine::read(r, &key.place, node))
             });
             spec.machines = read.unwrap_or_default();
@@ -48,7 +50,9 @@ pub(super) const KEYS: &[Key<Spec>] = &[
         doc: "Volumes that keep their data when a machine is replaced, by name",
         schema: || schema::named(&format!("^(?:{NAME_PATTERN})$"), schema::reference("volume")),
         read: |r, node, spec| {
-            let read = r.entries(node, "volumes by name", |r, key, node| named(r, key, "the name of a volume", node, volume::read));
+            let read = r.entries(node, "volumes by name, as `{data: {}}`", |r, key, node| {
+                named(r, key, "the name of a volume", node, volume::read)
+            });
             spec.volumes = read.unwrap_or_default();
         },
     },
@@ -56,44 +60,38 @@ pub(super) const KEYS: &[Key<Spec>] = &[
 
 /// Reads the value even where its name is wrong, so that its own mistakes are said too.
 fn named<T>(r: &mut Reader, key: &At<String>, what: &str, node: &Node, read: impl Fn(&mut Reader, &At<String>, &Node) -> T) -> Option<T> {
+    let lost = r.lost;
     let name = scalars::name(r, &Part::key(key), what);
     let value = read(r, key, node);
+    // Whoever refers to a name that is none is wrong too: nobody misses it.
+    r.lost = lost;
     name.map(|_| value)
 }
 
 pub(super) fn read(r: &mut Reader, root: &Node) -> Spec {
     let mut spec = Spec::default();
     if root.is_null() {
-        r.push(Diagnostic::invalid("the file is empty").hint("`machines: {web: {image: debian:12}}`"));
+        let place = Place { line: 1, column: 1, offset: 0, len: 0, ..root.place.clone() };
+        r.push(Diagnostic::invalid("the file is empty").at(&place).hint("`machines: {web: {image: debian:12}}`"));
         return spec;
     }
     if !matches!(root.body, Body::Map(_)) {
         let _: Option<()> = r.wrong(root, "the keys of the file, as `machines:`");
         return spec;
     }
-    r.keys(root, "the file", &[KEYS], &mut spec);
-    require_images(r, root);
+    spec.broken = r.kept_keys(root, "the file", &[KEYS], &mut spec);
+    require_images(r, &spec);
     spec
 }
 
-/// Every machine has an image, its own or that of `defaults`. Asked of the tree: a wrong value is not a missing one.
-fn require_images(r: &mut Reader, root: &Node) {
-    if get(root, "defaults").is_some_and(|defaults| get(defaults, "image").is_some()) {
+/// Every machine has an image, its own or that of `defaults`. A wrong value is not a missing one.
+fn require_images(r: &mut Reader, spec: &Spec) {
+    let says = |machine: &Machine| machine.image.is_some() || machine.broken.has("image");
+    if spec.defaults.as_ref().is_some_and(says) {
         return;
     }
-    let Some(Node { body: Body::Map(machines), .. }) = get(root, "machines") else { return };
-    for (name, machine) in machines {
-        let readable = machine.is_null() || matches!(machine.body, Body::Map(_));
-        if readable && get(machine, "image").is_none() {
-            let error = Diagnostic::invalid(format!("machine `{}` has no `image`", Part::key(name).shown())).at(&name.place);
-            r.push(error.hint("`image: debian:12`"));
-        }
-    }
-}
-
-fn get<'a>(node: &'a Node, key: &str) -> Option<&'a Node> {
-    match &node.body {
-        Body::Map(entries) => entries.iter().find(|(name, _)| name.value == key).map(|(_, value)| value),
-        Body::Scalar(_) | Body::Seq(_) => None,
+    for (name, _) in spec.machines.0.iter().filter(|(_, machine)| !says(machine)) {
+        let error = Diagnostic::invalid(format!("machine `{}` has no `image`", Part::key(name).shown())).at(&name.place);
+        r.push(error.hint("`image: debian:12`"));
     }
 }

@@ -15,13 +15,12 @@ pub(super) fn hint(whose: &str, key: &str) -> Option<Hint> {
         "a network card" | "a cable" | "an end of a cable" => card(key),
         "a volume" => volume(key),
         "a dependency" if key == "restart" => Some(NotYet),
-        "a health check" if key == "start_interval" => Some(NotYet),
-        "a mount" if key == "consistency" => Some(Instead("leave it out: it has no effect")),
         "a mount" if matches!(key, "readonly" | "ro") => Some(Instead("`read_only: true`")),
         "a mount" if matches!(key, "destination" | "dst") => Some(Instead("`target`")),
         "a mount" if key == "src" => Some(Instead("`source`")),
-        "a mount" if matches!(key, "volume" | "image" | "npipe") => Some(NotYet),
-        "the bind options" if matches!(key, "create_host_path" | "recursive") => Some(NotYet),
+        "a mount" if matches!(key, "image" | "npipe") => Some(NotYet),
+        "the bind options" if key == "recursive" => Some(NotYet),
+        "the volume options" if matches!(key, "subpath" | "labels") => Some(NotYet),
         "a published port" if matches!(key, "mode" | "name" | "app_protocol") => Some(NotYet),
         "an environment file" if key == "format" => Some(NotYet),
         _ => None,
@@ -61,8 +60,6 @@ fn machine(key: &str) -> Option<Hint> {
         | "runtime"
         | "isolation"
         | "platform"
-        | "tty"
-        | "stdin_open"
         | "init"
         | "domainname"
         | "label_file"

@@ -22,36 +22,46 @@ pub(super) struct Filled {
     pub text: String,
     /// Variables that are not set and have no default: an empty text stands for them.
     pub unset: Vec<String>,
+    /// Names and values of those that are part of the text.
+    pub used: Vec<(String, String)>,
+}
+
+/// Where a variable's value is looked up: the first that has it.
+#[derive(Clone, Copy)]
+pub(super) struct Variables<'a>(pub &'a [&'a BTreeMap<String, String>]);
+
+impl<'a> Variables<'a> {
+    pub(super) fn get(&self, name: &str) -> Option<&'a String> {
+        self.0.iter().find_map(|variables| variables.get(name))
+    }
 }
 
 /// The text with its variables replaced, or `None` where it has none. The answer is at most `limit` bytes long.
-pub(super) fn interpolate(text: &str, variables: &BTreeMap<String, String>, limit: usize) -> Result<Option<Filled>, Error> {
+pub(super) fn interpolate(text: &str, variables: Variables<'_>, limit: usize) -> Result<Option<Filled>, Error> {
     if !text.contains('$') {
         return Ok(None);
     }
-    let mut out = Filled { text: String::new(), unset: vec![] };
+    let mut out = Filled { text: String::new(), unset: vec![], used: vec![] };
     let replaced = expand(text, 0, variables, limit, 0, &mut out)?;
     // `$(x)` and `$1` are left alone, so a text with a dollar may come out as it went in.
     Ok((replaced || out.text != text).then_some(out))
 }
 
 impl Filled {
-    fn put(&mut self, name: &str, variables: &BTreeMap<String, String>) {
+    fn put(&mut self, name: &str, variables: Variables<'_>) {
         match variables.get(name) {
-            Some(value) => self.text.push_str(value),
+            Some(value) => {
+                self.text.push_str(value);
+                if !self.used.iter().any(|(known, _)| known == name) {
+                    self.used.push((name.to_owned(), value.clone()));
+                }
+            }
             None => self.unset.push(name.to_owned()),
         }
     }
 }
 
-fn expand(
-    text: &str,
-    start: usize,
-    variables: &BTreeMap<String, String>,
-    limit: usize,
-    depth: usize,
-    out: &mut Filled,
-) -> Result<bool, Error> {
+fn expand(text: &str, start: usize, variables: Variables<'_>, limit: usize, depth: usize, out: &mut Filled) -> Result<bool, Error> {
     let (mut at, mut replaced) = (0, false);
     while let Some(dollar) = text[at..].find('$').map(|found| at + found) {
         out.text.push_str(&text[at..dollar]);
@@ -79,7 +89,8 @@ fn expand(
             at = dollar + 1 + name.len();
         }
         if out.text.len() > limit {
-            return Err(error(1, "the variables of this file stand for too much text".to_owned()));
+            let hint = Some("4 MiB in all, and 1 MiB in a file of variables".to_owned());
+            return Err(Error { hint, ..error(1, "the variables of this file stand for too much text".to_owned()) });
         }
     }
     out.text.push_str(&text[at..]);
@@ -100,9 +111,10 @@ impl Braced<'_> {
         Error { at: self.start.saturating_sub(2), len: self.len, message, hint: None }
     }
 
-    fn expand(&self, variables: &BTreeMap<String, String>, limit: usize, out: &mut Filled) -> Result<(), Error> {
+    fn expand(&self, variables: Variables<'_>, limit: usize, out: &mut Filled) -> Result<(), Error> {
         if self.depth > MAX_DEPTH {
-            return Err(self.error(format!("variables are nested more than {MAX_DEPTH} deep")));
+            let hint = Some("give one of them a value of its own".to_owned());
+            return Err(Error { hint, ..self.error(format!("variables are nested more than {MAX_DEPTH} deep")) });
         }
         let (name, rest) = self.text.split_at(name_len(self.text));
         let value = variables.get(name).map(String::as_str);
@@ -123,7 +135,7 @@ impl Braced<'_> {
             "+" => self.word(word, variables, limit, out),
             "?" if value.is_none() => {
                 let message = if word.is_empty() { "it is required" } else { word };
-                let state = if variables.contains_key(name) { "empty" } else { "not set" };
+                let state = if variables.get(name).is_some() { "empty" } else { "not set" };
                 Err(Error {
                     hint: Some(format!("set it in the environment or in `.env`: `{name}=...`")),
                     ..self.error(format!("the variable `{name}` is {state}: {message}"))
@@ -136,7 +148,7 @@ impl Braced<'_> {
         }
     }
 
-    fn word(&self, word: &str, variables: &BTreeMap<String, String>, limit: usize, out: &mut Filled) -> Result<(), Error> {
+    fn word(&self, word: &str, variables: Variables<'_>, limit: usize, out: &mut Filled) -> Result<(), Error> {
         let start = self.start + self.text.len() - word.len();
         expand(word, start, variables, limit, self.depth, out).map(|_| ())
     }
@@ -169,7 +181,7 @@ mod tests {
 
     fn run(text: &str) -> Result<String, Error> {
         let variables = [("A", "1"), ("B", "two"), ("EMPTY", "")].map(|(k, v)| (k.to_owned(), v.to_owned()));
-        interpolate(text, &variables.into(), 1000).map(|out| out.map_or_else(|| text.to_owned(), |out| out.text))
+        interpolate(text, Variables(&[&variables.into()]), 1000).map(|out| out.map_or_else(|| text.to_owned(), |out| out.text))
     }
 
     #[test]
@@ -195,7 +207,7 @@ mod tests {
 
     #[test]
     fn what_is_not_set_is_told_unless_the_file_says_what_then() {
-        let unset = |text| interpolate(text, &[("EMPTY".to_owned(), String::new())].into(), 1000).unwrap().unwrap().unset;
+        let unset = |text| interpolate(text, Variables(&[&[("EMPTY".to_owned(), String::new())].into()]), 1000).unwrap().unwrap().unset;
         assert_eq!(unset("$A ${B} ${EMPTY}"), ["A", "B"]);
         assert!(unset("${A:-} ${A-} ${A:+x} ${A+x}").is_empty());
         assert_eq!(unset("${A:-$B}"), ["B"]);

@@ -1,21 +1,21 @@
 //! What Compose writes as a mapping or as a list of `name=value`: environment, labels, sysctls, hosts.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use super::model::{Entries, EnvFile};
+use super::model::{Entries, EnvFile, HostAddress};
 use super::node::{Body, Node, Part};
 use super::reader::{Form, Key, Reader, key};
 use super::scalars::{self, BOOL, TEXT};
 use super::{schema, shell};
-use crate::diag::{At, Diagnostic};
+use crate::diag::{At, Diagnostic, Place};
 
-pub(super) const TEXTS: Form<Vec<At<String>>> =
-    Form { schema: || schema::list(schema::text()), read: |r, node| r.list(node, "a list of texts", TEXT.read) };
-
-pub(super) const TEXT_OR_TEXTS: Form<Vec<At<String>>> =
-    Form { schema: || schema::one_or_more(schema::text()), read: |r, node| r.one_or_more(node, "a text, or a list of them", TEXT.read) };
+pub(super) const TEXT_OR_TEXTS: Form<Vec<At<String>>> = Form {
+    schema: || schema::one_or_more(schema::text()),
+    read: |r, node| r.one_or_more(node, "a text, or a list of them, as `a` or `[a, b]`", TEXT.read),
+};
 
 pub(super) const ADDRESSES: Form<Vec<At<IpAddr>>> = Form {
     schema: || schema::one_or_more((scalars::IP.schema)()),
@@ -40,25 +40,30 @@ pub(super) const LABELS: Form<Entries<At<String>>> = Form {
     read: |r, node| {
         let labels = with_values(r, node, "labels, as `{name: value}` or `[name=value]`", NoValue::Empty)?;
         for (name, _) in labels.0.iter().filter(|(name, _)| name.value.starts_with("fly.")) {
-            r.push(Diagnostic::invalid("labels that begin with `fly.` are kept for fly itself").at(&name.place));
+            let error = Diagnostic::invalid("labels that begin with `fly.` are kept for fly itself").at(&name.place);
+            r.push(error.hint("another name for the label"));
         }
         Some(labels)
     },
 };
 
 pub(super) const SYSCTLS: Form<Entries<At<String>>> =
-    Form { schema: label_schema, read: |r, node| with_values(r, node, "sysctls, as `{net.ipv4.ip_forward: 1}`", NoValue::Required) };
+    Form { schema: sysctl_schema, read: |r, node| with_values(r, node, "sysctls, as `{net.ipv4.ip_forward: 1}`", NoValue::Required) };
 
 pub(super) const ENV_FILE: Form<Vec<EnvFile>> = Form {
     schema: || schema::one_or_more(schema::any(vec![schema::text(), schema::object(&[ENV_FILE_KEYS], &["path"])])),
-    read: |r, node| r.one_or_more(node, "the path of a file, or a list of them", env_file),
+    read: |r, node| r.one_or_more(node, "the path of a file, or a list of them, as `web.env`", env_file),
 };
 
-pub(super) const EXTRA_HOSTS: Form<Vec<(At<String>, At<IpAddr>)>> = Form {
+type Hosts = Vec<(At<String>, At<HostAddress>)>;
+
+const HOST_ADDRESS: &str = r"(\[?[0-9a-fA-F.:]+\]?|host-gateway)";
+
+pub(super) const EXTRA_HOSTS: Form<Hosts> = Form {
     schema: || {
-        let address = schema::matching(r"\[?[0-9a-fA-F.:]+\]?");
+        let address = schema::matching(HOST_ADDRESS);
         let map = json!({"type": "object", "additionalProperties": schema::one_or_more(address), "propertyNames": {"pattern": "^[a-zA-Z0-9_][a-zA-Z0-9._-]*$"}});
-        schema::any(vec![map, schema::list(schema::matching(r"[^\s:=]+[:=]\s*\[?[0-9a-fA-F.:]+\]?"))])
+        schema::any(vec![map, schema::list(schema::matching(&format!(r"[^\s:=]+\s*[:=]\s*{HOST_ADDRESS}")))])
     },
     read: |r, node| match &node.body {
         Body::Map(entries) => Some(entries.iter().flat_map(|(name, node)| hosts(r, name, node)).collect()),
@@ -71,16 +76,20 @@ fn label_schema() -> Value {
     schema::any(vec![values, schema::list_of(schema::matching("[^=]+(=[\\s\\S]*)?"), None)])
 }
 
+/// Each has a value.
+fn sysctl_schema() -> Value {
+    schema::any(vec![schema::map(schema::scalar()), schema::list_of(schema::matching("[^=]+=[\\s\\S]*"), None)])
+}
+
 fn command(r: &mut Reader, node: &Node) -> Option<At<Vec<String>>> {
     if let Body::Seq(_) = &node.body {
-        let words = r.list(node, "a command", |r, node| Some(r.scalar(node, "a word of the command")?.text.to_owned()))?;
-        return Some(At::new(words, node.place.clone()));
+        return Some(At::new(r.list(node, "a command", word)?, node.place.clone()));
     }
     if node.is_null() {
         // As in Compose: what the image says.
         return None;
     }
-    let part = r.scalar(node, "a command: a text, or a list of words")?;
+    let part = r.words(node, "a command: a text, or a list of words")?;
     match shell::split(part.text) {
         Ok(words) => Some(part.at(words)),
         Err(error) => {
@@ -89,6 +98,15 @@ fn command(r: &mut Reader, node: &Node) -> Option<At<Vec<String>>> {
             None
         }
     }
+}
+
+/// A word of a command: it may be empty, but the kernel's strings end at a NUL.
+pub(super) fn word(r: &mut Reader, node: &Node) -> Option<String> {
+    let part = r.scalar(node, "a word of the command")?;
+    if part.text.contains('\0') {
+        return r.bad_hint(&part, "a word of a command", "leave the NUL (`\\0`) out: the kernel's texts end there");
+    }
+    Some(part.text.to_owned())
 }
 
 /// What a name without a value means.
@@ -106,23 +124,22 @@ fn with_values(r: &mut Reader, node: &Node, what: &str, value: NoValue) -> Optio
 
 fn pairs(r: &mut Reader, node: &Node, what: &str, empty: NoValue) -> Option<Entries<Option<At<String>>>> {
     let mut out: Entries<Option<At<String>>> = Entries::default();
-    match &node.body {
-        Body::Map(entries) => {
-            for (key, node) in entries {
-                let value =
-                    if node.is_null() { missing(r, &Part::key(key), empty) } else { r.scalar(node, "a text").map(|p| Some(p.text())) };
-                out.0.extend(value.filter(|_| name(r, &Part::key(key))).map(|value| (key.clone(), value)));
-            }
+    if let Body::Map(entries) = &node.body {
+        for (key, node) in entries {
+            let value = if node.is_null() { missing(r, &Part::key(key), empty) } else { r.scalar(node, "a text").map(|p| Some(p.text())) };
+            out.0.extend(value.filter(|_| name(r, &Part::key(key))).map(|value| (key.clone(), value)));
         }
-        _ => {
-            for (key, value) in r.list(node, what, |r, node| pair(r, node, empty))? {
-                if let Some((first, _)) = out.0.iter().find(|(other, _)| other.value == key.value) {
-                    let error = Diagnostic::invalid(format!("`{}` is written twice", key.value.chars().take(60).collect::<String>()));
-                    r.push(error.at(&key.place).label("here again").also(&first.place, "first here"));
-                } else {
-                    out.0.push((key, value));
-                }
-            }
+        return Some(out);
+    }
+    let mut known: BTreeMap<String, Place> = BTreeMap::new();
+    for (key, value) in r.list(node, what, |r, node| pair(r, node, empty))? {
+        if let Some(first) = known.get(&key.value) {
+            let error = Diagnostic::invalid(format!("`{}` is written twice", key.value.chars().take(60).collect::<String>()));
+            let error = error.at(&key.place).label("here again").also(first, "first here");
+            r.push(error.hint("leave one of them out: only one value can count"));
+        } else {
+            known.insert(key.value.clone(), key.place.clone());
+            out.0.push((key, value));
         }
     }
     Some(out)
@@ -144,7 +161,8 @@ fn missing(r: &mut Reader, name: &Part<'_>, empty: NoValue) -> Option<Option<At<
         NoValue::Optional => Some(None),
         NoValue::Empty => Some(Some(name.at(String::new()))),
         NoValue::Required => {
-            r.push(Diagnostic::invalid(format!("`{}` has no value", name.shown())).at(&name.place()));
+            let error = Diagnostic::invalid(format!("`{}` has no value", name.shown())).at(&name.place());
+            r.push(error.hint(format!("`{}: VALUE`", name.shown())));
             None
         }
     }
@@ -153,7 +171,7 @@ fn missing(r: &mut Reader, name: &Part<'_>, empty: NoValue) -> Option<Option<At<
 fn name(r: &mut Reader, part: &Part<'_>) -> bool {
     let good = !part.text.is_empty() && !part.text.contains(['=', '\0']) && part.text.trim() == part.text;
     if !good {
-        let _: Option<()> = r.bad(part, "a name that can have a value");
+        let _: Option<()> = r.bad_hint(part, "a name that can have a value", "neither empty nor with `=` in it, and no spaces around it");
     }
     good
 }
@@ -181,7 +199,7 @@ fn env_file(r: &mut Reader, node: &Node) -> Option<EnvFile> {
     Some(EnvFile { path: draft.path?, required: draft.required.is_none_or(|required| required.value) })
 }
 
-fn hosts(r: &mut Reader, name: &At<String>, node: &Node) -> Vec<(At<String>, At<IpAddr>)> {
+fn hosts(r: &mut Reader, name: &At<String>, node: &Node) -> Hosts {
     let name = host_name(r, &Part::key(name));
     let addresses = r.one_or_more(node, scalars::ADDRESS, |r, node| {
         let part = r.words(node, scalars::ADDRESS)?;
@@ -191,7 +209,7 @@ fn hosts(r: &mut Reader, name: &At<String>, node: &Node) -> Vec<(At<String>, At<
     addresses.unwrap_or_default().into_iter().map(|address| (name.clone(), address)).collect()
 }
 
-fn host(r: &mut Reader, node: &Node) -> Option<(At<String>, At<IpAddr>)> {
+fn host(r: &mut Reader, node: &Node) -> Option<(At<String>, At<HostAddress>)> {
     let what = "a host, as `name:10.0.0.1`";
     let part = r.words(node, what)?;
     let Some(at) = part.text.find([':', '=']) else { return r.bad(&part, what) };
@@ -200,20 +218,19 @@ fn host(r: &mut Reader, node: &Node) -> Option<(At<String>, At<IpAddr>)> {
     Some((name?, address?))
 }
 
-fn host_address(r: &mut Reader, part: &Part<'_>) -> Option<At<IpAddr>> {
+fn host_address(r: &mut Reader, part: &Part<'_>) -> Option<At<HostAddress>> {
     if part.text == "host-gateway" {
-        r.push(Diagnostic::invalid("`host-gateway` is not in this release").at(&part.place()).hint("write the host's address"));
-        return None;
+        return Some(part.at(HostAddress::Gateway));
     }
     let inner = part.strip_prefix("[").and_then(|p| p.strip_suffix("]")).unwrap_or(*part);
-    scalars::address(r, &inner)
+    scalars::address(r, &inner).map(|address| address.map(HostAddress::Ip))
 }
 
 /// A name as `/etc/hosts` takes it.
 pub(super) fn host_name(r: &mut Reader, part: &Part<'_>) -> Option<At<String>> {
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if part.text.is_empty() || part.text.len() > 253 || !part.text.chars().all(good) || part.text.starts_with(['-', '.']) {
-        return r.bad(part, "the name of a host");
+        return r.bad_hint(part, "the name of a host", "letters, digits, `-`, `_` and `.`, a letter or digit first");
     }
     Some(part.text())
 }

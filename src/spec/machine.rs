@@ -1,7 +1,8 @@
 //! `machines` and `defaults`: the keys of a machine.
 
-use super::lists::{ADDRESSES, COMMAND, ENV_FILE, ENVIRONMENT, EXTRA_HOSTS, HOSTNAME, LABELS, SYSCTLS, TEXT_OR_TEXTS, TEXTS};
-use super::model::Machine;
+use super::image::IMAGE;
+use super::lists::{ADDRESSES, COMMAND, ENV_FILE, ENVIRONMENT, EXTRA_HOSTS, HOSTNAME, LABELS, SYSCTLS, TEXT_OR_TEXTS};
+use super::model::{Broken, Machine};
 use super::mounts::{TMPFS, VOLUMES};
 use super::needs::{DEPENDS_ON, LINKS, NETWORK_MODE};
 use super::nic::NICS;
@@ -9,7 +10,8 @@ use super::node::Node;
 use super::ports::PORTS;
 use super::reader::{Key, Reader, key};
 use super::runtime::{CAPS, CPUSET, DEVICES, HEALTHCHECK, MEMORY, PIDS, PULL_POLICY, RESTART, SCALE, STOP_SIGNAL, ULIMITS};
-use super::scalars::{BOOL, BYTES, CPUS, IMAGE, LOOSE_TEXT, SECONDS, TEXT};
+use super::scalars::{BOOL, BYTES, CPUS, LOOSE_TEXT, PLACE, SECONDS};
+use super::security::SECURITY;
 use super::sshd::SSHD;
 use crate::diag::Place;
 
@@ -24,7 +26,9 @@ const KEYS: &[Key<Machine>] = &[
     key!(env_file: ENV_FILE, "Files with environment variables; `environment` wins"),
     key!(hostname: HOSTNAME, "What it calls itself. Default: its name"),
     key!(user: LOOSE_TEXT, "Who runs the command: name or number, with or without a group"),
-    key!(working_dir: TEXT, "The directory that the command is run in"),
+    key!(working_dir: PLACE, "The directory that the command is run in"),
+    key!(tty: BOOL, "Gives its first process a terminal"),
+    key!(stdin_open: BOOL, "Keeps the first process's input open, for whoever attaches"),
     key!(volumes: VOLUMES, "Directories of the host and volumes that are mounted inside"),
     key!(tmpfs: TMPFS, "Places that are held in memory"),
     key!(shm_size: BYTES, "How much `/dev/shm` can hold"),
@@ -45,7 +49,7 @@ const KEYS: &[Key<Machine>] = &[
     key!(cap_drop: CAPS, "Capabilities that it does not have"),
     key!(devices: DEVICES, "Devices of the host: `/dev/net/tun`, `/dev/sda:/dev/xvda:r`"),
     key!(privileged: BOOL, "All capabilities and devices"),
-    key!(security_opt: TEXTS, "Options of AppArmor, SELinux and seccomp"),
+    key!(security_opt: SECURITY, "Options of AppArmor, SELinux and seccomp: `seccomp=./profile.json`, `systempaths=unconfined`"),
     key!(dns: ADDRESSES, "Name servers"),
     key!(dns_search: TEXT_OR_TEXTS, "Domains in which short names are looked up"),
     key!(extra_hosts: EXTRA_HOSTS, "Further names in `/etc/hosts`"),
@@ -59,7 +63,7 @@ const KEYS: &[Key<Machine>] = &[
 
 pub(super) fn read(r: &mut Reader, place: &Place, node: &Node) -> Machine {
     let mut machine = empty(place.clone());
-    r.keys(node, "a machine", TABLES, &mut machine);
+    machine.broken = r.kept_keys(node, "a machine", TABLES, &mut machine);
     machine
 }
 
@@ -75,6 +79,8 @@ fn empty(place: Place) -> Machine {
         hostname: None,
         user: None,
         working_dir: None,
+        tty: None,
+        stdin_open: None,
         volumes: None,
         tmpfs: None,
         shm_size: None,
@@ -105,5 +111,6 @@ fn empty(place: Place) -> Machine {
         nics: None,
         sshd: None,
         guest: None,
+        broken: Broken::default(),
     }
 }

@@ -3,11 +3,12 @@
 //! Nothing is decided here: defaults, names and addresses are `desired::resolve`'s. Short and long forms of a key have become
 //! one form, and that is all. What Compose has keeps Compose's name and meaning.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::diag::{At, Place};
+use crate::diag::{At, Place, Spans, Veil};
 use crate::types::{Bytes, Cpus, Device, Healthcheck, Mac, MacvlanMode, Protocol, Relabel, Restart, Seconds, SshServer, Ulimit};
 
 /// A mapping that keeps the file's order and the places of its keys.
@@ -17,6 +18,31 @@ pub struct Entries<T>(pub Vec<(At<String>, T)>);
 impl<T> Default for Entries<T> {
     fn default() -> Self {
         Self(vec![])
+    }
+}
+
+/// Keys that are written but could not be read, or not all of it: what they leave open says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Broken {
+    all: bool,
+    keys: BTreeSet<&'static str>,
+}
+
+impl Broken {
+    pub(super) fn all() -> Self {
+        Self { all: true, ..Self::default() }
+    }
+
+    pub fn insert(&mut self, key: &'static str) {
+        self.keys.insert(key);
+    }
+
+    pub fn has(&self, key: &str) -> bool {
+        self.all || self.keys.contains(key)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        !self.all && self.keys.is_empty()
     }
 }
 
@@ -32,6 +58,11 @@ pub struct Spec {
     pub volumes: Entries<Volume>,
     /// Variables that are used and neither set nor given a default: an empty text stands for them.
     pub unset: Vec<At<String>>,
+    pub broken: Broken,
+    /// Where something is wrong in a way that has been said.
+    pub wrong: Spans,
+    /// What no message shows.
+    pub veil: Veil,
 }
 
 #[derive(Clone, Debug)]
@@ -53,6 +84,7 @@ pub struct Network {
     pub mtu: Option<At<u32>>,
     /// nat only: no way out.
     pub internal: Option<At<bool>>,
+    pub broken: Broken,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +109,8 @@ pub struct Machine {
     pub hostname: Option<At<String>>,
     pub user: Option<At<String>>,
     pub working_dir: Option<At<String>>,
+    pub tty: Option<At<bool>>,
+    pub stdin_open: Option<At<bool>>,
     pub volumes: Option<Vec<At<VolumeMount>>>,
     pub tmpfs: Option<Vec<At<Tmpfs>>>,
     pub shm_size: Option<At<Bytes>>,
@@ -102,7 +136,7 @@ pub struct Machine {
     pub security_opt: Option<Vec<At<String>>>,
     pub dns: Option<Vec<At<IpAddr>>>,
     pub dns_search: Option<Vec<At<String>>>,
-    pub extra_hosts: Option<Vec<(At<String>, At<IpAddr>)>>,
+    pub extra_hosts: Option<Vec<(At<String>, At<HostAddress>)>>,
     pub labels: Option<Entries<At<String>>>,
     pub network_mode: Option<At<NetworkModeSpec>>,
     pub scale: Option<At<u32>>,
@@ -110,6 +144,7 @@ pub struct Machine {
     pub sshd: Option<Sshd>,
     /// Whether fly is its first process.
     pub guest: Option<At<bool>>,
+    pub broken: Broken,
 }
 
 /// The ssh server of a machine.
@@ -155,6 +190,14 @@ pub struct MachineLink {
     pub alias: Option<At<String>>,
 }
 
+/// Where a name of `extra_hosts` leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostAddress {
+    Ip(IpAddr),
+    /// `host-gateway`: the host, by the address that the engine has for it.
+    Gateway,
+}
+
 #[derive(Clone, Debug)]
 pub struct EnvFile {
     pub path: At<String>,
@@ -169,6 +212,9 @@ pub struct VolumeMount {
     pub read_only: bool,
     pub relabel: Option<Relabel>,
     pub propagation: Option<String>,
+    /// `create_host_path: false`.
+    pub must_exist: bool,
+    pub nocopy: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,7 +231,7 @@ pub enum VolumeMountKind {
     },
 }
 
-/// `8000-8005:80-85/tcp`: as many published as target ports, or none published.
+/// `8000-8005:80-85/tcp`: as many published as target ports, or none published; several for one leave the choice to the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortRange {
     pub host_ip: Option<IpAddr>,
@@ -231,6 +277,7 @@ pub struct Nic {
     pub gateway: Option<Vec<At<Option<IpAddr>>>>,
     pub routes: Option<Vec<At<RouteSpec>>>,
     pub up: Option<At<bool>>,
+    pub broken: Broken,
 }
 
 /// An address of a card as written.
@@ -273,6 +320,7 @@ pub struct CableEnd {
     pub gateway: Option<Vec<At<Option<IpAddr>>>>,
     pub routes: Option<Vec<At<RouteSpec>>>,
     pub up: Option<At<bool>>,
+    pub broken: Broken,
 }
 
 #[derive(Clone, Debug)]

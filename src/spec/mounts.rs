@@ -50,13 +50,21 @@ struct Draft {
     target: Option<At<String>>,
     read_only: Option<At<bool>>,
     bind: Option<At<BindDraft>>,
+    volume: Option<At<VolumeDraft>>,
     tmpfs: Option<At<TmpfsDraft>>,
+    consistency: Option<At<()>>,
 }
 
 #[derive(Default)]
 struct BindDraft {
     propagation: Option<At<&'static str>>,
     selinux: Option<At<Relabel>>,
+    create_host_path: Option<At<bool>>,
+}
+
+#[derive(Default)]
+struct VolumeDraft {
+    nocopy: Option<At<bool>>,
 }
 
 #[derive(Default)]
@@ -88,6 +96,17 @@ const KEYS: &[Key<Draft>] = &[
         },
     },
     Key {
+        name: "volume",
+        doc: "For type `volume`",
+        schema: || schema::object(&[VOLUME_KEYS], &[]),
+        read: |r, node, into| {
+            let mut draft = VolumeDraft::default();
+            r.keys(node, "the volume options", &[VOLUME_KEYS], &mut draft);
+            into.volume = Some(At::new(draft, node.place.clone()));
+        },
+    },
+    key!(consistency: CONSISTENCY, "Without effect here, as everywhere but in Docker Desktop of old"),
+    Key {
         name: "tmpfs",
         doc: "For type `tmpfs`",
         schema: || schema::object(&[TMPFS_KEYS], &[]),
@@ -102,7 +121,21 @@ const KEYS: &[Key<Draft>] = &[
 const BIND_KEYS: &[Key<BindDraft>] = &[
     key!(propagation: PROPAGATION, "How mounts below it travel"),
     key!(selinux: SELINUX, "`z`: all machines may use it; `Z`: this one only"),
+    key!(create_host_path: BOOL, "Whether a folder of the host that is missing is made. Default: true"),
 ];
+
+const VOLUME_KEYS: &[Key<VolumeDraft>] =
+    &[key!(nocopy: BOOL, "Whether a new volume stays empty, in place of taking what the image has there")];
+
+const CONSISTENCIES: &[(&str, ())] = &[("consistent", ()), ("cached", ()), ("delegated", ())];
+
+const CONSISTENCY: Form<At<()>> = Form {
+    schema: || schema::one_of(CONSISTENCIES.iter().map(|(name, ())| *name)),
+    read: |r, node| {
+        let part = r.words(node, "a consistency")?;
+        r.one_of(&part, CONSISTENCIES, "a consistency")
+    },
+};
 
 const TMPFS_KEYS: &[Key<TmpfsDraft>] =
     &[key!(size: BYTES, "How much it can hold"), key!(mode: MODE, "The mode of its root, in octal: `01777`")];
@@ -173,8 +206,15 @@ fn is_path(source: &str) -> bool {
 
 fn short(r: &mut Reader, part: &Part<'_>) -> Option<VolumeMount> {
     let parts = part.split(|c| c == ':');
-    let mut mount =
-        VolumeMount { kind: VolumeMountKind::Anonymous, target: String::new(), read_only: false, relabel: None, propagation: None };
+    let mut mount = VolumeMount {
+        kind: VolumeMountKind::Anonymous,
+        target: String::new(),
+        read_only: false,
+        relabel: None,
+        propagation: None,
+        must_exist: false,
+        nocopy: false,
+    };
     let (source, place, options) = match parts.as_slice() {
         [place] => (None, place, None),
         [source, place] => (Some(source), place, None),
@@ -196,12 +236,16 @@ fn short(r: &mut Reader, part: &Part<'_>) -> Option<VolumeMount> {
             "ro" => mount.read_only = true,
             "z" => mount.relabel = Some(Relabel::Shared),
             "Z" => mount.relabel = Some(Relabel::Private),
+            "nocopy" => mount.nocopy = true,
             // The last three are Docker Desktop's, and have no effect here.
             "rw" | "cached" | "delegated" | "consistent" => {}
-            other => match PROPAGATIONS.iter().find(|(name, _)| *name == other) {
-                Some((name, _)) => mount.propagation = Some((*name).to_owned()),
-                None => return r.bad_hint(&option, "an option of a mount", "one of `ro`, `rw`, `z`, `Z`, `rslave`, `rshared`, `rprivate`"),
-            },
+            other => {
+                let Some((name, _)) = PROPAGATIONS.iter().find(|(name, _)| *name == other) else {
+                    let known = "one of `ro`, `rw`, `z`, `Z`, `nocopy`, `rslave`, `rshared`, `rprivate`";
+                    return r.bad_hint(&option, "an option of a mount", known);
+                };
+                mount.propagation = Some((*name).to_owned());
+            }
         }
     }
     only_for_binds(r, part, &mount)?;
@@ -210,7 +254,13 @@ fn short(r: &mut Reader, part: &Part<'_>) -> Option<VolumeMount> {
 
 fn only_for_binds(r: &mut Reader, part: &Part<'_>, mount: &VolumeMount) -> Option<()> {
     if mount.propagation.is_some() && !matches!(mount.kind, VolumeMountKind::Bind(_)) {
-        r.push(Diagnostic::invalid("only a directory of the host has a propagation").at(&part.place()));
+        let error = Diagnostic::invalid("only a directory of the host has a propagation").at(&part.place());
+        r.push(error.hint("leave the propagation out, or begin with a path: `./data:/data:rslave`"));
+        return None;
+    }
+    if mount.nocopy && matches!(mount.kind, VolumeMountKind::Bind(_)) {
+        let error = Diagnostic::invalid("only a volume can be `nocopy`: nothing is copied into a directory of the host").at(&part.place());
+        r.push(error.hint("leave `nocopy` out, or name a volume: `data:/data:nocopy`"));
         return None;
     }
     Some(())
@@ -226,22 +276,34 @@ fn long(r: &mut Reader, node: &Node) -> Option<VolumeMount> {
         }
     }
     let (kind, target) = (draft.r#type?, draft.target?);
-    for (found, wanted, key) in
-        [(draft.bind.as_ref().map(|b| &b.place), Type::Bind, "bind"), (draft.tmpfs.as_ref().map(|t| &t.place), Type::Tmpfs, "tmpfs")]
-    {
+    for (found, wanted, key) in [
+        (draft.bind.as_ref().map(|b| &b.place), Type::Bind, "bind"),
+        (draft.volume.as_ref().map(|v| &v.place), Type::Volume, "volume"),
+        (draft.tmpfs.as_ref().map(|t| &t.place), Type::Tmpfs, "tmpfs"),
+    ] {
         if let Some(place) = found.filter(|_| kind.value != wanted) {
             let error = Diagnostic::invalid(format!("`{key}` is only for mounts of type `{key}`")).at(place);
-            r.push(error.also(&kind.place, "the type"));
+            r.push(error.also(&kind.place, "the type").hint(format!("`type: {key}`, or leave `{key}` out")));
         }
     }
     let kind = long_kind(r, node, &kind, draft.source, draft.tmpfs)?;
     let bind = draft.bind.map(|b| b.value).unwrap_or_default();
+    let must_exist = bind.create_host_path.as_ref().is_some_and(|create| !create.value);
+    if let (true, Some(create), Some(selinux)) = (must_exist, &bind.create_host_path, &bind.selinux) {
+        let error = Diagnostic::invalid(
+            "the engine gives labels of SELinux only to what it may make: `create_host_path: false` and `selinux` exclude each other",
+        );
+        r.push(error.at(&create.place).also(&selinux.place, "`selinux` is here").hint("leave one of the two out"));
+        return None;
+    }
     Some(VolumeMount {
         kind,
         target: target.value,
         read_only: draft.read_only.is_some_and(|ro| ro.value),
         relabel: bind.selinux.map(|s| s.value),
         propagation: bind.propagation.map(|p| p.value.to_owned()),
+        must_exist,
+        nocopy: draft.volume.and_then(|v| v.value.nocopy).is_some_and(|nocopy| nocopy.value),
     })
 }
 
@@ -271,7 +333,7 @@ fn long_kind(
             Some(VolumeMountKind::Volume(name.value))
         }
         (Type::Tmpfs, Some(source)) => {
-            r.push(Diagnostic::invalid("a tmpfs has no source").at(&source.place));
+            r.push(Diagnostic::invalid("a tmpfs has no source").at(&source.place).hint("leave `source` out"));
             None
         }
         (Type::Tmpfs, None) => {

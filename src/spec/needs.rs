@@ -1,5 +1,7 @@
 //! Which other machines a machine needs: `links`, `depends_on`, `network_mode`.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::lists;
@@ -8,7 +10,7 @@ use super::node::{Body, Node, Part};
 use super::reader::{Form, Key, Reader, key};
 use super::scalars::{self, BOOL, NAME_PATTERN};
 use super::schema;
-use crate::diag::{At, Diagnostic};
+use crate::diag::{At, Diagnostic, Place};
 
 const MACHINE: &str = "the name of a machine";
 
@@ -84,13 +86,14 @@ fn depends_on(r: &mut Reader, node: &Node) -> Option<Entries<Dependency>> {
         let part = r.words(node, MACHINE)?;
         scalars::name(r, &part, MACHINE)
     })?;
-    let mut out: Entries<Dependency> = Entries::default();
+    let (mut out, mut known): (Entries<Dependency>, BTreeMap<String, Place>) = (Entries::default(), BTreeMap::new());
     for name in names {
-        if let Some((first, _)) = out.0.iter().find(|(other, _)| other.value == name.value) {
+        if let Some(first) = known.get(&name.value) {
             let error = Diagnostic::invalid(format!("`{}` is written twice", name.value)).at(&name.place);
-            r.push(error.label("here again").also(&first.place, "first here"));
+            r.push(error.label("here again").also(first, "first here").hint("leave one of them out"));
             continue;
         }
+        known.insert(name.value.clone(), name.place.clone());
         let condition = At::new(Condition::default(), name.place.clone());
         out.0.push((name, Dependency { condition, required: true }));
     }
@@ -98,7 +101,7 @@ fn depends_on(r: &mut Reader, node: &Node) -> Option<Entries<Dependency>> {
 }
 
 fn network_mode(r: &mut Reader, node: &Node) -> Option<At<NetworkModeSpec>> {
-    const WHAT: &str = "a network mode: `none`, `host`, `machine:NAME` or `container:NAME`";
+    const WHAT: &str = "a network mode";
     let part = r.words(node, WHAT)?;
     let mode = match (part.text, part.split_once(':')) {
         ("none", _) => NetworkModeSpec::None,
@@ -110,7 +113,7 @@ fn network_mode(r: &mut Reader, node: &Node) -> Option<At<NetworkModeSpec>> {
         (_, Some((kind, name))) if kind.text == "container" => {
             NetworkModeSpec::Container(scalars::filled(r, &name, "the name of a container")?.value)
         }
-        _ => return r.bad(&part, WHAT),
+        _ => return r.bad_hint(&part, WHAT, "one of `none`, `host`, `machine:NAME` and `container:NAME`"),
     };
     Some(part.at(mode))
 }

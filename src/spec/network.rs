@@ -4,13 +4,13 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::model::{Network, NetworkKind};
+use super::model::{Broken, Network, NetworkKind};
 use super::node::{Node, Part};
 use super::reader::{Form, Key, Reader, key};
 use super::scalars::{self, ADDRESS, BOOL, MTU, one_or_more_or_none};
 use super::schema;
 use crate::diag::{At, Diagnostic};
-use crate::types::{IfName, MacvlanMode};
+use crate::types::MacvlanMode;
 
 pub(super) const KEYS: &[Key<Network>] = &[
     key!(kind: KIND, "`nat`: a Docker network with a way out; `bridge`: a Linux bridge; `macvlan`: on a NIC of the host. Default: `macvlan` with a `parent`, otherwise `bridge`"),
@@ -60,7 +60,7 @@ const INTERFACE: Form<At<String>> = Form {
     schema: || schema::matching(r"[^\s/:%]{1,15}"),
     read: |r, node| {
         let part = r.words(node, "the name of a network interface")?;
-        r.parse::<IfName>(&part, "the name of a network interface").map(|name| name.map(String::from))
+        scalars::ifname(r, &part, "the name of a network interface")
     },
 };
 
@@ -117,7 +117,8 @@ pub(super) fn read(r: &mut Reader, name: &At<String>, node: &Node) -> Network {
         host_ip: None,
         mtu: None,
         internal: None,
+        broken: Broken::default(),
     };
-    r.keys(node, "a network", &[KEYS], &mut network);
+    network.broken = r.kept_keys(node, "a network", &[KEYS], &mut network);
     network
 }

@@ -5,13 +5,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use serde_json::json;
 
-use super::model::{Entries, Ip, Nic, RouteSpec};
+use super::model::{Broken, Entries, Ip, Nic, RouteSpec};
 use super::node::{Body, Node, Part};
 use super::reader::{Form, Key, Reader, key};
 use super::scalars::{self, ADDRESS, BOOL, MAC, MTU};
 use super::schema;
 use crate::diag::{At, Diagnostic, Place};
-use crate::types::IfName;
 
 pub(super) const KEYS: &[Key<Nic>] = &[
     key!(network: NETWORK, "The network that it is plugged into"),
@@ -58,7 +57,7 @@ pub(super) const IPS: Form<Vec<At<Ip>>> = Form {
         if ips.len() > 1
             && let Some(none) = ips.iter().find(|ip| ip.value == Ip::None)
         {
-            r.push(Diagnostic::invalid("`none` cannot stand beside an address").at(&none.place));
+            r.push(Diagnostic::invalid("`none` cannot stand beside an address").at(&none.place).hint("`ip: none`, or addresses alone"));
             return None;
         }
         Some(ips)
@@ -68,10 +67,18 @@ pub(super) const IPS: Form<Vec<At<Ip>>> = Form {
 pub(super) const GATEWAYS: Form<Vec<At<Option<IpAddr>>>> = Form {
     schema: || schema::one_or_more(schema::matching("none|[0-9a-fA-F.:]+")),
     read: |r, node| {
-        r.one_or_more(node, ADDRESS, |r, node| {
+        let gateways = r.one_or_more(node, ADDRESS, |r, node| {
             let part = r.words(node, ADDRESS)?;
             if part.text == "none" { Some(part.at(None)) } else { scalars::address(r, &part).map(|ip| ip.map(Some)) }
-        })
+        })?;
+        if gateways.len() > 1
+            && let Some(none) = gateways.iter().find(|gateway| gateway.value.is_none())
+        {
+            let error = Diagnostic::invalid("`none` cannot stand beside an address").at(&none.place);
+            r.push(error.hint("`gateway: none`, or addresses alone"));
+            return None;
+        }
+        Some(gateways)
     },
 };
 
@@ -117,9 +124,9 @@ const METRIC: Form<At<u32>> = Form {
 };
 
 fn named(r: &mut Reader, key: &At<String>, node: &Node) -> Option<(At<String>, Nic)> {
-    let name = r.parse::<IfName>(&Part::key(key), "the name of a network card");
+    let name = scalars::ifname(r, &Part::key(key), "the name of a network card");
     let nic = read(r, key.place.clone(), node)?;
-    name.map(|name| (name.map(String::from), nic))
+    name.map(|name| (name, nic))
 }
 
 fn numbered(r: &mut Reader, index: usize, node: &Node) -> Option<(At<String>, Nic)> {
@@ -128,9 +135,10 @@ fn numbered(r: &mut Reader, index: usize, node: &Node) -> Option<(At<String>, Ni
 }
 
 fn read(r: &mut Reader, place: Place, node: &Node) -> Option<Nic> {
-    let mut nic = Nic { place, network: None, ip: None, mac: None, mtu: None, gateway: None, routes: None, up: None };
+    let mut nic =
+        Nic { place, network: None, ip: None, mac: None, mtu: None, gateway: None, routes: None, up: None, broken: Broken::default() };
     match &node.body {
-        Body::Map(_) => r.keys(node, "a network card", &[KEYS], &mut nic),
+        Body::Map(_) => nic.broken = r.kept_keys(node, "a network card", &[KEYS], &mut nic),
         Body::Scalar(_) => nic.network = Some((NETWORK.read)(r, node)?),
         Body::Seq(_) => return r.wrong(node, "the name of a network, or the keys of a network card"),
     }
@@ -158,7 +166,11 @@ fn ip(r: &mut Reader, part: &Part<'_>) -> Option<At<Ip>> {
     }
     let broadcast = address == IpAddr::V4(Ipv4Addr::BROADCAST);
     if address.is_multicast() || broadcast || address.is_loopback() {
-        return r.bad(&host, "an address that a card can have");
+        return r.bad_hint(
+            &host,
+            "an address that a card can have",
+            "an address of its own, neither multicast nor broadcast nor the loopback's",
+        );
     }
     let longest = if address.is_ipv4() { 32 } else { 128 };
     let prefix = match prefix {
@@ -215,7 +227,7 @@ fn whole_route(r: &mut Reader, node: &Node, draft: Draft) -> Option<At<RouteSpec
         && net.addr().is_ipv4() != via.value.is_ipv4()
     {
         let error = Diagnostic::invalid("a route and its next hop must be of one family").at(&via.place);
-        r.push(error.label("the next hop").also(&to.place, "the destination"));
+        r.push(error.label("the next hop").also(&to.place, "the destination").hint("`to` and `via` both IPv4, or both IPv6"));
         return None;
     }
     let via = via.map(|via| via.value);

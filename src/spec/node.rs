@@ -3,12 +3,12 @@
 //! A `Part` is a piece of a scalar that still knows where it stands, so that a mistake in the middle of `8080:80/tpc` is
 //! pointed at, not the whole line. Text that holds a variable's value is never shown again: what the file says is.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::interpolate::interpolate;
+use super::interpolate::{Variables, interpolate};
 use super::yaml::{self, Raw};
-use crate::diag::{At, Diagnostic, Place};
+use crate::diag::{At, Diagnostic, Mistakes, Place, Weaver};
 
 /// What all variables together may add to one file.
 const MAX_INTERPOLATED: usize = 4 << 20;
@@ -184,15 +184,20 @@ pub(super) struct Builder<'a> {
     pub file: Arc<str>,
     pub source: &'a str,
     pub variables: &'a BTreeMap<String, String>,
-    pub errors: Vec<Diagnostic>,
+    /// Variables whose values could not be read, which has been said.
+    pub unreadable: &'a BTreeSet<String>,
+    pub errors: Mistakes,
     /// Variables that are not set and have no default, where they are used.
     pub unset: Vec<At<String>>,
+    /// What the variables stand for.
+    pub weaver: Weaver,
     interpolated: usize,
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(file: Arc<str>, source: &'a str, variables: &'a BTreeMap<String, String>) -> Self {
-        Self { file, source, variables, errors: vec![], unset: vec![], interpolated: 0 }
+    pub(super) fn new(file: Arc<str>, source: &'a str, variables: &'a BTreeMap<String, String>, unreadable: &'a BTreeSet<String>) -> Self {
+        let (errors, weaver) = (Mistakes::default(), Weaver::default());
+        Self { file, source, variables, unreadable, errors, unset: vec![], weaver, interpolated: 0 }
     }
 
     /// The whole file: of `x-` keys at the top only what others refer to counts.
@@ -226,14 +231,15 @@ impl<'a> Builder<'a> {
                 yaml::Body::Bool(value) => value.to_string(),
                 yaml::Body::Number(value) => self.literal(&place, Kind::Number, value).text,
                 yaml::Body::Null | yaml::Body::Seq(_) | yaml::Body::Map(_) => {
-                    self.errors.push(Diagnostic::invalid("a key must be text").at(&place));
+                    self.errors.push(Diagnostic::invalid("a key must be text").at(&place).hint("a name and a `:`, as in `web:`"));
                     continue;
                 }
             };
             if let Some(first) = seen.get(&name) {
                 let name = name.chars().take(60).collect::<String>();
                 let error = Diagnostic::invalid(format!("the key `{name}` is written twice")).at(&place);
-                self.errors.push(error.label("here again").also(first, "first here"));
+                let error = error.label("here again").also(first, "first here");
+                self.errors.push(error.hint("leave one of them out: only one value can count"));
                 continue;
             }
             seen.insert(name.clone(), place.clone());
@@ -254,11 +260,16 @@ impl<'a> Builder<'a> {
         let inset =
             if source == text { Some(0) } else { (quoted && source[1..].strip_suffix(['"', '\'']) == Some(text.as_str())).then_some(1) };
         let mut scalar = Scalar { kind: Kind::Text, text, written: None, inset };
-        match interpolate(&scalar.text, self.variables, MAX_INTERPOLATED.saturating_sub(self.interpolated)) {
+        if self.unreadable.iter().any(|name| mentions(&scalar.text, name)) {
+            scalar.kind = Kind::Broken;
+            return scalar;
+        }
+        match interpolate(&scalar.text, Variables(&[self.variables]), MAX_INTERPOLATED.saturating_sub(self.interpolated)) {
             Ok(None) => {}
             Ok(Some(filled)) => {
                 self.interpolated += filled.text.len();
                 self.unset.extend(filled.unset.into_iter().map(|name| At::new(name, place.clone())));
+                self.weaver.cover(place, &filled.text, &scalar.text, filled.used);
                 scalar.written = Some(std::mem::replace(&mut scalar.text, filled.text));
                 scalar.inset = None;
             }
@@ -279,6 +290,12 @@ impl<'a> Builder<'a> {
         let line = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
         Place { file: self.file.clone(), line: line(at.line()), column: line(at.column()), offset, len }
     }
+}
+
+/// Whether a text says `$NAME` or `${NAME`.
+fn mentions(text: &str, name: &str) -> bool {
+    let ends = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    text.match_indices(name).any(|(at, _)| text[..at].ends_with(['$', '{']) && ends(&text[at + name.len()..]))
 }
 
 fn scalar(kind: Kind, text: String) -> Body {

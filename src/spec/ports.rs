@@ -33,7 +33,7 @@ struct Draft {
 
 const KEYS: &[Key<Draft>] = &[
     key!(target: RANGE, "The port inside the machine, or a range"),
-    key!(published: RANGE, "The port of this host, or a range. Default: the engine picks one"),
+    key!(published: PUBLISHED, "The port of this host, or a range, out of which the engine picks one for one port of the machine. Default, or 0: the engine picks one"),
     key!(host_ip: IP, "The address of this host. Default: all of them"),
     key!(protocol: PROTOCOL, "Default: `tcp`"),
 ];
@@ -43,6 +43,14 @@ const RANGE: Form<At<(u16, u16)>> = Form {
     read: |r, node| {
         let part = r.scalar(node, "a port")?;
         range(r, &part)
+    },
+};
+
+const PUBLISHED: Form<At<(u16, u16)>> = Form {
+    schema: || schema::any(vec![schema::integer(0, 65535), schema::matching("[0-9]+-[0-9]+")]),
+    read: |r, node| {
+        let part = r.scalar(node, "a port")?;
+        published(r, &part)
     },
 };
 
@@ -67,14 +75,15 @@ fn port(r: &mut Reader, node: &Node) -> Option<At<PortRange>> {
     }
     let target = draft.target?;
     let count = |(first, last): (u16, u16)| u32::from(last) - u32::from(first) + 1;
-    // Several for one: a scaled machine's instances take one each.
+    // Several for one: a scaled machine's instances take one each, otherwise the engine picks one.
     if let Some(published) = &draft.published
         && count(published.value) != count(target.value)
         && count(target.value) != 1
     {
         let (outside, inside) = (count(published.value), count(target.value));
         let error = Diagnostic::invalid(format!("{outside} ports of the host cannot lead to {inside} of the machine"));
-        r.push(error.at(&published.place).also(&target.place, "the machine's"));
+        let error = error.at(&published.place).also(&target.place, "the machine's");
+        r.push(error.hint("as many on both sides, as in `8000-8005:80-85`"));
         return None;
     }
     let range = PortRange {
@@ -110,9 +119,14 @@ fn short(r: &mut Reader, whole: &Part<'_>, draft: &mut Draft) -> Option<()> {
     };
     // `127.0.0.1::80` leaves the choice to the engine.
     if !published.text.is_empty() || draft.host_ip.is_none() {
-        draft.published = Some(range(r, &published)?);
+        draft.published = self::published(r, &published);
     }
     draft.target.is_some().then_some(())
+}
+
+/// 0 leaves the choice to the engine, as if nothing were said.
+fn published(r: &mut Reader, part: &Part<'_>) -> Option<At<(u16, u16)>> {
+    if part.text == "0" { None } else { range(r, part) }
 }
 
 fn range(r: &mut Reader, part: &Part<'_>) -> Option<At<(u16, u16)>> {

@@ -9,12 +9,9 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use super::foreign;
-use super::model::Entries;
+use super::model::{Broken, Entries};
 use super::node::{Body, Kind, Node, Part};
-use crate::diag::{At, Diagnostic, Place, similar};
-
-/// More mistakes than this are counted, not shown.
-const MAX_ERRORS: usize = 100;
+use crate::diag::{At, Diagnostic, Mistakes, Place, similar};
 
 /// A way to write a value, with the schema of all its short and long forms.
 pub(super) struct Form<T> {
@@ -45,53 +42,48 @@ pub(super) use key;
 
 #[derive(Default)]
 pub(super) struct Reader {
-    errors: Vec<Diagnostic>,
-    /// Those that are only counted.
-    more: usize,
+    mistakes: Mistakes,
+    /// Goes up with every value that cannot be read: whoever compares knows whether something of a value is missing.
+    pub lost: usize,
 }
 
 impl Reader {
-    pub(super) fn with(errors: Vec<Diagnostic>) -> Self {
-        let mut reader = Self::default();
-        for error in errors {
-            reader.push(error);
-        }
-        reader
+    pub(super) fn with(mistakes: Mistakes) -> Self {
+        Self { mistakes, lost: 0 }
     }
 
     pub(super) fn push(&mut self, error: Diagnostic) {
-        if self.errors.len() < MAX_ERRORS {
-            self.errors.push(error);
-        } else {
-            self.more += 1;
-        }
+        self.lost += 1;
+        self.mistakes.push(error);
     }
 
-    pub(super) fn finish(mut self) -> Vec<Diagnostic> {
-        crate::diag::sort(&mut self.errors);
-        if self.more > 0 {
-            self.errors.push(Diagnostic::invalid(format!("{} more errors are not shown", self.more)));
-        }
-        self.errors
+    pub(super) fn finish(self) -> Mistakes {
+        self.mistakes
     }
 
-    /// `what` says what is wanted: "a size, as `512M`".
+    /// `what` says what is wanted: "a size, as `512M`". The example becomes the hint.
     pub(super) fn wrong<T>(&mut self, node: &Node, what: &str) -> Option<T> {
-        if !node.is_broken() {
-            self.push(Diagnostic::invalid(format!("expected {what}, found {}", node.what())).at(&node.place));
+        if node.is_broken() {
+            self.lost += 1;
+        } else {
+            let (what, example) = example(what);
+            let error = Diagnostic::invalid(format!("expected {what}, found {}", node.what())).at(&node.place);
+            self.push(error.hint(example.unwrap_or_else(|| instead_of(node).to_owned())));
         }
         None
     }
 
     /// A scalar that cannot be read as what it has to be.
     pub(super) fn bad<T>(&mut self, part: &Part<'_>, what: &str) -> Option<T> {
-        self.push(not(part, what));
+        let (what, example) = example(what);
+        let error = not(part, what);
+        self.push(example.into_iter().fold(error, Diagnostic::hint));
         None
     }
 
-    /// The same with a hint.
+    /// The same with another hint.
     pub(super) fn bad_hint<T>(&mut self, part: &Part<'_>, what: &str, hint: impl Into<String>) -> Option<T> {
-        self.push(not(part, what).hint(hint));
+        self.push(not(part, example(what).0).hint(hint));
         None
     }
 
@@ -104,7 +96,7 @@ impl Reader {
     pub(super) fn words<'a>(&mut self, node: &'a Node, what: &str) -> Option<Part<'a>> {
         let part = self.scalar(node, what)?;
         if node.scalar().is_some_and(|s| matches!(s.kind, Kind::Bool | Kind::Number)) {
-            let error = Diagnostic::invalid(format!("expected {what}, found {}", node.what())).at(&node.place);
+            let error = Diagnostic::invalid(format!("expected {}, found {}", example(what).0, node.what())).at(&node.place);
             self.push(error.hint(format!("write it in quotes: `\"{}\"`", part.shown())));
             return None;
         }
@@ -112,14 +104,14 @@ impl Reader {
     }
 
     /// A scalar by its own parser. What that says of the text goes beside the caret, unless the text is secret.
-    pub(super) fn parse<T: FromStr<Err: Display>>(&mut self, part: &Part<'_>, what: &str) -> Option<At<T>> {
+    pub(super) fn parse<T: FromStr<Err: Display>>(&mut self, part: &Part<'_>, what: &str, hint: impl Into<String>) -> Option<At<T>> {
         match part.text.parse() {
             Ok(value) => Some(part.at(value)),
             Err(error) => {
                 let reason = T::Err::to_string(&error);
                 // A reason that repeats the text says no more than the message does.
                 let adds = !part.is_secret() && !part.text.is_empty() && reason.len() < 100 && !reason.contains("` is not ");
-                let error = not(part, what);
+                let error = not(part, example(what).0).hint(hint);
                 self.push(if adds { error.label(reason) } else { error });
                 None
             }
@@ -129,14 +121,14 @@ impl Reader {
     /// A whole number within bounds.
     pub(super) fn number<T: TryFrom<i64>>(&mut self, part: &Part<'_>, bounds: (i64, i64), what: &str) -> Option<At<T>> {
         let digits = part.text.strip_prefix('-').unwrap_or(part.text);
-        if digits.len() > 1 && digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit()) {
-            return self.bad_hint(part, what, "write the number without leading zeros");
+        if zero_led(digits) {
+            return self.bad_hint(part, what, NO_ZEROS);
         }
         let value = digits.bytes().all(|b| b.is_ascii_digit()).then(|| part.text.parse::<i64>().ok()).flatten();
         match value.filter(|v| (bounds.0..=bounds.1).contains(v)).and_then(|v| T::try_from(v).ok()) {
             Some(value) => Some(part.at(value)),
-            None if bounds.1 >= i64::from(i32::MAX) => self.bad(part, &format!("{what} of at least {}", bounds.0)),
-            None => self.bad(part, &format!("{what} from {} to {}", bounds.0, bounds.1)),
+            None if bounds.1 >= i64::from(i32::MAX) => self.bad_hint(part, &format!("{what} of at least {}", bounds.0), WHOLE),
+            None => self.bad_hint(part, &format!("{what} from {} to {}", bounds.0, bounds.1), WHOLE),
         }
     }
 
@@ -190,48 +182,99 @@ impl Reader {
 
     /// A mapping with known keys. `whose` is for messages: "a machine".
     pub(super) fn keys<T>(&mut self, node: &Node, whose: &str, keys: &[&[Key<T>]], into: &mut T) {
-        let entries = match &node.body {
-            Body::Map(entries) => entries,
-            Body::Scalar(scalar) if scalar.kind == Kind::Null => return,
-            _ => {
-                let _: Option<()> = self.wrong(node, &format!("the keys of {whose}"));
-                return;
-            }
-        };
-        for (name, value) in entries {
-            match keys.iter().flat_map(|table| table.iter()).find(|key| key.name == name.value) {
-                Some(key) => (key.read)(self, value, into),
-                None => self.unknown_key(name, whose, keys),
-            }
+        if !self.kept_keys(node, whose, keys, into).is_empty() {
+            self.lost += 1;
         }
     }
 
-    fn unknown_key<T>(&mut self, name: &At<String>, whose: &str, keys: &[&[Key<T>]]) {
-        if self.errors.len() >= MAX_ERRORS {
-            // To look for what was meant takes time: not ten thousand times.
-            self.more += 1;
-            return;
+    /// The same where `into` keeps which of its keys cannot be relied on: nothing of it is missing in what is around it.
+    pub(super) fn kept_keys<T>(&mut self, node: &Node, whose: &str, keys: &[&[Key<T>]], into: &mut T) -> Broken {
+        let (lost, mut broken) = (self.lost, Broken::default());
+        match &node.body {
+            Body::Map(entries) => {
+                // Keys that begin with `x-` are the user's own, as in Compose.
+                for (name, value) in entries.iter().filter(|(name, _)| !name.value.starts_with("x-")) {
+                    let Some(key) = keys.iter().flat_map(|table| table.iter()).find(|key| key.name == name.value) else {
+                        self.unknown_key(name, whose, keys).into_iter().for_each(|meant| broken.insert(meant));
+                        continue;
+                    };
+                    let before = self.lost;
+                    (key.read)(self, value, into);
+                    if self.lost != before {
+                        broken.insert(key.name);
+                    }
+                }
+            }
+            Body::Scalar(scalar) if scalar.kind == Kind::Null => {}
+            _ => {
+                let _: Option<()> = self.wrong(node, &format!("the keys of {whose}"));
+                broken = Broken::all();
+            }
         }
+        self.lost = lost;
+        broken
+    }
+
+    /// The key that was probably meant.
+    fn unknown_key<T>(&mut self, name: &At<String>, whose: &str, keys: &[&[Key<T>]]) -> Option<&'static str> {
         let shown = Part::key(name).shown();
         let error = Diagnostic::invalid(format!("`{shown}` is not a key of {whose}")).at(&name.place);
+        if self.mistakes.is_full() {
+            // To look for what was meant takes time: not ten thousand times.
+            self.push(error);
+            return None;
+        }
         let known = || keys.iter().flat_map(|table| table.iter()).map(|key| key.name);
-        self.push(match foreign::hint(whose, &name.value) {
-            Some(foreign::Hint::NotYet) => error.label("not in this release"),
-            Some(foreign::Hint::Instead(hint)) if hint.starts_with('`') => error.label("unknown key").hint(format!("use {hint}")),
-            Some(foreign::Hint::Instead(hint)) => error.label("unknown key").hint(hint),
-            None if name.value.len() > 64 => error.label("unknown key"),
-            None => match similar(&name.value, known()) {
-                Some(meant) => error.label("unknown key").hint(format!("did you mean `{meant}`?")),
-                None if known().count() > 12 => error.label("unknown key").hint("`fly schema` knows all keys"),
-                None => error.label("unknown key").hint(format!("known are {}", quoted(known()))),
-            },
-        });
+        let (error, meant) = match foreign::hint(whose, &name.value) {
+            Some(foreign::Hint::NotYet) => (error.label("not in this release").hint("leave it out"), None),
+            Some(foreign::Hint::Instead(hint)) => {
+                let first = hint.strip_prefix('`').and_then(|hint| hint.split('`').next());
+                let hint = if first.is_some() { format!("use {hint}") } else { hint.to_owned() };
+                (error.label("unknown key").hint(hint), known().find(|name| Some(*name) == first))
+            }
+            None if name.value.len() > 64 => (error.label("unknown key").hint("`fly schema` knows all keys"), None),
+            None => {
+                let meant = similar(&name.value, known());
+                let hint = match meant {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None if known().count() > 12 => "`fly schema` knows all keys".to_owned(),
+                    None => format!("known are {}", quoted(known())),
+                };
+                (error.label("unknown key").hint(hint), meant)
+            }
+        };
+        self.push(error);
+        meant
     }
 
     /// A key that is missing in what is written at `place`.
     pub(super) fn missing(&mut self, place: &Place, whose: &str, key: &str) {
-        self.push(Diagnostic::invalid(format!("{whose} needs the key `{key}`")).at(place));
+        self.push(Diagnostic::invalid(format!("{whose} needs the key `{key}`")).at(place).hint(format!("`{key}: ...`")));
     }
+}
+
+const WHOLE: &str = "a whole number within these bounds, without a unit";
+
+/// "a size, as `512M`" in two.
+fn example(what: &str) -> (&str, Option<String>) {
+    what.split_once(", as ").map_or((what, None), |(what, example)| (what, Some(format!("as in {example}"))))
+}
+
+/// What to do about a value of the wrong kind where there is no example of a right one.
+fn instead_of(node: &Node) -> &'static str {
+    match &node.body {
+        _ if node.is_null() => "give it a value, or leave the key out",
+        Body::Scalar(_) => "it has values of its own below it, as in `{key: value}`",
+        Body::Seq(_) => "it is no list: leave `[`, `]` and `-` out",
+        Body::Map(_) => "it is no mapping: a single value, without `{`, `}` and `key:`",
+    }
+}
+
+/// `010` is ten to most people, and eight to Compose.
+pub(super) const NO_ZEROS: &str = "write the number without leading zeros";
+
+pub(super) fn zero_led(text: &str) -> bool {
+    text.len() > 1 && text.starts_with('0') && text.as_bytes()[1].is_ascii_digit()
 }
 
 fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {

@@ -2,9 +2,10 @@
 
 use serde_json::json;
 
+use super::lists::word;
 use super::model::{Entries, PullPolicy};
 use super::node::{Body, Kind, Node, Part};
-use super::reader::{Form, Key, Reader, key};
+use super::reader::{Form, Key, NO_ZEROS, Reader, key, zero_led};
 use super::scalars::{self, BOOL, SECONDS};
 use super::schema;
 use crate::diag::{At, Diagnostic, similar};
@@ -36,7 +37,7 @@ pub(super) const MEMORY: Form<At<Bytes>> = Form {
     read: |r, node| {
         let bytes = scalars::bytes(r, node, "a size, as `512M`")?;
         if bytes.value.0 < 6 << 20 {
-            r.push(Diagnostic::invalid("a machine needs at least 6M of memory").at(&bytes.place));
+            r.push(Diagnostic::invalid("a machine needs at least 6M of memory").at(&bytes.place).hint("`memory: 64M`"));
             return None;
         }
         Some(bytes)
@@ -53,12 +54,15 @@ pub(super) const CPUSET: Form<At<String>> = Form {
             Some((a, b)) => number(a).zip(number(b)).is_some_and(|(a, b)| a <= b),
             None => number(item).is_some(),
         };
-        if part.text.split(',').all(good) { Some(part.text()) } else { r.bad(&part, what) }
+        if part.text.split([',', '-']).any(zero_led) {
+            return r.bad_hint(&part, what, NO_ZEROS);
+        }
+        if part.text.split(',').all(good) { Some(part.text()) } else { r.bad_hint(&part, what, "processors are counted from 0") }
     },
 };
 
 pub(super) const PIDS: Form<At<Option<u64>>> = Form {
-    schema: || schema::integer(-1, i64::MAX),
+    schema: || schema::any(vec![json!({"const": -1}), schema::matching("-1"), schema::integer(1, i64::MAX)]),
     read: |r, node| {
         let what = "a number of processes";
         let part = r.scalar(node, what)?;
@@ -79,15 +83,21 @@ pub(super) const SCALE: Form<At<u32>> = Form {
 };
 
 pub(super) const STOP_SIGNAL: Form<At<String>> = Form {
-    schema: || json!({"type": ["string", "integer"], "pattern": r"^(SIG)?[A-Z0-9+-]+$|\$"}),
+    schema: || {
+        let text = schema::matching("(SIG)?[A-Z][A-Z0-9+-]*|[1-9]|[1-5][0-9]|6[0-4]");
+        schema::any(vec![json!({"type": "integer", "minimum": 1, "maximum": 64}), text])
+    },
     read: |r, node| {
         let what = "a signal, as `SIGTERM`";
         let part = r.scalar(node, what)?;
+        if zero_led(part.text) {
+            return r.bad_hint(&part, what, NO_ZEROS);
+        }
         let number = part.text.parse::<u8>().is_ok_and(|n| (1..=64).contains(&n));
         let name = part.text.strip_prefix("SIG").unwrap_or(part.text);
         let named = name.starts_with(|c: char| c.is_ascii_uppercase())
             && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || matches!(c, '+' | '-'));
-        if number || named { Some(part.text()) } else { r.bad(&part, what) }
+        if number || named { Some(part.text()) } else { r.bad_hint(&part, what, "a name in capitals, or a number from 1 to 64") }
     },
 };
 
@@ -97,12 +107,21 @@ const CAPABILITIES: &str = "ALL AUDIT_CONTROL AUDIT_READ AUDIT_WRITE BLOCK_SUSPE
      SYS_MODULE SYS_NICE SYS_PACCT SYS_PTRACE SYS_RAWIO SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG WAKE_ALARM";
 
 pub(super) const CAPS: Form<Vec<At<String>>> = Form {
-    schema: || schema::list(schema::matching("([cC][aA][pP]_)?[a-zA-Z_]+")),
+    schema: || {
+        let letter = |c: char| if c == '_' { "_".to_owned() } else { format!("[{c}{}]", c.to_ascii_lowercase()) };
+        let names: Vec<String> = CAPABILITIES.split_ascii_whitespace().map(|name| name.chars().map(letter).collect()).collect();
+        schema::list(schema::matching(&format!("([cC][aA][pP]_)?({})", names.join("|"))))
+    },
     read: |r, node| r.list(node, "a list of capabilities, as `[NET_ADMIN]`", capability),
 };
 
 pub(super) const DEVICES: Form<Vec<At<Device>>> = Form {
-    schema: || schema::list(schema::any(vec![schema::matching("/[^:]+(:/[^:]+)?(:[rwm]+)?"), schema::object(&[DEVICE_KEYS], &["source"])])),
+    schema: || {
+        schema::list(schema::any(vec![
+            schema::matching(&format!("/[^:]+(:/[^:]+)?(:({}))?", each_once())),
+            schema::object(&[DEVICE_KEYS], &["source"]),
+        ]))
+    },
     read: |r, node| r.list(node, "a list of devices, as `[/dev/net/tun]`", device),
 };
 
@@ -117,7 +136,8 @@ pub(super) const ULIMITS: Form<Entries<At<Ulimit>>> = Form {
 pub(super) const HEALTHCHECK: Form<At<Healthcheck>> = Form { schema: || schema::object(&[HEALTH_KEYS], &[]), read: healthcheck };
 
 fn restart(r: &mut Reader, node: &Node) -> Option<At<Restart>> {
-    const WHAT: &str = "a restart policy: `no`, `always`, `unless-stopped`, `on-failure` or `on-failure:3`";
+    const WHAT: &str = "a restart policy";
+    const HINT: &str = "one of `\"no\"`, `always`, `unless-stopped`, `on-failure` and `on-failure:3`";
     let part = r.scalar(node, WHAT)?;
     let is_false = node.scalar().is_some_and(|s| s.kind == Kind::Bool) && part.text.eq_ignore_ascii_case("false");
     let policy = match (part.text, part.split_once(':')) {
@@ -129,7 +149,7 @@ fn restart(r: &mut Reader, node: &Node) -> Option<At<Restart>> {
         (_, Some((policy, times))) if policy.text == "on-failure" => {
             Restart::OnFailure(r.number(&times, (0, i64::from(i32::MAX)), "a number of times")?.value)
         }
-        _ => return r.bad(&part, WHAT),
+        _ => return r.bad_hint(&part, WHAT, HINT),
     };
     Some(part.at(policy))
 }
@@ -144,7 +164,7 @@ fn capability(r: &mut Reader, node: &Node) -> Option<At<String>> {
     }
     match similar(name, CAPABILITIES.split_ascii_whitespace()).filter(|_| name.len() < 64 && !part.is_secret()) {
         Some(meant) => r.bad_hint(&part, what, format!("did you mean `{meant}`?")),
-        None => r.bad(&part, what),
+        None => r.bad_hint(&part, what, "`man 7 capabilities` lists them"),
     }
 }
 
@@ -170,7 +190,7 @@ const DEVICE_PATH: Form<At<String>> = Form {
 };
 
 const PERMISSIONS: Form<At<String>> = Form {
-    schema: || schema::matching("[rwm]{1,3}"),
+    schema: || schema::matching(&each_once()),
     read: |r, node| {
         let part = r.words(node, "some of `rwm`")?;
         permissions(r, &part)
@@ -185,10 +205,15 @@ fn device_path(r: &mut Reader, part: &Part<'_>) -> Option<At<String>> {
     }
 }
 
+/// Some of `rwm` in any order, each once: what a pattern can say in full only.
+fn each_once() -> String {
+    "r|w|m|rw|wr|rm|mr|wm|mw|rwm|rmw|wrm|wmr|mrw|mwr".to_owned()
+}
+
 fn permissions(r: &mut Reader, part: &Part<'_>) -> Option<At<String>> {
     let mut left = vec!['r', 'w', 'm'];
     let each_once = part.text.chars().all(|c| left.iter().position(|known| *known == c).map(|at| left.remove(at)).is_some());
-    if each_once && !part.text.is_empty() { Some(part.text()) } else { r.bad(part, "some of `rwm`") }
+    if each_once && !part.text.is_empty() { Some(part.text()) } else { r.bad_hint(part, "some of `rwm`", "each once at most, as in `rw`") }
 }
 
 fn device(r: &mut Reader, node: &Node) -> Option<At<Device>> {
@@ -275,7 +300,7 @@ fn ulimit(r: &mut Reader, key: &At<String>, node: &Node) -> Option<At<Ulimit>> {
         let (soft, hard) = (draft.soft?, draft.hard?);
         if hard.value >= 0 && (soft.value < 0 || soft.value > hard.value) {
             let error = Diagnostic::invalid("the soft limit is above the hard one").at(&soft.place);
-            r.push(error.also(&hard.place, "the hard limit"));
+            r.push(error.also(&hard.place, "the hard limit").hint("`soft` is at most `hard`; `-1` is without limit"));
             return None;
         }
         Ulimit { soft: soft.value, hard: hard.value }
@@ -292,6 +317,7 @@ struct HealthDraft {
     interval: Option<At<Seconds>>,
     timeout: Option<At<Seconds>>,
     start_period: Option<At<Seconds>>,
+    start_interval: Option<At<Seconds>>,
     retries: Option<At<u32>>,
     disable: Option<At<bool>>,
 }
@@ -301,7 +327,8 @@ const HEALTH_KEYS: &[Key<HealthDraft>] = &[
     key!(interval: SECONDS, "How often it is run"),
     key!(timeout: SECONDS, "How long it may take"),
     key!(start_period: SECONDS, "How long failures at the beginning do not count"),
-    key!(retries: RETRIES, "After how many failures the machine counts as unhealthy"),
+    key!(start_interval: SECONDS, "How often it is run during `start_period`; needs Docker Engine 25"),
+    key!(retries: RETRIES, "After how many failures the machine counts as unhealthy; 0 is what the image or the engine says"),
     key!(disable: BOOL, "Switches the image's own off"),
 ];
 
@@ -313,7 +340,10 @@ const TEST: Form<At<Vec<String>>> = Form {
             let part = r.scalar(node, what)?;
             return scalars::filled(r, &part, what).map(|text| text.map(|text| vec!["CMD-SHELL".to_owned(), text]));
         };
-        let words = r.list(node, what, |r, node| Some(r.scalar(node, "a word of the command")?.text.to_owned()))?;
+        let words = r.list(node, what, word)?;
+        if words.len() < items.len() {
+            return None;
+        }
         match words.first().map(String::as_str) {
             Some("NONE") if words.len() == 1 => {}
             Some("CMD") if words.len() > 1 => {}
@@ -329,10 +359,10 @@ const TEST: Form<At<Vec<String>>> = Form {
 };
 
 const RETRIES: Form<At<u32>> = Form {
-    schema: || schema::integer(1, i32::MAX.into()),
+    schema: || schema::integer(0, i32::MAX.into()),
     read: |r, node| {
         let part = r.scalar(node, "a number of tries")?;
-        r.number(&part, (1, i32::MAX.into()), "a number of tries")
+        r.number(&part, (0, i32::MAX.into()), "a number of tries")
     },
 };
 
@@ -347,7 +377,7 @@ fn healthcheck(r: &mut Reader, node: &Node) -> Option<At<Healthcheck>> {
         && test.value != ["NONE"]
     {
         let error = Diagnostic::invalid("a health check that is switched off has no test").at(&test.place);
-        r.push(error.also(&disable.place, "switched off here"));
+        r.push(error.also(&disable.place, "switched off here").hint("leave one of the two out"));
     }
     let test = if disabled { vec!["NONE".to_owned()] } else { draft.test.map(|test| test.value).unwrap_or_default() };
     let check = Healthcheck {
@@ -355,6 +385,7 @@ fn healthcheck(r: &mut Reader, node: &Node) -> Option<At<Healthcheck>> {
         interval: draft.interval.map(|v| v.value),
         timeout: draft.timeout.map(|v| v.value),
         start_period: draft.start_period.map(|v| v.value),
+        start_interval: draft.start_interval.map(|v| v.value),
         retries: draft.retries.map(|v| v.value),
     };
     Some(At::new(check, node.place.clone()))

@@ -6,10 +6,10 @@ use ipnet::IpNet;
 use serde_json::json;
 
 use super::node::{Body, Kind, Node, Part};
-use super::reader::{Form, Reader};
+use super::reader::{Form, NO_ZEROS, Reader, zero_led};
 use super::schema;
 use crate::diag::{At, Diagnostic};
-use crate::types::{Bytes, Cpus, Mac, Name, Seconds};
+use crate::types::{Bytes, Cpus, IfName, Mac, Name, Seconds};
 
 /// A text that is not empty.
 pub(super) const TEXT: Form<At<String>> = Form { schema: schema::text, read: |r, node| text(r, node, "a text") };
@@ -18,19 +18,16 @@ pub(super) const TEXT: Form<At<String>> = Form { schema: schema::text, read: |r,
 pub(super) const LOOSE_TEXT: Form<At<String>> = Form {
     schema: || json!({"type": ["string", "integer"], "minLength": 1}),
     read: |r, node| {
+        if node.scalar().is_some_and(|scalar| scalar.kind == Kind::Bool) {
+            return r.wrong(node, "a text or a number, as `ada` or `1000`");
+        }
         let part = r.scalar(node, "a text")?;
         filled(r, &part, "a text")
     },
 };
 
-pub(super) const IMAGE: Form<At<String>> = Form {
-    schema: || schema::matching(r"\S+"),
-    read: |r, node| {
-        let what = "the name of an image, as `debian:12`";
-        let part = r.words(node, what)?;
-        if part.text.contains(char::is_whitespace) { r.bad(&part, what) } else { filled(r, &part, what) }
-    },
-};
+/// A place inside the machine.
+pub(super) const PLACE: Form<At<String>> = Form { schema: || schema::matching("/.*"), read: TEXT.read };
 
 pub(super) const BOOL: Form<At<bool>> = Form { schema: schema::boolean, read: boolean };
 
@@ -44,17 +41,25 @@ pub(super) const MTU: Form<At<u32>> = Form {
 
 pub(super) const BYTES: Form<At<Bytes>> = Form {
     schema: || {
-        schema::any(vec![json!({"type": "integer", "minimum": 1}), schema::matching(r"[0-9]+(\.[0-9]+)? ?([kKmMgGtT]([iI]?[bB])?|[bB])?")])
+        schema::any(vec![json!({"type": "integer", "minimum": 1}), schema::matching(r"[0-9]+(\.[0-9]+)? ?([kKmMgGtT][iI]?[bB]?|[bB])?")])
     },
     read: |r, node| bytes(r, node, "a size, as `512M`"),
 };
 
 pub(super) const SECONDS: Form<At<Seconds>> = Form {
-    schema: || schema::matching("[0-9].*[a-z].*|0"),
+    schema: || schema::any(vec![json!({"const": 0}), schema::matching("[0-9].*[a-z].*|0")]),
     read: |r, node| {
         let what = "a length of time, as `1m30s`";
         let part = r.scalar(node, what)?;
-        r.parse(&part, what)
+        // Other ways to write one, as `PT5S` and `00:01:00`, are nobody's in such a file.
+        let plain =
+            part.text.starts_with(|c: char| c.is_ascii_digit()) && !part.text.contains(|c: char| c == ':' || c.is_ascii_uppercase());
+        if !plain && !part.text.is_empty() {
+            return r.bad_hint(&part, what, "as in `500ms`, `10s` or `1m30s`");
+        }
+        let is_number = !part.is_secret() && !part.text.is_empty() && part.text.bytes().all(|b| b.is_ascii_digit());
+        let hint = if is_number { format!("its unit is missing: `{}s`", part.text) } else { "as in `500ms`, `10s` or `1m30s`".to_owned() };
+        r.parse(&part, what, hint)
     },
 };
 
@@ -63,7 +68,10 @@ pub(super) const CPUS: Form<At<Cpus>> = Form {
     read: |r, node| {
         let what = "a number of processors, as `1.5`";
         let part = r.scalar(node, what)?;
-        let cpus: At<Cpus> = r.parse(&part, what)?;
+        if zero_led(part.text) {
+            return r.bad_hint(&part, what, NO_ZEROS);
+        }
+        let cpus: At<Cpus> = r.parse(&part, what, "a number, with a point: `0.5`, `2`")?;
         if cpus.value.0 == 0 {
             return r.bad_hint(&part, what, "leave the key out for no limit");
         }
@@ -96,7 +104,7 @@ pub(super) const MAC: Form<At<Mac>> = Form {
     read: |r, node| {
         let what = "a MAC, as `02:00:5e:10:00:01`";
         let part = r.words(node, what)?;
-        r.parse(&part, what)
+        r.parse(&part, what, "as in `02:00:5e:10:00:01`, or leave it out: the card gets one of its own")
     },
 };
 
@@ -107,7 +115,13 @@ fn text(r: &mut Reader, node: &Node, what: &str) -> Option<At<String>> {
 
 /// The text, which may be neither empty nor hold a NUL, as the kernel's strings cannot.
 pub(super) fn filled(r: &mut Reader, part: &Part<'_>, what: &str) -> Option<At<String>> {
-    if part.text.is_empty() || part.text.contains('\0') { r.bad(part, what) } else { Some(part.text()) }
+    if part.text.is_empty() {
+        return r.bad_hint(part, what, "give it a value, or leave the key out");
+    }
+    if part.text.contains('\0') {
+        return r.bad_hint(part, what, "leave the NUL (`\\0`) out: the kernel's texts end there");
+    }
+    Some(part.text())
 }
 
 pub(super) fn boolean(r: &mut Reader, node: &Node) -> Option<At<bool>> {
@@ -118,7 +132,7 @@ pub(super) fn boolean(r: &mut Reader, node: &Node) -> Option<At<bool>> {
         "false" | "False" | "FALSE" => Some(part.at(false)),
         "yes" | "on" | "Yes" | "On" | "y" => r.bad_hint(&part, what, "write `true`"),
         "no" | "off" | "No" | "Off" | "n" => r.bad_hint(&part, what, "write `false`"),
-        _ => r.bad(&part, what),
+        _ => r.bad_hint(&part, what, "a truth value is written `true` or `false`"),
     }
 }
 
@@ -127,11 +141,33 @@ pub(super) fn bytes(r: &mut Reader, node: &Node, what: &str) -> Option<At<Bytes>
     if matches!(part.text, "0" | "-1") {
         return r.bad_hint(&part, what, "leave the key out for no limit");
     }
-    r.parse(&part, what)
+    if zero_led(part.text) {
+        return r.bad_hint(&part, what, NO_ZEROS);
+    }
+    if part.text.trim() != part.text {
+        return r.bad_hint(&part, what, "leave the spaces around it out");
+    }
+    let number = part.text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match part.text[number.len()..].chars().next() {
+        Some(unit @ ('k' | 'K' | 'm' | 'M' | 'g' | 'G' | 't' | 'T')) if !part.is_secret() => {
+            format!("`{}{}`: `K`, `M`, `G` and `T` are each 1024 of the one before", number.trim_end(), unit.to_ascii_uppercase())
+        }
+        _ => "a number with `K`, `M`, `G` or `T`, as `512M`".to_owned(),
+    };
+    r.parse(&part, what, unit)
 }
 
 pub(super) fn name(r: &mut Reader, part: &Part<'_>, what: &str) -> Option<At<String>> {
-    r.parse::<Name>(part, what).map(|name| name.map(String::from))
+    r.parse::<Name>(part, what, "letters, digits, `_` and `-`, a letter or digit first, at most 63").map(|name| name.map(String::from))
+}
+
+/// The name of a link, as the kernel takes it.
+pub(super) fn ifname(r: &mut Reader, part: &Part<'_>, what: &str) -> Option<At<String>> {
+    let short: String = part.text.chars().take(15).collect();
+    let fits = part.text.is_ascii() && part.text.len() > 15 && !part.is_secret() && short.parse::<IfName>().is_ok();
+    let hint =
+        if fits { format!("a shorter one: `{short}` would fit") } else { "at most 15 characters, no spaces, `/`, `:` or `%`".to_owned() };
+    r.parse::<IfName>(part, what, hint).map(|name| name.map(String::from))
 }
 
 /// An address that a card could have.
@@ -152,12 +188,18 @@ pub(super) fn net(r: &mut Reader, part: &Part<'_>) -> Option<At<IpNet>> {
         return match part.text.parse::<IpAddr>() {
             Ok(IpAddr::V4(ip)) => r.bad_hint(part, WHAT, format!("its size is missing: `{ip}/24`, perhaps")),
             Ok(IpAddr::V6(ip)) => r.bad_hint(part, WHAT, format!("its size is missing: `{ip}/64`, perhaps")),
-            Err(_) => r.bad(part, WHAT),
+            Err(_) => match part.text.split_once('/').map(|(ip, length)| (ip.parse::<IpAddr>(), length)) {
+                Some((Ok(ip), _)) => {
+                    r.bad_hint(part, WHAT, format!("its prefix length is at most {}", if ip.is_ipv4() { 32 } else { 128 }))
+                }
+                _ => r.bad(part, WHAT),
+            },
         };
     };
     if net.addr() != net.network() {
         let error = Diagnostic::invalid("this is an address inside a subnet, not the subnet").at(&part.place());
-        r.push(if part.is_secret() { error } else { error.hint(format!("write `{}`", net.trunc())) });
+        let hint = if part.is_secret() { "the bits behind its prefix are zero".to_owned() } else { format!("write `{}`", net.trunc()) };
+        r.push(error.hint(hint));
         return None;
     }
     Some(part.at(net))

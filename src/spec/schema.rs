@@ -41,7 +41,7 @@ pub(super) fn object<T>(tables: &[&[Key<T>]], required: &[&str]) -> Value {
     for key in tables.iter().flat_map(|table| table.iter()) {
         properties.insert(key.name.to_owned(), described((key.schema)(), key.doc));
     }
-    let mut out = json!({"type": "object", "properties": properties, "additionalProperties": false});
+    let mut out = json!({"type": "object", "properties": properties, "patternProperties": {"^x-": {}}, "additionalProperties": false});
     if !required.is_empty() {
         out["required"] = json!(required);
     }

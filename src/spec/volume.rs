@@ -38,7 +38,7 @@ const EXTERNAL: Form<At<External>> = Form {
         match part.text.to_ascii_lowercase().as_str() {
             "true" if is_bool => Some(part.at(External::Yes)),
             "false" if is_bool => Some(part.at(External::No)),
-            "" => r.bad(&part, what),
+            "" => r.bad_hint(&part, what, "give it a value, or leave the key out"),
             _ => Some(part.at(External::Named(part.text.to_owned()))),
         }
     },
@@ -52,7 +52,7 @@ pub(super) fn read(r: &mut Reader, key: &At<String>, node: &Node) -> Volume {
         (Some(At { value: External::Named(name), place }), None) => Some(At::new(name, place)),
         (Some(At { value: External::Named(_), place }), Some(name)) => {
             let error = Diagnostic::invalid("the volume's name is given twice").at(&name.place);
-            r.push(error.also(&place, "first here"));
+            r.push(error.also(&place, "first here").hint("`external: true` beside `name`"));
             None
         }
         (None | Some(At { value: External::No, .. }), Some(name)) => {

@@ -29,7 +29,7 @@ pub(super) enum Body {
 /// Why there is no tree: line and column count from 1; 0 is unknown.
 pub(super) struct Refusal {
     pub message: String,
-    pub hint: Option<&'static str>,
+    pub hint: String,
     pub line: u32,
     pub column: u32,
 }
@@ -57,7 +57,7 @@ pub(super) fn load(text: &str) -> Result<Raw, Refusal> {
         non_finite_float_policy: NonFiniteFloatPolicy::AsString,
         with_snippet: false,
     };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| refusal(&error))
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| refusal(&error, text))
 }
 
 /// The error itself, out of what says by which alias it came.
@@ -69,26 +69,51 @@ fn innermost(error: &serde_saphyr::Error) -> &serde_saphyr::Error {
     error
 }
 
-fn refusal(error: &serde_saphyr::Error) -> Refusal {
+fn refusal(error: &serde_saphyr::Error, source: &str) -> Refusal {
     let at = error.location().unwrap_or(Location::UNKNOWN);
     let (line, column) = (u32::try_from(at.line()).unwrap_or(0), u32::try_from(at.column()).unwrap_or(0));
     let (message, hint) = match innermost(error) {
         serde_saphyr::Error::MultipleDocuments { .. } => {
-            ("a second document begins here, and the file may have one only".to_owned(), Some("remove the line `---`"))
+            ("a second document begins here, and the file may have one only".to_owned(), "remove the line `---`".to_owned())
         }
         serde_saphyr::Error::Budget { .. }
         | serde_saphyr::Error::AliasReplayLimitExceeded { .. }
         | serde_saphyr::Error::AliasExpansionLimitExceeded { .. }
         | serde_saphyr::Error::AliasReplayStackDepthExceeded { .. } => {
-            ("the file holds too much: too many values, or too deep a nesting, once its aliases are expanded".to_owned(), None)
+            let message = "the file holds too much: too many values, or too deep a nesting, once its aliases are expanded";
+            (message.to_owned(), "a file for each part of the project, each with a `name` of its own".to_owned())
         }
         other => {
             let text = other.to_string();
             let end = text.find(" at line ").unwrap_or(text.len());
-            (format!("not valid YAML: {}", text[..end].replace('\'', "`")), None)
+            let line = source.lines().nth((line as usize).saturating_sub(1)).unwrap_or_default();
+            let (message, hint) = explained(&text[..end].replace('\'', "`"), line);
+            (format!("not valid YAML: {message}"), hint.to_owned())
         }
     };
     Refusal { message, hint, line, column }
+}
+
+/// The parser's words where they are for people, and what to do about it.
+fn explained(text: &str, line: &str) -> (String, &'static str) {
+    let (message, hint) = match text {
+        _ if line.trim_start_matches(' ').starts_with('\t') => (text, "indent with spaces: YAML takes no tabs there"),
+        _ if text.contains("recursive references") => {
+            ("an alias stands inside of what its own anchor names", "write out what is meant: nothing can be a part of itself")
+        }
+        _ if text.contains("document start") => {
+            ("the file goes on after its value has ended", "keys of one mapping, and the `-` of one list, stand below each other")
+        }
+        _ if line.contains("${") && text.contains("expected") => {
+            (text, "between `{` and `}`, a variable stands in quotes: `{image: \"${IMAGE:-debian:12}\"}`")
+        }
+        _ if text.contains("unknown anchor") || text.contains("unknown alias") || text.contains("not defined") => {
+            (text, "`&name` stands before the value that `*name` repeats further down")
+        }
+        _ if text.contains("mapping values are not allowed") => (text, "a value with `: ` in it stands in quotes"),
+        _ => (text, "is every quote, `[` and `{` closed, and is everything indented by spaces as it belongs together?"),
+    };
+    (message.to_owned(), hint)
 }
 
 impl<'de> Deserialize<'de> for Body {

@@ -22,6 +22,12 @@ pub struct Container {
     pub hostname: Option<String>,
     pub user: Option<String>,
     pub working_dir: Option<String>,
+    /// Its first process has a terminal.
+    #[serde(default)]
+    pub tty: bool,
+    /// The first process's input stays open, for whoever attaches.
+    #[serde(default)]
+    pub stdin_open: bool,
     /// By the place inside.
     pub mounts: BTreeMap<String, Mount>,
     /// By the place inside; the value is the kernel's mount options, comma separated and sorted.
@@ -40,6 +46,7 @@ pub struct Container {
     pub cap_drop: BTreeSet<String>,
     pub devices: BTreeSet<Device>,
     pub privileged: bool,
+    /// As the engine takes them: a seccomp profile is its text (`seccomp={…}`). `systempaths=unconfined` is among them.
     pub security_opt: BTreeSet<String>,
     pub dns: Vec<IpAddr>,
     pub dns_search: Vec<String>,
@@ -52,6 +59,19 @@ pub struct Container {
     /// The lines of `/etc/hosts` that the container is created with: the engine writes them anew at every start. Names that
     /// change later are written into the running machine, so this is never compared as such.
     pub hosts: HostEntries,
+    /// Further names there, for the host itself: the engine knows its address (`host-gateway`). Compared like `hosts`.
+    #[serde(default)]
+    pub gateway_hosts: BTreeSet<String>,
+}
+
+/// The security option that every privileged container has of itself.
+pub const UNLABELLED: &str = "label=disable";
+
+impl Container {
+    /// `security_opt` without what is so anyway.
+    pub fn security_options(&self) -> impl Iterator<Item = &String> {
+        self.security_opt.iter().filter(|option| !(self.privileged && *option == UNLABELLED))
+    }
 }
 
 /// The limits that the engine changes while the container runs. `None` is unlimited.
@@ -92,6 +112,19 @@ pub struct Mount {
     pub relabel: Option<Relabel>,
     /// `rprivate`, `rshared`, …; `None` is the engine's default.
     pub propagation: Option<String>,
+    /// A folder of the host that has to be there: it is not made. Of no account once the machine is.
+    #[serde(default)]
+    pub must_exist: bool,
+    /// A new volume is not filled with what the image has at that place.
+    #[serde(default)]
+    pub nocopy: bool,
+}
+
+impl Mount {
+    /// Of which nothing is said but what is mounted.
+    pub fn of(source: MountSource) -> Self {
+        Self { source, read_only: false, relabel: None, propagation: None, must_exist: false, nocopy: false }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -141,6 +174,9 @@ pub struct Port {
     pub host_ip: Option<IpAddr>,
     /// `None`: the engine picks a free one.
     pub published: Option<u16>,
+    /// The engine picks a free one from `published` to this.
+    #[serde(default)]
+    pub last: Option<u16>,
 }
 
 impl std::fmt::Display for Port {
@@ -150,9 +186,10 @@ impl std::fmt::Display for Port {
             Some(IpAddr::V4(ip)) => write!(f, "{ip}:")?,
             None => {}
         }
-        match self.published {
-            Some(port) => write!(f, "{port}")?,
-            None => write!(f, "*")?,
+        match (self.published, self.last) {
+            (Some(first), Some(last)) => write!(f, "{first}-{last}")?,
+            (Some(port), None) => write!(f, "{port}")?,
+            (None, _) => write!(f, "*")?,
         }
         write!(f, ":{}/{}", self.target, self.protocol)
     }
@@ -181,13 +218,16 @@ impl std::fmt::Display for Restart {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Healthcheck {
     /// `["CMD", …]`, `["CMD-SHELL", text]`, or `["NONE"]` to switch the image's off; empty: the image's.
     pub test: Vec<String>,
     pub interval: Option<Seconds>,
     pub timeout: Option<Seconds>,
     pub start_period: Option<Seconds>,
+    /// How often it is run during `start_period`; engines before 25 do not know it.
+    #[serde(default)]
+    pub start_interval: Option<Seconds>,
     pub retries: Option<u32>,
 }
 
@@ -209,7 +249,7 @@ pub struct Device {
 }
 
 /// Whose network namespace a container has.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NetworkMode {
     /// One of its own, with whatever NICs the machine has, or none.

@@ -17,7 +17,7 @@ mod values;
 pub use addr::{Addr, AddrError, CableId};
 pub use container::{
     Container, Device, Endpoint, EngineNetwork, Healthcheck, ImageDefaults, Limits, Mount, MountSource, NetworkMode, Port, Protocol,
-    Relabel, Restart, Ulimit,
+    Relabel, Restart, UNLABELLED, Ulimit,
 };
 pub use guest::{
     GUEST_BIN, GUEST_BINARY, GUEST_CONFIG, GUEST_HOME, GUEST_HOST_KEY, GUEST_PREFIX, GUEST_SOCKET, GUEST_SSHD, GUEST_STATUS, GUEST_VOLUME,
@@ -28,4 +28,4 @@ pub use link::{HostEntries, HostEntry, Link, LinkKind, LinkRef, MacvlanMode, Ns,
 pub use mac::{Mac, MacError};
 pub use name::{Name, NameError};
 pub use owner::{LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, LINK_GROUP, Owner, host_link_name, is_host_link_of, stable_hash};
-pub use values::{Bytes, BytesError, Cpus, CpusError, Seconds, SecondsError};
+pub use values::{Bytes, BytesError, Cpus, CpusError, Seconds, SecondsError, clean_path};

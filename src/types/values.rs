@@ -19,13 +19,12 @@ impl std::str::FromStr for Bytes {
         let error = || BytesError(text.to_owned());
         let lower = text.trim().to_ascii_lowercase();
         let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        let unit = lower[digits.len()..].trim_end_matches("ib").trim_end_matches('b');
-        let shift = match unit {
-            "" => 0,
-            "k" => 10,
-            "m" => 20,
-            "g" => 30,
-            "t" => 40,
+        let shift = match &lower[digits.len()..] {
+            "" | "b" => 0,
+            "k" | "kb" | "ki" | "kib" => 10,
+            "m" | "mb" | "mi" | "mib" => 20,
+            "g" | "gb" | "gi" | "gib" => 30,
+            "t" | "tb" | "ti" | "tib" => 40,
             _ => return Err(error()),
         };
         let digits = digits.trim_end();
@@ -83,7 +82,13 @@ impl std::str::FromStr for Cpus {
         let error = || CpusError(text.to_owned());
         let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
         let is_number = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
-        if (whole.is_empty() && fraction.is_empty()) || !is_number(whole) || !is_number(fraction) || fraction.len() > 9 || whole.len() > 6 {
+        if text.ends_with('.')
+            || (whole.is_empty() && fraction.is_empty())
+            || !is_number(whole)
+            || !is_number(fraction)
+            || fraction.len() > 9
+            || whole.len() > 6
+        {
             return Err(error());
         }
         let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| error())? };
@@ -131,6 +136,10 @@ impl std::str::FromStr for Seconds {
     type Err = SecondsError;
     fn from_str(text: &str) -> Result<Self, SecondsError> {
         let error = || SecondsError(text.to_owned());
+        // The one number that needs no unit.
+        if text.trim() == "0" {
+            return Ok(Self(0));
+        }
         let span: jiff::SignedDuration = text.trim().parse().map_err(|_| error())?;
         u64::try_from(span.as_nanos()).map(Self).map_err(|_| error())
     }
@@ -151,16 +160,40 @@ impl std::fmt::Display for Seconds {
     }
 }
 
+/// An absolute path without `.`, `..` and doubled or trailing slashes.
+pub fn clean_path(path: &str) -> String {
+    let mut parts: Vec<&str> = vec![];
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn sizes_are_powers_of_two() {
-        for (text, bytes) in [("512m", 512 << 20), ("1.5g", 3 << 29), ("64MB", 64 << 20), ("1GiB", 1 << 30), ("1000", 1000), ("0", 0)] {
+        for (text, bytes) in [
+            ("512m", 512 << 20),
+            ("1.5g", 3 << 29),
+            ("64MB", 64 << 20),
+            ("1GiB", 1 << 30),
+            ("1Gi", 1 << 30),
+            ("8b", 8),
+            ("1000", 1000),
+            ("0", 0),
+        ] {
             assert_eq!(text.parse::<Bytes>().unwrap().0, bytes, "{text}");
         }
-        for text in ["", "m", "-1", "1x", "1..5g", "99999999999999999999"] {
+        for text in ["", "m", "-1", "1x", "512bb", "1ib", "1mbb", "1..5g", "99999999999999999999"] {
             assert!(text.parse::<Bytes>().is_err(), "{text}");
         }
         assert_eq!(Bytes(512 << 20).to_string(), "512M");
@@ -179,6 +212,8 @@ mod tests {
     fn times_are_as_compose_writes_them() {
         assert_eq!("1m30s".parse::<Seconds>().unwrap().to_string(), "1m30s");
         assert_eq!("500ms".parse::<Seconds>().unwrap().whole(), 1);
+        assert_eq!(["0", "0s"].map(|text| text.parse::<Seconds>().unwrap().nanos()), [0, 0]);
+        assert!("3".parse::<Seconds>().is_err());
         assert!("-3s".parse::<Seconds>().is_err());
         assert!("soon".parse::<Seconds>().is_err());
     }

@@ -26,6 +26,7 @@ fn step(id: u32, op: impl Into<Op>, after: &[u32]) -> Step {
         after: after.iter().copied().map(StepId).collect(),
         reason: Reason::new("a test"),
         impact: Impact::None,
+        may_rest: false,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use fly::desired::{Context, Desired, DesiredState, resolve, to_yaml};
+use fly::desired::{Context, Desired, DesiredState, EnvText, resolve, to_yaml};
 use fly::diag::Diagnostic;
 use fly::types::Name;
 
@@ -13,7 +13,9 @@ fn context() -> Context {
         home: Some("/home/ada".into()),
         environment: [("TOKEN".to_owned(), "s3cret".to_owned())].into(),
         guest: "0123456789ab".into(),
-        env_files: [("web.env".to_owned(), Ok("A=1\nB=2\n".to_owned())), ("gone.env".to_owned(), Err("no such file".to_owned()))].into(),
+        env_files: [("web.env", Ok("A=1\nB=2\n".to_owned())), ("gone.env", Err("no such file".to_owned()))]
+            .map(|(path, text)| (path.to_owned(), EnvText { shown: path.to_owned(), text }))
+            .into(),
         ..Context::default()
     }
 }
@@ -57,6 +59,7 @@ fn all_told(files: &[(&str, &str)]) -> String {
         match try_resolve(text) {
             Ok(_) => panic!("`{name}` is no error:\n{text}"),
             Err(errors) => {
+                assert!(errors.iter().all(|error| !error.hints.is_empty()), "no hint:\n{}", told(&errors));
                 let _ = writeln!(out, "{name}\n{}", told(&errors));
             }
         }
@@ -247,6 +250,19 @@ machines: {}
 ",
         ),
         (
+            "addresses that no card can have",
+            "
+name: shop
+networks:
+  a: {subnet: 224.0.0.0/24}
+  b: {subnet: 127.5.0.0/24}
+  c: {subnet: \"ff02::/64\"}
+  d: {parent: eth0, subnet: 96.0.0.0/3}
+  e: {subnet: 255.255.255.0/24}
+machines: {a: {image: x, nics: {eth0: a, eth1: b, eth2: c}}}
+",
+        ),
+        (
             "their own addresses",
             "
 name: shop
@@ -360,6 +376,8 @@ machines:
   d: {image: x, ports: ['8080:80', '9000:90']}
   e: {image: x, ports: ['127.0.0.1:8080:80', '9000:90/udp']}
   f: {image: x, network_mode: 'machine:zz'}
+  g: {image: x, network_mode: 'container:shop.c'}
+  h: {image: x, network_mode: 'container:shop.other'}
 ",
         ),
         (
@@ -407,6 +425,12 @@ machines:
     image: x
     volumes: ['daat:/data', '~root/x:/x', './a:/a', './b:/a/']
     tmpfs: [/a]
+  b:
+    image: x
+    volumes:
+      - {type: volume, target: /x, read_only: true}
+      - {type: bind, source: './y:y', target: /y, bind: {selinux: z}}
+      - {type: bind, source: './z:z', target: /z}
 volumes: {data: {}}
 ",
         ),

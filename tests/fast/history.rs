@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fly::fake::{Fault, FaultKind, When, World};
 use fly::net::LinkSet;
-use fly::types::{Bytes, Healthcheck, ImageDefaults, Limits, Name, Restart};
+use fly::types::{Bytes, Healthcheck, ImageDefaults, Limits, Name, Restart, Route};
 use proptest::prelude::*;
 
 use crate::properties::up;
@@ -40,27 +40,35 @@ pub(crate) enum Drift {
     Disconnect(usize, usize),
     DeleteLink(usize, usize),
     SetLink(usize, usize, u8),
-    RenameLink(usize, usize),
+    /// To one of `NAMES`, or the two exchange their names.
+    RenameLink(usize, usize, usize),
+    SwapNames(usize, usize, usize),
+    SwapMacs(usize, usize, usize),
     ClearHosts(usize),
     ClearRules,
     HostLink(usize, bool),
 }
 
+/// Names that cards get by hand; some of them are other cards'.
+const NAMES: [&str; 4] = ["moved", "eth0", "eth1", "lan0"];
+
 fn drift() -> impl Strategy<Value = Drift> {
     let machine = || 0..MACHINES.len();
     prop_oneof![
-        machine().prop_map(Drift::Kill),
-        machine().prop_map(Drift::Restart),
-        machine().prop_map(Drift::Remove),
-        machine().prop_map(Drift::Pause),
-        machine().prop_map(Drift::Limits),
-        (machine(), 0..2_usize).prop_map(|(machine, network)| Drift::Disconnect(machine, network)),
-        (machine(), 0..6_usize).prop_map(|(machine, link)| Drift::DeleteLink(machine, link)),
-        (machine(), 0..6_usize, 0..5_u8).prop_map(|(machine, link, what)| Drift::SetLink(machine, link, what)),
-        (machine(), 0..6_usize).prop_map(|(machine, link)| Drift::RenameLink(machine, link)),
-        machine().prop_map(Drift::ClearHosts),
-        Just(Drift::ClearRules),
-        (0..6_usize, any::<bool>()).prop_map(|(link, delete)| Drift::HostLink(link, delete)),
+        1 => machine().prop_map(Drift::Kill),
+        1 => machine().prop_map(Drift::Restart),
+        1 => machine().prop_map(Drift::Remove),
+        1 => machine().prop_map(Drift::Pause),
+        1 => machine().prop_map(Drift::Limits),
+        1 => (machine(), 0..2_usize).prop_map(|(machine, network)| Drift::Disconnect(machine, network)),
+        1 => (machine(), 0..6_usize).prop_map(|(machine, link)| Drift::DeleteLink(machine, link)),
+        1 => (machine(), 0..6_usize, 0..6_u8).prop_map(|(machine, link, what)| Drift::SetLink(machine, link, what)),
+        1 => (machine(), 0..6_usize, 0..NAMES.len()).prop_map(|(machine, link, to)| Drift::RenameLink(machine, link, to)),
+        3 => (machine(), 0..6_usize, 0..6_usize).prop_map(|(machine, one, other)| Drift::SwapNames(machine, one, other)),
+        1 => (machine(), 0..6_usize, 0..6_usize).prop_map(|(machine, one, other)| Drift::SwapMacs(machine, one, other)),
+        1 => machine().prop_map(Drift::ClearHosts),
+        1 => Just(Drift::ClearRules),
+        1 => (0..6_usize, any::<bool>()).prop_map(|(link, delete)| Drift::HostLink(link, delete)),
     ]
 }
 
@@ -81,6 +89,16 @@ pub(crate) fn history() -> impl Strategy<Value = History> {
             drifts,
         },
     )
+}
+
+/// A world and a file; often one in which nothing, or only what there is few of, has changed since the last `up`: then machines stay,
+/// and it goes from card to card.
+pub(crate) fn case() -> impl Strategy<Value = (History, Sketch)> {
+    let turn = prop::option::weighted(0.6, (1..3_u8, 0..8_u8));
+    (history(), sketch(), turn).prop_map(|(history, sketch, turn)| match turn {
+        Some((by, what)) => (History { earlier: Some(sketch.turned(by, what)), ..history }, sketch),
+        None => (history, sketch),
+    })
 }
 
 pub(crate) fn shop() -> Name {
@@ -124,8 +142,7 @@ impl History {
 fn images(world: &World) {
     let words = |text: &str| Some(vec![text.to_owned()]);
     for image in IMAGES {
-        let check =
-            Healthcheck { test: vec!["CMD".into(), "true".into()], interval: None, timeout: None, start_period: None, retries: None };
+        let check = Healthcheck { test: vec!["CMD".into(), "true".into()], ..Healthcheck::default() };
         let defaults = ImageDefaults {
             command: words("serve"),
             entrypoint: (image == "app").then(|| words("/entry")).flatten(),
@@ -189,9 +206,19 @@ impl Drift {
                     world.drift_set_link(Some(&container(*machine)), &link, &link_drift(*what));
                 }
             }
-            Self::RenameLink(machine, link) => {
+            Self::RenameLink(machine, link, to) => {
                 if let Some(link) = link_of(*machine, *link) {
-                    world.drift_rename_link(&container(*machine), &link, "moved");
+                    world.drift_rename_link(&container(*machine), &link, NAMES[*to]);
+                }
+            }
+            Self::SwapNames(machine, one, other) => {
+                if let (Some(one), Some(other)) = (link_of(*machine, *one), link_of(*machine, *other)) {
+                    world.drift_swap_names(&container(*machine), &one, &other);
+                }
+            }
+            Self::SwapMacs(machine, one, other) => {
+                if let (Some(one), Some(other)) = (link_of(*machine, *one), link_of(*machine, *other)) {
+                    world.drift_swap_macs(&container(*machine), &one, &other);
                 }
             }
             Self::ClearHosts(machine) => world.drift_clear_hosts(&container(*machine)),
@@ -215,6 +242,11 @@ fn link_drift(what: u8) -> LinkSet {
         0 => LinkSet { mtu: Some(1280), ..nothing },
         1 => LinkSet { up: Some(false), ..nothing },
         2 => LinkSet { mac: Some("02:aa:00:00:00:01".parse().unwrap()), ..nothing },
+        // A route that is another card's, or a card's on another network.
+        5 => {
+            let route = Route { to: "10.99.0.0/24".parse().unwrap(), via: Some("10.77.4.9".parse().unwrap()), metric: None };
+            LinkSet { add_routes: BTreeSet::from([route]), ..nothing }
+        }
         3 => LinkSet { add_addresses: BTreeSet::from(["10.200.0.1/24".parse().unwrap()]), ..nothing },
         _ => LinkSet { remove_addresses: (0..=255).map(|last| format!("10.77.4.{last}/24").parse().unwrap()).collect(), ..nothing },
     }

@@ -4,16 +4,21 @@
 
 mod apply;
 mod cli;
+mod compose;
 mod desired;
 mod examples;
+mod exchange;
 mod guest_sftp;
 mod guest_ssh;
 mod history;
 mod layers;
 mod lock;
+mod mistakes;
+mod moves;
 mod plan_text;
 mod properties;
 mod readme;
 mod record;
+mod refusals;
 mod sketch;
 mod spec;

@@ -3,7 +3,7 @@
 use fly::diag::Place;
 use fly::diff::{Action, Change, Effect, FieldChange, Impact, Loss};
 use fly::engine::EngineOp;
-use fly::net::{LinkSet, NetOp};
+use fly::net::NetOp;
 use fly::plan::{Op, Plan, Reason, Step, StepId, render};
 use fly::types::{Addr, Bytes, LinkRef};
 
@@ -25,7 +25,7 @@ fn change(of: &str, action: Action, impact: Impact, reason: &str, fields: Vec<Fi
 
 fn step(id: u32, of: &str, op: impl Into<Op>, after: &[u32], reason: &str, impact: Impact) -> Step {
     let after = after.iter().copied().map(StepId).collect();
-    Step { id: StepId(id), addr: addr(of), op: op.into(), after, reason: Reason::new(reason), impact }
+    Step { id: StepId(id), addr: addr(of), op: op.into(), after, reason: Reason::new(reason), impact, may_rest: false }
 }
 
 fn engine(op: EngineOp) -> Op {
@@ -69,7 +69,7 @@ fn create() -> Plan {
     let link = LinkRef { ns: fly::types::Ns::Host, name: "flyabcdefghijkl".into() };
     let steps = vec![
         step(1, "image/debian:12", engine(EngineOp::PullImage { image: "debian:12".into() }), &[], "not on this engine", Impact::None),
-        step(2, "network/back", Op::Net(NetOp::SetLink { at: link, set: LinkSet::default() }), &[], "not there yet", Impact::None),
+        step(2, "network/back", Op::Net(NetOp::SetLink { at: link, set: Box::default() }), &[], "not there yet", Impact::None),
         step(3, "machine/db", start("shop.db"), &[2], "not there yet", Impact::None),
         step(4, "machine/web", start("shop.web"), &[1, 2, 3], "not there yet", Impact::None),
     ];
@@ -104,7 +104,7 @@ fn changes_in_place() {
         Change::keep(addr("machine/db"), Some(at(20))),
         Change::keep(addr("machine/web"), Some(at(12))),
     ];
-    let set = |machine: &str| Op::Net(NetOp::SetLink { at: LinkRef::machine(&machine.parse().unwrap(), "eth0"), set: LinkSet::default() });
+    let set = |machine: &str| Op::Net(NetOp::SetLink { at: LinkRef::machine(&machine.parse().unwrap(), "eth0"), set: Box::default() });
     let steps = vec![
         step(1, "nic/db:eth0", set("db"), &[], "routes differ", Impact::Live),
         step(2, "nic/web:eth0", set("web"), &[], "ip, mtu, gateway, routes differ", Impact::Live),

@@ -17,8 +17,8 @@ use fly::types::{Addr, Bytes, Limits, LinkRef, Ns, Restart};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestCaseError};
 
-use crate::history::{History, history, shop, when};
-use crate::sketch::{MACHINES, NETWORKS, Sketch, sketch};
+use crate::history::{History, case, shop, when};
+use crate::sketch::{MACHINES, NETWORKS, Sketch};
 
 /// For each property.
 const CASES: u32 = 300;
@@ -35,7 +35,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
 }
 
-fn planned(world: &World, desired: &Desired) -> Result<Plan, String> {
+pub(crate) fn planned(world: &World, desired: &Desired) -> Result<Plan, String> {
     let images = desired.images().into_iter().map(str::to_owned).collect();
     let actual = block_on(observe(&*world.engine(), &*world.net(), &desired.project, images)).map_err(|error| format!("{error:?}"))?;
     plan(desired, &actual).map_err(|refusals| format!("{:?}", refusals.into_iter().map(|refusal| refusal.message).collect::<Vec<_>>()))
@@ -100,7 +100,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn after_an_up_there_is_nothing_left_to_do(history in history(), sketch in sketch()) {
+    fn after_an_up_there_is_nothing_left_to_do((history, sketch) in case()) {
         let desired = resolved(&sketch)?;
         let world = history.world();
         let foreign = but_images(&world.foreign(&shop()));
@@ -117,7 +117,7 @@ proptest! {
     }
 
     #[test]
-    fn after_a_down_the_world_is_as_it_was(history in history(), sketch in sketch()) {
+    fn after_a_down_the_world_is_as_it_was((history, sketch) in case()) {
         let desired = resolved(&sketch)?;
         let world = history.world();
         // Also straight away, whatever is left of others.
@@ -131,7 +131,7 @@ proptest! {
     }
 
     #[test]
-    fn every_step_has_a_change_and_is_on_what_is_ours(history in history(), sketch in sketch()) {
+    fn every_step_has_a_change_and_is_on_what_is_ours((history, sketch) in case()) {
         let desired = resolved(&sketch)?;
         let plan = fail(planned(&history.world(), &desired))?;
         for (at, step) in plan.steps.iter().enumerate() {
@@ -150,7 +150,7 @@ proptest! {
 
     #[test]
     fn a_failed_step_skips_what_needs_it_and_running_again_converges(
-        history in history(), sketch in sketch(), at in 1..30_usize, when in when(),
+        (history, sketch) in case(), at in 1..30_usize, when in when(),
     ) {
         let desired = resolved(&sketch)?;
         let (world, smooth) = (history.world(), history.world());
@@ -164,7 +164,7 @@ proptest! {
     }
 
     #[test]
-    fn a_crash_at_any_point_is_made_good_by_the_next_up(history in history(), sketch in sketch(), at in 1..30_usize, when in when()) {
+    fn a_crash_at_any_point_is_made_good_by_the_next_up((history, sketch) in case(), at in 1..30_usize, when in when()) {
         let desired = resolved(&sketch)?;
         let (world, smooth) = (history.world(), history.world());
         fail(converge(&smooth, &desired))?;
@@ -183,7 +183,7 @@ proptest! {
     }
 
     #[test]
-    fn a_plan_is_the_same_every_time_and_in_any_order(history in history(), sketch in sketch()) {
+    fn a_plan_is_the_same_every_time_and_in_any_order((history, sketch) in case()) {
         let desired = resolved(&sketch)?;
         let turned = resolved(&Sketch { backwards: !sketch.backwards, ..sketch.clone() })?;
         prop_assert!(desired == turned, "the order of the file counts");
@@ -285,9 +285,9 @@ fn is_ours(op: &Op, desired: &Desired) -> bool {
 }
 
 /// Two machines with a card of every kind.
-fn fixed() -> (World, Desired) {
+pub(crate) fn fixed() -> (World, Desired) {
     use crate::sketch::{IpSketch, MachineSketch, ModeSketch, NetSketch, NicSketch};
-    let nic = |network| NicSketch { network, ip: IpSketch::Auto, mtu: None, up: true, route: false };
+    let nic = |network| NicSketch { network, ip: IpSketch::Auto, mtu: None, up: true, route: None, mac: None };
     let machine = |needs: &[(usize, bool)]| MachineSketch {
         image: 0,
         environment: None,
@@ -313,7 +313,7 @@ fn fixed() -> (World, Desired) {
 }
 
 /// What the plan says of a world that somebody has been at: resource, action and fields.
-fn seen(disturb: impl Fn(&World)) -> Vec<String> {
+pub(crate) fn seen(disturb: impl Fn(&World)) -> Vec<String> {
     let (world, desired) = fixed();
     assert_eq!(steps(&planned(&world, &desired).unwrap()), "", "before that there is nothing to do");
     disturb(&world);

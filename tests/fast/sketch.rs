@@ -6,8 +6,8 @@ use std::sync::Arc;
 use fly::desired::{Context, Desired, resolve};
 use fly::diag::{At, Diagnostic, Place};
 use fly::spec::{
-    Cable, CableEnd, Condition, Dependency, Entries, Ip, Machine, MachineLink, Network, NetworkKind, NetworkModeSpec, Nic, PortRange, Spec,
-    Volume, VolumeMount, VolumeMountKind,
+    Broken, Cable, CableEnd, Condition, Dependency, Entries, Ip, Machine, MachineLink, Network, NetworkKind, NetworkModeSpec, Nic,
+    PortRange, Spec, Volume, VolumeMount, VolumeMountKind,
 };
 use fly::types::{Bytes, Protocol, Restart};
 use proptest::prelude::*;
@@ -85,7 +85,10 @@ pub(crate) struct NicSketch {
     pub(crate) ip: IpSketch,
     pub(crate) mtu: Option<u32>,
     pub(crate) up: bool,
-    pub(crate) route: bool,
+    /// The destination of a route: one of a few, so that it moves from card to card.
+    pub(crate) route: Option<u8>,
+    /// One of a few MACs, likewise.
+    pub(crate) mac: Option<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +96,8 @@ pub(crate) enum IpSketch {
     Auto,
     None,
     Given,
+    /// One of a few, so that it moves from card to card.
+    Shared(u8),
 }
 
 pub(crate) fn sketch() -> impl Strategy<Value = Sketch> {
@@ -130,18 +135,39 @@ fn machine() -> impl Strategy<Value = MachineSketch> {
 }
 
 fn nic() -> impl Strategy<Value = NicSketch> {
-    let ip = prop_oneof![4 => Just(IpSketch::Auto), 1 => Just(IpSketch::None), 2 => Just(IpSketch::Given)];
+    let ip = prop_oneof![4 => Just(IpSketch::Auto), 1 => Just(IpSketch::None), 2 => Just(IpSketch::Given), 2 => (0..3_u8).prop_map(IpSketch::Shared)];
     let mtu = prop::option::weighted(0.2, prop::sample::select(vec![1300, 1400]));
-    (0..NETWORKS.len(), ip, mtu, prop::bool::weighted(0.9), prop::bool::weighted(0.2)).prop_map(|(network, ip, mtu, up, route)| NicSketch {
+    let few = |chance| prop::option::weighted(chance, 0..3_u8);
+    let network = prop_oneof![2 => 0..NETWORKS.len(), 1 => Just(2)];
+    (network, ip, mtu, prop::bool::weighted(0.9), few(0.3), few(0.5)).prop_map(|(network, ip, mtu, up, route, mac)| NicSketch {
         network,
         ip,
         mtu,
         up,
         route,
+        mac,
     })
 }
 
 impl Sketch {
+    /// The same file, with MACs, routes or addresses (the bits of `what`) each at another card.
+    pub(crate) fn turned(&self, by: u8, what: u8) -> Self {
+        let mut turned = self.clone();
+        let next = |which: u8| (which + by) % 3;
+        for card in turned.machines.values_mut().flat_map(|machine| machine.nics.values_mut()) {
+            if what & 1 != 0 {
+                card.mac = card.mac.map(next);
+            }
+            if what & 2 != 0 {
+                card.route = card.route.map(next);
+            }
+            if let (true, IpSketch::Shared(which)) = (what & 4 != 0, card.ip) {
+                card.ip = IpSketch::Shared(next(which));
+            }
+        }
+        turned
+    }
+
     /// What the file comes to.
     pub(crate) fn desired(&self) -> Result<Desired, Vec<Diagnostic>> {
         resolve(&self.spec(), &Context { directory: "/srv/shop".into(), ..Context::default() })
@@ -165,7 +191,7 @@ impl Sketch {
             machines: Entries(machines),
             links,
             volumes: Entries(volumes),
-            unset: vec![],
+            ..Spec::default()
         }
     }
 
@@ -191,6 +217,7 @@ impl Sketch {
             host_ip,
             mtu: sketch.mtu.filter(|_| NETWORKS[at] != "old").map(set),
             internal: None,
+            broken: Broken::default(),
         }
     }
 
@@ -200,8 +227,17 @@ impl Sketch {
         let nics = if mode == ModeSketch::Own { self.nics(at, sketch) } else { vec![] };
         let has_nat =
             nics.iter().any(|(_, nic)| nic.network.as_ref().is_some_and(|network| matches!(network.value.as_str(), "out" | "dmz")));
-        let volume =
-            |kind, target: &str| set(VolumeMount { kind, target: target.into(), read_only: false, relabel: None, propagation: None });
+        let volume = |kind, target: &str| {
+            set(VolumeMount {
+                kind,
+                target: target.into(),
+                read_only: false,
+                relabel: None,
+                propagation: None,
+                must_exist: false,
+                nocopy: false,
+            })
+        };
         let named = sketch.volume.map(|volume_at| volume(VolumeMountKind::Volume(VOLUMES[volume_at].into()), "/data"));
         let anonymous = sketch.anonymous.then(|| volume(VolumeMountKind::Anonymous, "/scratch"));
         let needs: BTreeMap<usize, bool> =
@@ -248,8 +284,16 @@ impl Sketch {
         }
     }
 
+    /// Who has what there is few of: the first that wants it on a network.
+    fn first_to_want(&self, at: usize, card: usize, what: impl Fn(&NicSketch) -> Option<u8>) -> Option<u8> {
+        let all = self.machines.iter().flat_map(|(at, machine)| machine.nics.iter().map(move |(card, nic)| ((*at, *card), nic)));
+        let nic = &self.machines[&at].nics[&card];
+        let mut same = all.filter(|(_, other)| other.network == nic.network && what(other) == what(nic));
+        what(nic).filter(|_| same.next().is_some_and(|(first, _)| first == (at, card)))
+    }
+
     fn nics(&self, at: usize, sketch: &MachineSketch) -> Vec<(At<String>, Nic)> {
-        let mut nats = vec![];
+        let (mut nats, mut routes) = (vec![], vec![]);
         let mut nics = vec![];
         for (card, nic) in &sketch.nics {
             let network = NETWORKS[nic.network];
@@ -260,29 +304,36 @@ impl Sketch {
             }
             nats.push(network);
             let third = nic.network * 2 + usize::from(self.networks[nic.network].other_subnet);
-            let given = Ip::Address { address: format!("10.77.{third}.{}", 50 + at * 8 + card).parse().unwrap(), prefix: None };
+            let address = |last: usize| Ip::Address { address: format!("10.77.{third}.{last}").parse().unwrap(), prefix: None };
+            let shared = self.first_to_want(at, *card, |nic| if let IpSketch::Shared(which) = nic.ip { Some(which) } else { None });
             let ip = match nic.ip {
                 IpSketch::Auto => None,
                 IpSketch::None if is_nat => None,
                 IpSketch::None => Some(vec![set(Ip::None)]),
-                IpSketch::Given => Some(vec![set(given)]),
+                IpSketch::Shared(_) if !is_nat && shared.is_some() => shared.map(|which| vec![set(address(200 + usize::from(which)))]),
+                IpSketch::Given | IpSketch::Shared(_) => Some(vec![set(address(50 + at * 8 + card))]),
             };
             let route = fly::spec::RouteSpec {
-                to: Some(format!("10.99.{card}.0/24").parse().unwrap()),
+                to: Some(format!("10.99.{}.0/24", nic.route.unwrap_or_default()).parse().unwrap()),
                 via: Some(format!("10.77.{third}.9").parse().unwrap()),
                 metric: None,
             };
             let has_v6 = self.networks[nic.network].v6;
             let has_address = nic.ip != IpSketch::None && nic.up;
+            // Two routes of a machine to one place are a mistake in the file.
+            let has_route = has_address && nic.route.is_some_and(|to| !routes.contains(&to));
+            routes.extend(nic.route.filter(|_| has_route));
+            let mac = self.first_to_want(at, *card, |nic| nic.mac);
             let nic = Nic {
                 place: place(),
                 network: Some(set(network.into())),
-                routes: (nic.route && has_address).then(|| vec![set(route)]),
+                routes: has_route.then(|| vec![set(route)]),
                 mtu: nic.mtu.filter(|mtu| !has_v6 && self.networks[nic.network].mtu.is_none_or(|whole| *mtu <= whole)).map(set),
                 up: (!nic.up).then(|| set(false)),
                 ip,
-                mac: None,
+                mac: mac.map(|last| set(format!("02:00:00:00:00:0{last}").parse().unwrap())),
                 gateway: None,
+                broken: Broken::default(),
             };
             nics.push((name(CARDS[*card]), nic));
         }
@@ -308,6 +359,7 @@ impl Sketch {
                 gateway: None,
                 routes: None,
                 up: None,
+                broken: Broken::default(),
             };
             Cable { place: place(), ends: vec![end(*a, 1), end(*b, 2)], mtu: None }
         };
@@ -340,6 +392,8 @@ fn nothing() -> Machine {
         hostname: None,
         user: None,
         working_dir: None,
+        tty: None,
+        stdin_open: None,
         volumes: None,
         tmpfs: None,
         shm_size: None,
@@ -370,5 +424,6 @@ fn nothing() -> Machine {
         nics: None,
         sshd: None,
         guest: None,
+        broken: Broken::default(),
     }
 }

@@ -66,6 +66,7 @@ fn every_mistake_is_found_and_shown() {
         let errors = parse(&text).expect_err(&name);
         let shown = drawn(&errors, &text);
         assert_eq!(places(&errors), marks(&text), "{name}:\n{shown}");
+        assert!(errors.iter().all(|error| !error.hints.is_empty()), "{name}: no hint:\n{shown}");
         assert!(!shown.contains(SECRET) && !shown.contains("10.20.30.40"), "{name} shows a secret:\n{shown}");
         assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{name} shows control characters");
         insta::with_settings!({snapshot_path => "spec/invalid", prepend_module_to_snapshot => false, omit_expression => true}, {
@@ -115,6 +116,40 @@ fn the_schema_agrees_with_the_parser() {
         refused += usize::from(!accepts);
     }
     assert!(refused > 40);
+}
+
+#[test]
+fn schema_and_parser_refuse_the_same_values() {
+    let schema: serde_json::Value = serde_json::from_str(&spec::schema()).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let values = [
+        "pids_limit: 0",
+        "cap_add: [FOO]",
+        "devices: [/dev/fuse:rr]",
+        "stop_signal: 65",
+        "sysctls: {a: }",
+        "command: 5",
+        "user: true",
+        "cpus: \"1.\"",
+        "memory: \" 512M\"",
+        "memory: 512bb",
+        "stop_grace_period: PT5S",
+        "stop_grace_period: 00:01:00",
+    ];
+    for value in values {
+        let text = format!("machines: {{a: {{image: x, {value}}}}}");
+        assert!(parse(&text).is_err(), "the parser takes {value}");
+        let value = serde_saphyr::from_str::<serde_json::Value>(&text).unwrap();
+        assert!(!validator.is_valid(&value), "the schema takes {value}");
+    }
+    for value in
+        ["pids_limit: -1", "cap_add: [cap_net_admin, ALL]", "devices: ['/dev/fuse:wr']", "stop_signal: 64", "memory: 512Mi", "user: 5"]
+    {
+        let text = format!("machines: {{a: {{image: x, {value}}}}}");
+        assert!(parse(&text).is_ok(), "the parser refuses {value}");
+        let value = serde_saphyr::from_str::<serde_json::Value>(&text).unwrap();
+        assert!(validator.is_valid(&value), "the schema refuses {value}");
+    }
 }
 
 /// What this thread has had of the processor: the clock also counts what others do on a busy machine.
@@ -203,7 +238,7 @@ proptest! {
     fn any_text_is_answered(text in "(\\PC|\n|[:{}\\[\\]$&*'\"|>,# -]){0,80}") {
         survives(&text);
         survives(&format!("machines: {{web: {{image: {text}}}}}"));
-        let _ = spec::dotenv(".env", &text);
+        let _ = spec::dotenv(".env", &text, &[]);
     }
 
     #[test]
@@ -223,9 +258,9 @@ proptest! {
 
 #[test]
 fn env_files_are_read_and_refused() {
-    assert!(spec::dotenv(".env", &"A".repeat(2 << 20)).is_err());
+    assert!(!spec::dotenv(".env", &"A".repeat(2 << 20), &[]).errors.is_empty());
     let text = "A=1\nB=\"${A\"\n=\nC=${NO:?needed}\n";
-    let errors = spec::dotenv(".env", text).unwrap_err();
+    let errors = spec::dotenv(".env", text, &[]).errors;
     let shown = render(&errors, &BTreeMap::from([(Arc::from(".env"), text.to_owned())]), false);
     insta::with_settings!({snapshot_path => "spec", prepend_module_to_snapshot => false, omit_expression => true}, {
         insta::assert_snapshot!("env-file", shown);

@@ -11,6 +11,11 @@ type Expected<'a> = (&'a str, &'a str, &'a [&'a str]);
 fn drifts(by_hand: impl Fn(&Lab), expected: &[Expected<'_>], stays: &[&str]) {
     let lab = Lab::start();
     let shop = sample::running(&lab);
+    // A port gets its carrier a moment after the card behind it is up.
+    eventually("every carrier", std::time::Duration::from_secs(5), || {
+        let links = lab.ip(&["-o", "link"]);
+        if links.contains("LOWERLAYERDOWN") { Err(links) } else { Ok(()) }
+    });
     let world = lab.canonical();
     let before: Vec<_> = stays.iter().map(|name| lab.pid_and_start(name)).collect();
     by_hand(&lab);
@@ -200,4 +205,35 @@ fn a_restarted_machine_gets_its_cards_back() {
     lab.in_machine("shop.web", &["ping", "-c1", "-W2", "10.99.0.2"]);
     lab.docker(&["exec", "shop.web", "ping", "-c1", "-W2", "database"]);
     lab.docker(&["exec", "shop.db", "ping", "-c1", "-W2", "web"]);
+}
+
+/// What marks a link of the host's as fly's is put back: nobody is told to delete what works.
+#[test]
+fn marks_are_set() {
+    let name = |lab: &Lab, alias: &str| {
+        let all = lab.ip(&["-o", "link"]);
+        let line = all.lines().find(|line| line.contains(&format!("alias {alias}")) || line.ends_with(alias));
+        let line = line.unwrap_or_else(|| panic!("{alias} in {all}"));
+        line.split(": ").nth(1).unwrap().split('@').next().unwrap().to_owned()
+    };
+    let set = |alias: &'static str, what: &'static [&'static str]| {
+        move |lab: &Lab| drop(lab.ip(&[["link", "set", &name(lab, alias)].as_slice(), what].concat()))
+    };
+    let mac: &[&str] = &["address", "02:aa:aa:aa:aa:aa"];
+    drifts(set("fly:shop/back", mac), &[("network/back", "update", &["mac"])], &MACHINES);
+    drifts(set("fly:shop/back", &["group", "0"]), &[("network/back", "update", &["group"])], &MACHINES);
+    drifts(set("fly:shop/spare/eth1", mac), &[("nic/spare:eth1", "update", &["mac at the host's end"])], &MACHINES);
+    drifts(set("fly:shop/spare/eth1", &["group", "7"]), &[("nic/spare:eth1", "update", &["group"])], &MACHINES);
+    // Without two of them it may be anybody's; what to do if it is not, stands there.
+    let lab = Lab::start();
+    let shop = sample::running(&lab);
+    for what in [mac, &["group", "0"]] {
+        set("fly:shop/back", what)(&lab);
+    }
+    let refused = shop.fly(&["plan"]);
+    refused.expect_code(7);
+    let back = refused.stderr.split('`').find(|text| text.starts_with("ip link set ")).unwrap_or_else(|| panic!("{refused}")).to_owned();
+    lab.machine().ok(&back.split(' ').collect::<Vec<_>>());
+    shop.fly(&["up", "--yes"]).success();
+    assert_eq!(changes(&shop), vec![]);
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use fly::engine::{Docker, Engine, EngineError, EngineErrorKind, EngineOp, EngineQuery, EngineSnapshot, Health, RunState, WaitFor};
 use fly::types::{
-    Bytes, Container, Cpus, Device, Endpoint, EngineNetwork, Healthcheck, HostEntries, HostEntry, LABEL_MACHINE, LABEL_PROJECT,
-    LABEL_RESOURCE, Limits, Mount, MountSource, Name, NetworkMode, Owner, Port, Protocol, Relabel, Restart, Seconds, Ulimit,
+    Bytes, Container, Cpus, Device, Endpoint, EngineNetwork, Healthcheck, HostEntry, LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, Limits,
+    Mount, MountSource, Name, NetworkMode, Owner, Port, Protocol, Relabel, Restart, Seconds, Ulimit,
 };
 
 use crate::support::Lab;
@@ -71,41 +71,11 @@ fn set(items: &[&str]) -> BTreeSet<String> {
 }
 
 fn plain(machine: &str) -> Container {
-    Container {
-        guest: None,
-        image: IMAGE.to_owned(),
-        command: Some(words(&["/bin/stay"])),
-        entrypoint: None,
-        environment: BTreeMap::new(),
-        hostname: None,
-        user: None,
-        working_dir: None,
-        mounts: BTreeMap::new(),
-        tmpfs: BTreeMap::new(),
-        shm_size: None,
-        ports: BTreeSet::new(),
-        restart: Restart::No,
-        healthcheck: None,
-        stop_signal: None,
-        stop_grace_period: None,
-        limits: Limits::default(),
-        ulimits: BTreeMap::new(),
-        sysctls: BTreeMap::new(),
-        cap_add: BTreeSet::new(),
-        cap_drop: BTreeSet::new(),
-        devices: BTreeSet::new(),
-        privileged: false,
-        security_opt: BTreeSet::new(),
-        dns: vec![],
-        dns_search: vec![],
-        labels: labels(LABEL_MACHINE, machine),
-        network_mode: NetworkMode::Own,
-        hosts: HostEntries::default(),
-    }
+    Container { command: Some(words(&["/bin/stay"])), labels: labels(LABEL_MACHINE, machine), ..fly::fake::blank(IMAGE) }
 }
 
 fn mount(source: MountSource) -> Mount {
-    Mount { source, read_only: false, relabel: None, propagation: None }
+    Mount::of(source)
 }
 
 /// Every field with a value that is not the engine's default.
@@ -118,6 +88,7 @@ fn full(machine: &str, folder: &str) -> Container {
         protocol,
         host_ip: host_ip.map(|ip| ip.parse().unwrap()),
         published,
+        last: None,
     };
     Container {
         entrypoint: Some(words(&["/bin/sh", "-c"])),
@@ -126,12 +97,15 @@ fn full(machine: &str, folder: &str) -> Container {
         hostname: Some("web.example".into()),
         user: Some("1000:1000".into()),
         working_dir: Some("/srv".into()),
+        tty: true,
+        stdin_open: true,
         mounts: [
             ("/a", bind("a")),
             ("/b", Mount { read_only: true, relabel: Some(Relabel::Private), ..bind("b") }),
             ("/c", Mount { propagation: Some("rprivate".into()), ..bind("c") }),
             ("/v", volume()),
             ("/w", Mount { read_only: true, ..volume() }),
+            ("/n", Mount { nocopy: true, ..volume() }),
         ]
         .map(|(place, mount)| (place.into(), mount))
         .into(),
@@ -141,6 +115,7 @@ fn full(machine: &str, folder: &str) -> Container {
             port(80, Protocol::Tcp, None, Some(8080)),
             port(80, Protocol::Tcp, Some("127.0.0.1"), Some(8081)),
             port(53, Protocol::Udp, None, None),
+            Port { last: Some(9010), ..port(90, Protocol::Tcp, None, Some(9000)) },
         ]
         .into(),
         restart: Restart::OnFailure(3),
@@ -150,6 +125,7 @@ fn full(machine: &str, folder: &str) -> Container {
             timeout: Some("1500ms".parse().unwrap()),
             start_period: Some("2s".parse().unwrap()),
             retries: Some(7),
+            ..Healthcheck::default()
         }),
         stop_signal: Some("SIGINT".into()),
         stop_grace_period: Some("3s".parse().unwrap()),
@@ -159,7 +135,8 @@ fn full(machine: &str, folder: &str) -> Container {
         cap_add: set(&["NET_ADMIN", "SYS_TIME"]),
         cap_drop: set(&["MKNOD"]),
         devices: [Device { source: "/dev/null".into(), target: "/dev/nothing".into(), permissions: "rw".into() }].into(),
-        security_opt: set(&["no-new-privileges"]),
+        security_opt: set(&["no-new-privileges", "systempaths=unconfined", "seccomp={\"defaultAction\":\"SCMP_ACT_ALLOW\"}"]),
+        gateway_hosts: set(&["host"]),
         dns: vec!["192.0.2.53".parse().unwrap(), "2001:db8::53".parse().unwrap()],
         dns_search: words(&["example.org", "example.net"]),
         labels: labels(LABEL_MACHINE, machine).into_iter().chain([("mine".to_owned(), "ü \"x\"".to_owned())]).collect(),
@@ -199,7 +176,7 @@ fn a_container_reads_back_as_it_was_told() {
         (
             "unchecked",
             Container {
-                healthcheck: Some(Healthcheck { test: words(&["NONE"]), interval: None, timeout: None, start_period: None, retries: None }),
+                healthcheck: Some(Healthcheck { test: words(&["NONE"]), ..Healthcheck::default() }),
                 entrypoint: Some(vec![]),
                 ..plain("unchecked")
             },
@@ -234,7 +211,7 @@ fn a_container_reads_back_as_it_was_told() {
     // The engine makes the host name an alias of its own accord, as if it had been asked.
     assert_eq!((place.ipv4, &place.aliases), (endpoint("10.55.0.7").ipv4, &set(&["alias", "web.example"])));
     assert_eq!(full.endpoints.len(), 1);
-    assert_eq!(full.published.len(), 3, "{:?}", full.published);
+    assert_eq!(full.published.len(), 4, "{:?}", full.published);
     assert_eq!(running.machines[&name("plain")].endpoints.keys().collect::<Vec<_>>(), ["none"]);
     let EngineOp::CreateNetwork { network, .. } = back() else { unreachable!() };
     assert_eq!(running.networks[&name("back")].network, network);
@@ -412,8 +389,8 @@ fn waiting_ends_as_soon_as_the_end_is_known() {
             test: words(&["CMD-SHELL", test]),
             interval: second,
             timeout: second,
-            start_period: None,
             retries: Some(retries),
+            ..Healthcheck::default()
         })
     };
     let shell = |text: &str| Some(words(&["sh", "-c", text]));

@@ -106,6 +106,54 @@ fn another_image_under_the_same_name_replaces() {
 }
 
 #[test]
+fn a_pull_takes_along_who_runs_the_same_image() {
+    let lab = Lab::start();
+    let registry = Registry::start(&lab, 5000, false);
+    let image = registry.name("web:2");
+    let release = |machine: &str| lab.try_docker(&["exec", machine, "cat", "/etc/release"]).stdout;
+    // Its name is taken away from the engine, and another machine needs it; or the other one is to have the newest.
+    for (two, untagged) in [("", true), (", pull_policy: always", false)] {
+        registry.push("fly/busybox:test", "web:2");
+        let project = lab.project("pulled", &file(&image, ""));
+        project.fly(&["up", "--yes"]).success();
+        let here = id(&lab, &image);
+        registry.push("fly/busybox:next", "web:2");
+        if untagged {
+            lab.try_docker(&["rmi", "--force", "--no-prune", &image]);
+        } else {
+            lab.docker(&["tag", &here, &image]);
+        }
+        project.write("fly.yml", &(file(&image, "") + &format!("  two: {{image: '{image}'{two}}}\n")));
+        let plan = project.fly(&["plan", "--check"]);
+        plan.expect_code(3);
+        assert!(plan.stdout.contains("machine/web") && plan.stdout.contains("is pulled for another machine"), "{plan}");
+        project.fly(&["up", "--yes"]).success();
+        assert_eq!((release("pulled.web"), release("pulled.two")), ("next\n".to_owned(), "next\n".to_owned()));
+        assert_eq!(changes(&project), vec![]);
+        project.fly(&["down", "--yes"]).success();
+        lab.docker(&["rmi", "--no-prune", &image]);
+    }
+}
+
+/// `docker build` takes a slash at the end of a place, and the engine mounts it without.
+#[test]
+fn an_image_may_write_the_places_of_its_volumes_as_it_likes() {
+    let lab = Lab::start();
+    lab.image("vol:1", &["VOLUME /data/", "VOLUME /var//more/../lib/", "CMD [\"/bin/stay\"]"]);
+    let project = lab.project("pulled", &file("vol:1", ""));
+    project.fly(&["up", "--yes"]).success();
+    assert_eq!(changes(&project), vec![]);
+    lab.docker(&["exec", "pulled.web", "sh", "-c", "echo kept > /data/file"]);
+    // What is in them goes over into a replacement.
+    project.write("fly.yml", &file("vol:1", "    environment: {MODE: two}\n"));
+    project.fly(&["up", "--yes"]).success();
+    assert_eq!(lab.docker(&["exec", "pulled.web", "cat", "/data/file"]), "kept\n");
+    assert_eq!(changes(&project), vec![]);
+    project.fly(&["down", "--yes"]).success();
+    assert_eq!(lab.docker(&["volume", "ls", "--quiet"]), "");
+}
+
+#[test]
 fn the_users_login_is_used() {
     let lab = Lab::start();
     let registry = Registry::start(&lab, 5001, true);

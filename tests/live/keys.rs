@@ -348,3 +348,38 @@ fn whose_network_a_machine_uses() {
     assert_eq!(lab.pid_and_start("modes.many-1"), guest);
     assert_eq!(lab.docker(&["ps", "--format", "{{.Names}}"]).lines().count(), 5);
 }
+
+/// On the host's network nothing of `/etc/hosts` can change but by making the machine anew.
+#[test]
+fn extra_hosts_on_the_hosts_network() {
+    let lab = Lab::start();
+    let file = |address: &str| {
+        format!("name: keys\nmachines: {{host: {{image: 'fly/busybox:test', network_mode: host, extra_hosts: ['far:{address}']}}}}\n")
+    };
+    let project = lab.project("keys", &file("192.0.2.7"));
+    project.fly(&["up", "--yes"]).success();
+    assert_eq!(changes(&project), vec![]);
+    project.write("fly.yml", &file("192.0.2.8"));
+    assert_eq!(changes(&project), [change("machine/host", "replace", &["extra_hosts"])]);
+    project.fly(&["up", "--yes"]).success();
+    assert!(lab.docker(&["exec", "keys.host", "cat", "/etc/hosts"]).contains("192.0.2.8"));
+    assert_eq!(changes(&project), vec![]);
+}
+
+/// The engine never labels a privileged machine, and says so of its own accord.
+#[test]
+fn options_of_a_privileged_machine() {
+    let lab = Lab::start();
+    for options in ["", "label=disable", "no-new-privileges"] {
+        let file = format!(
+            "name: keys\nmachines: {{all: {{image: 'fly/busybox:test', network_mode: none, privileged: true, security_opt: [{options}]}}}}\n"
+        );
+        let project = lab.project("keys", &file);
+        // Not every machine lets its containers have all rights: then it is made and does not start.
+        project.fly(&["up", "--yes"]);
+        assert_eq!(lab.inspect("keys.all")["HostConfig"]["Privileged"], true);
+        let found = changes(&project);
+        assert!(found.is_empty() || found == [change("machine/all", "update", &["state"])], "{options}: {found:?}");
+        project.fly(&["down", "--yes"]).success();
+    }
+}

@@ -5,11 +5,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod compose;
 mod console;
 mod cp;
 mod crash;
 mod drift;
 mod engine;
+mod exchange;
 mod exec;
 mod faults;
 mod guest;
@@ -20,6 +22,9 @@ mod keys;
 mod lab;
 mod lifecycle;
 mod logs;
+mod macvlan;
+mod mounts;
+mod moves;
 mod names;
 mod net;
 mod networks;

@@ -1,7 +1,9 @@
 //! Networks of every kind, as the file makes, changes and drops them.
 
+use std::time::Duration;
+
 use crate::sample::{SHOP, changes, edited};
-use crate::support::{Lab, Ping, Project};
+use crate::support::{Lab, Ping, Project, command, eventually};
 
 /// The neighbour: reached from a nat network by way of the host, behind its address.
 const WORLD: &str = "192.168.77.2";
@@ -37,7 +39,7 @@ fn a_bridge_of_somebody_elses_is_used_and_stays() {
     lab.ip(&["link", "add", "port0", "type", "veth", "peer", "name", "port1"]);
     lab.ip(&["link", "set", "port0", "master", "br0", "up"]);
     lab.ip(&["link", "set", "port1", "up"]);
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    std::thread::sleep(Duration::from_secs(2));
     drop(lab.watch_kernel(&[]).stop());
     let before = lab.canonical();
     let (project, _) = up(
@@ -259,7 +261,7 @@ fn flushed_routes_come_back_with_the_way_to_their_gateway() {
     let routes = || lab.in_machine("shop.web", &["ip", "route"]).replace(" proto 241", "");
     let before = routes();
     lab.in_machine("shop.web", &["ip", "route", "flush", "dev", "eth2"]);
-    assert_eq!(changes(&shop), vec![crate::sample::change("nic/web:eth2", "update", &["gateway"])]);
+    assert_eq!(changes(&shop), vec![crate::sample::change("nic/web:eth2", "update", &["gateway", "routes"])]);
     shop.fly(&["up", "--yes"]).success();
     assert_eq!(routes(), before);
     assert_eq!(changes(&shop), vec![]);
@@ -312,4 +314,60 @@ fn ports_lead_from_the_lan_to_the_machine() {
     assert_eq!(changes(&project), vec![]);
     let ps = project.fly(&["ps"]);
     assert!(ps.success().stdout.contains("8090"), "{ps}");
+}
+
+/// The neighbour advertises itself as a router: what the kernel makes of that is the kernel's, and nobody takes it away.
+#[test]
+fn a_lan_with_router_advertisements() {
+    let lab = Lab::start();
+    lab.neighbour(&["ip", "addr", "add", "fe80::2/64", "dev", "eth0", "nodad"]);
+    let argv = ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--interface=eth0", "--enable-ra", "--pid-file="];
+    let argv = [argv.as_slice(), &["--dhcp-range=fd00:77::,ra-only", "--ra-param=eth0,high,4,1800", "--dhcp-leasefile=/dev/null"]].concat();
+    let _router = lab.lan_neighbour().running(command(&argv), Duration::from_secs(600));
+    let (project, file) = up(
+        &lab,
+        "  lan: {parent: eth1, subnet: [192.168.77.0/24, \"fd00:77::/64\"], pool: 192.168.77.100-192.168.77.199}\n",
+        "  a: {nics: {eth0: {network: lan, ip: [192.168.77.10, \"fd00:77::10\"]}}}\n",
+    );
+    let way_out = || {
+        eventually("the advertised route", Duration::from_secs(20), || {
+            let text = show(&lab, "a", &["-6", "route"]);
+            if text.contains("default via fe80::2 dev eth0 proto ra") { Ok(()) } else { Err(text) }
+        });
+    };
+    way_out();
+    let plan = project.fly(&["plan", "--check"]);
+    plan.success();
+    let shown = ["a:eth0 also has route default via fe80::2", "a:eth0 also has address fd00:77:"];
+    assert!(shown.iter().all(|text| format!("{plan}").contains(text)), "{plan}");
+    project.fly(&["up", "--yes"]).success();
+    assert!(show(&lab, "a", &["-6", "route"]).contains("default via fe80::2 dev eth0 proto ra"));
+    ping(&lab, "a", "2001:db8:77::1");
+    // Nor does a change of the card take it away.
+    project.write("fly.yml", &edited(&file, "fd00:77::10", "fd00:77::11"));
+    project.fly(&["up", "--yes"]).success();
+    assert!(show(&lab, "a", &["-6", "route"]).contains("default via fe80::2 dev eth0 proto ra"));
+    // The file's own router comes first, and goes again.
+    project.write("fly.yml", &edited(&file, "\"fd00:77::10\"]", "\"fd00:77::10\"], gateway: \"fd00:77::2\""));
+    project.fly(&["up", "--yes"]).success();
+    assert_eq!(changes(&project), vec![]);
+    project.write("fly.yml", &file);
+    project.fly(&["up", "--yes"]).success();
+    assert_eq!(changes(&project), vec![]);
+    way_out();
+    assert_eq!(changes(&project), vec![]);
+}
+
+#[test]
+fn an_mtu_that_a_macvlan_network_has_no_more() {
+    let lab = Lab::start();
+    let lan = "  lan: {parent: eth1, mtu: 1400, subnet: 192.168.77.0/24, pool: 192.168.77.100-192.168.77.199, host_ip: 192.168.77.99}\n";
+    let (project, file) = up(&lab, lan, "  a: {nics: {eth0: lan}}\n");
+    project.write("fly.yml", &edited(&file, "mtu: 1400, ", ""));
+    let plan = changes(&project);
+    assert_eq!(plan.len(), 2, "{plan:?}");
+    project.fly(&["up", "--yes"]).success();
+    assert_eq!(changes(&project), vec![]);
+    let links = lab.ip(&["-o", "link", "show", "type", "macvlan"]) + &show(&lab, "a", &["-o", "link", "show", "eth0"]);
+    assert!(links.matches("mtu 1500").count() == 2, "{links}");
 }

@@ -70,6 +70,36 @@ fn machines_start_when_what_they_need_is_there() {
     assert_eq!(changes(&project), vec![]);
 }
 
+/// Compose's own words for the same, and one that may be missing.
+#[test]
+fn composes_conditions_mean_the_same() {
+    let lab = Lab::start();
+    let words = [
+        ("{condition: healthy}", "{condition: service_healthy}"),
+        ("{condition: completed}", "{condition: service_completed_successfully}"),
+        ("{condition: started}", "{condition: service_started}, elsewhere: {condition: service_healthy, required: false}"),
+    ];
+    let file = words.iter().fold(CHAIN.to_owned(), |file, (ours, theirs)| edited(&file, ours, theirs));
+    let project = lab.project("order", &file);
+    project.fly(&["up", "--yes"]).success();
+    let started = |name: &str| time(&lab, name, "StartedAt");
+    assert!(started("order.plain") <= started("order.last"));
+    assert!(time(&lab, "order.job", "FinishedAt") <= started("order.last"));
+    let log = lab.inspect("order.warm")["State"]["Health"]["Log"].take();
+    let healthy = log.as_array().into_iter().flatten().find(|probe| probe["ExitCode"] == 0);
+    let healthy: Timestamp = healthy.and_then(|it| it["End"].as_str()?.parse().ok()).unwrap_or_else(|| panic!("{log}"));
+    assert!(healthy <= started("order.last"), "{log}");
+    assert_eq!(changes(&project), vec![]);
+    // It is another word, not another machine.
+    project.write("fly.yml", CHAIN);
+    assert_eq!(changes(&project), vec![]);
+    // One that has to be there is an error.
+    project.write("fly.yml", &edited(&file, ", required: false", ""));
+    let refused = project.fly(&["plan"]);
+    refused.expect_code(65);
+    assert!(refused.stderr.contains("elsewhere"), "{refused}");
+}
+
 #[test]
 fn a_job_that_fails_holds_up_only_who_needs_it() {
     let lab = Lab::start();
@@ -207,4 +237,39 @@ fn a_shared_namespace_survives_restarts_and_replacements() {
     assert_eq!(lab.pid_and_start("pod.peer"), peer);
     project.fly(&["down", "--yes"]).success();
     assert_eq!(lab.canonical(), before);
+}
+
+#[test]
+fn who_lives_in_the_namespace_of_a_strangers_container_follows_it() {
+    let lab = Lab::start();
+    lab.docker(&["run", "--detach", "--name", "vpn", "--network", "none", "fly/busybox:test"]);
+    let file = |lender: &str| format!("name: pod\nmachines:\n  app: {{image: 'fly/busybox:test', network_mode: 'container:{lender}'}}\n");
+    let project = lab.project("pod", &file("vpn"));
+    project.fly(&["up", "--yes"]).success();
+    let netns = |name: &str| lab.machine().ok(&["readlink", &format!("/proc/{}/ns/net", lab.pid_and_start(name).0)]);
+    assert_eq!(changes(&project), vec![]);
+    lab.docker(&["restart", "vpn"]);
+    assert_ne!(netns("pod.app"), netns("vpn"));
+    let plan = project.fly(&["plan", "--check"]);
+    plan.expect_code(3);
+    assert!(plan.stdout.contains("it lives in a namespace that container vpn has left"), "{plan}");
+    project.fly(&["up", "--yes"]).success();
+    assert_eq!(netns("pod.app"), netns("vpn"));
+    assert_eq!(changes(&project), vec![]);
+    // Made again: another container.
+    lab.docker(&["rm", "--force", "vpn"]);
+    lab.docker(&["run", "--detach", "--name", "vpn", "--network", "none", "fly/busybox:test"]);
+    project.fly(&["up", "--yes"]).success();
+    assert_eq!(netns("pod.app"), netns("vpn"));
+    // By its id it is the same one.
+    let id = lab.inspect("vpn")["Id"].as_str().unwrap().to_owned();
+    for id in [&id, &id[..12]] {
+        project.write("fly.yml", &file(id));
+        assert_eq!(changes(&project), vec![]);
+    }
+    // A machine of the file is named as one.
+    project.write("fly.yml", &(file("pod.other") + "  other: {image: 'fly/busybox:test'}\n"));
+    let refused = project.fly(&["plan"]);
+    refused.expect_code(65);
+    assert!(refused.stderr.contains("network_mode: machine:other"), "{refused}");
 }

@@ -40,6 +40,11 @@ fn what_the_host_does_not_have() {
     refused(&lab, &shop, &file("cpus: 1.5", "cpuset: \"0,999\""), 65, &["999", "fly.yml:17:"]);
     let image = file("    cpus: 1.5\n", "    image: not/here:1\n    pull_policy: never\n");
     refused(&lab, &shop, &image, 65, &["`not/here:1`", "`never`", "fly.yml:17:"]);
+    // The kernel takes no card that takes more than its parent.
+    let mtu = file("parent: eth1, ", "parent: eth1, mtu: 9000, ");
+    refused(&lab, &shop, &mtu, 65, &["`mtu` of 9000", "`eth1`", "1500", "fly.yml:6:28", "ip link set eth1 mtu 9000"]);
+    let mtu = file("ip: 192.168.77.10}", "ip: 192.168.77.10, mtu: 1600}");
+    refused(&lab, &shop, &mtu, 65, &["`mtu` of 1600", "fly.yml:12:52"]);
     // Everything at once, each with its place.
     let all = edited(&file("parent: eth1", "parent: eth7"), "cpus: 1.5", "cpus: 4000");
     refused(&lab, &shop, &all, 65, &["fly.yml:6:17", "fly.yml:17:"]);
@@ -154,6 +159,11 @@ fn one_run_at_a_time() {
     assert!(second.stderr.contains("process ") || second.stderr.contains("pid"), "{second}");
     assert!(second.stderr.contains("--wait-lock"), "{second}");
     project.fly(&["down", "--yes"]).expect_code(5);
+    // The same engine by another path.
+    let other = lab.dir().join("other.sock");
+    std::os::unix::fs::symlink(lab.socket(), &other).unwrap();
+    let host = format!("unix://{}", other.display());
+    project.command().env("DOCKER_HOST", &host).args(&["down", "--yes"]).run().expect_code(5);
     // Looking takes no lock, and another project has its own.
     project.fly(&["plan"]).success();
     lab.project("quick", "name: quick\nmachines: {web: {image: 'fly/busybox:test'}}\n").fly(&["up", "--yes"]).success();

@@ -160,3 +160,24 @@ fn another_project_beside_notices_nothing() {
     assert_eq!(changes(&other), vec![]);
     lab.neighbour(&["ping", "-c1", "-W2", "192.168.77.210"]);
 }
+
+/// Its labels still say which machine it is: nothing is made beside it, and nothing of it is left behind.
+#[test]
+fn a_machine_that_somebody_has_renamed() {
+    let lab = Lab::start();
+    let before = lab.canonical();
+    let shop = lab.project("shop", SHOP);
+    shop.fly(&["up", "--yes"]).success();
+    lab.docker(&["rename", "shop.web", "foo"]);
+    let renamed = lab.canonical();
+    for args in [["plan"].as_slice(), &["up", "--yes"], &["down", "--yes"]] {
+        let output = shop.fly(args);
+        output.expect_code(7);
+        assert!(output.stderr.contains("`foo`") && output.stderr.contains("docker rename foo shop.web"), "{output}");
+    }
+    same(&renamed, &lab.canonical());
+    lab.docker(&["rename", "foo", "shop.web"]);
+    assert_eq!(changes(&shop), vec![]);
+    shop.fly(&["down", "--volumes", "--yes"]).success();
+    same(&before, &lab.canonical());
+}

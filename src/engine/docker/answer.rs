@@ -15,6 +15,9 @@ fn null<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(value: D) -> R
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct Info {
+    /// The engine's own, made when it was installed.
+    #[serde(rename = "ID")]
+    pub(super) id: String,
     pub(super) server_version: String,
     #[serde(rename = "NCPU")]
     pub(super) ncpu: u32,
@@ -116,6 +119,8 @@ pub(super) struct Config {
     pub(super) entrypoint: Option<Vec<String>>,
     pub(super) image: String,
     pub(super) working_dir: String,
+    pub(super) tty: bool,
+    pub(super) open_stdin: bool,
     #[serde(deserialize_with = "null")]
     pub(super) volumes: BTreeMap<String, serde_json::Value>,
     #[serde(deserialize_with = "null")]
@@ -123,8 +128,6 @@ pub(super) struct Config {
     pub(super) stop_signal: Option<String>,
     pub(super) stop_timeout: Option<i64>,
     pub(super) healthcheck: Option<Healthcheck>,
-    pub(super) tty: bool,
-    pub(super) open_stdin: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -135,6 +138,7 @@ pub(super) struct Healthcheck {
     pub(super) interval: u64,
     pub(super) timeout: u64,
     pub(super) start_period: u64,
+    pub(super) start_interval: u64,
     pub(super) retries: u32,
 }
 
@@ -165,6 +169,8 @@ pub(super) struct HostConfig {
     pub(super) privileged: bool,
     #[serde(deserialize_with = "null")]
     pub(super) security_opt: Vec<String>,
+    /// Empty, not null: nothing is masked because somebody said so.
+    pub(super) masked_paths: Option<Vec<String>>,
     pub(super) shm_size: u64,
     #[serde(deserialize_with = "null")]
     pub(super) sysctls: BTreeMap<String, String>,
@@ -208,6 +214,14 @@ pub(super) struct AskedMount {
     pub(super) target: String,
     #[serde(deserialize_with = "null")]
     pub(super) bind_options: BindOptions,
+    #[serde(deserialize_with = "null")]
+    pub(super) volume_options: VolumeOptions,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct VolumeOptions {
+    pub(super) no_copy: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use bollard::models::{
     ContainerCreateBody, ContainerUpdateBody, DeviceMapping, EndpointIpamConfig, EndpointSettings, HealthConfig, HostConfig,
-    Mount as LongMount, MountBindOptions, MountBindOptionsPropagationEnum, MountType, NetworkingConfig, PortBinding, PortMap,
-    ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
+    Mount as LongMount, MountBindOptions, MountBindOptionsPropagationEnum, MountType, MountVolumeOptions, NetworkingConfig, PortBinding,
+    PortMap, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
 };
 
 use super::guest;
@@ -20,6 +20,10 @@ pub(super) const MEMORY_WITHOUT_LIMIT: i64 = 9_223_372_036_854_771_712;
 pub(super) const IFNAME: &str = "com.docker.network.endpoint.ifname";
 /// The first API that knows `IFNAME`.
 const API_IFNAME: (u16, u16) = (1, 48);
+/// Nothing in `/proc` and `/sys` is hidden or read-only.
+pub(super) const SYSTEM_PATHS: &str = "systempaths=unconfined";
+/// What the engine puts its host's address in place of.
+pub(super) const HOST_GATEWAY: &str = "host-gateway";
 pub(super) const PROPAGATION: [&str; 6] = ["private", "rprivate", "shared", "rshared", "slave", "rslave"];
 
 /// `network`: name or id, and the place in it.
@@ -39,6 +43,8 @@ pub(super) fn create(
         hostname: container.hostname.clone(),
         user: container.user.clone(),
         working_dir: container.working_dir.clone(),
+        tty: Some(container.tty),
+        open_stdin: Some(container.stdin_open),
         exposed_ports: Some(container.ports.iter().map(inside).collect::<BTreeSet<_>>().into_iter().collect()),
         healthcheck: container.healthcheck.as_ref().map(healthcheck),
         stop_signal: container.stop_signal.clone(),
@@ -71,6 +77,8 @@ fn program(container: &Container, image: Option<&ImageDefaults>) -> (Option<Vec<
 fn host_config(container: &Container) -> HostConfig {
     let (short, long): (Vec<_>, Vec<_>) = container.mounts.iter().partition(|(place, mount)| is_short(place, mount));
     let limits = &container.limits;
+    // Not an option of the engine's: its client clears the two lists.
+    let unconfined = container.security_opt.contains(SYSTEM_PATHS).then(Vec::new);
     HostConfig {
         // Whatever networks a machine has come by connecting, so that none of them is fixed by its creation.
         network_mode: Some(network_mode(container)),
@@ -106,12 +114,19 @@ fn host_config(container: &Container) -> HostConfig {
                 .collect(),
         ),
         privileged: Some(container.privileged),
-        security_opt: list(container.security_opt.iter().cloned()),
+        security_opt: list(container.security_opt.iter().filter(|option| *option != SYSTEM_PATHS).cloned()),
+        masked_paths: unconfined.clone(),
+        readonly_paths: unconfined,
         dns: list(container.dns.iter().map(ToString::to_string)),
         dns_search: list(container.dns_search.iter().cloned()),
-        extra_hosts: list(container.hosts.iter().map(|entry| format!("{}:{}", entry.name, entry.address))),
+        extra_hosts: list(extra_hosts(container)),
         ..HostConfig::default()
     }
+}
+
+fn extra_hosts(container: &Container) -> impl Iterator<Item = String> {
+    let known = container.hosts.iter().map(|entry| format!("{}:{}", entry.name, entry.address));
+    known.chain(container.gateway_hosts.iter().map(|name| format!("{name}:{HOST_GATEWAY}")))
 }
 
 /// An empty list can mean more than none: `SecurityOpt: []` takes away what the engine would add.
@@ -141,7 +156,7 @@ fn network_mode(container: &Container) -> String {
 fn is_short(place: &str, mount: &Mount) -> bool {
     let colon = |path: &str| path.contains(':');
     match &mount.source {
-        MountSource::Bind(source) | MountSource::Volume(source) => !colon(source) && !colon(place),
+        MountSource::Bind(source) | MountSource::Volume(source) => !colon(source) && !colon(place) && !mount.must_exist,
         MountSource::Anonymous => false,
     }
 }
@@ -155,7 +170,8 @@ fn bind(place: &str, mount: &Mount) -> String {
         Relabel::Shared => "z",
         Relabel::Private => "Z",
     });
-    let options: Vec<&str> = [mount.read_only.then_some("ro"), relabel, mount.propagation.as_deref()].into_iter().flatten().collect();
+    let (read_only, nocopy) = (mount.read_only.then_some("ro"), mount.nocopy.then_some("nocopy"));
+    let options: Vec<&str> = [read_only, relabel, mount.propagation.as_deref(), nocopy].into_iter().flatten().collect();
     if options.is_empty() { format!("{source}:{place}") } else { format!("{source}:{place}:{}", options.join(",")) }
 }
 
@@ -166,9 +182,17 @@ fn long_mount(place: &str, mount: &Mount) -> LongMount {
         MountSource::Anonymous => (MountType::VOLUME, None),
     };
     let propagation = mount.propagation.as_deref().and_then(|it| it.parse::<MountBindOptionsPropagationEnum>().ok());
+    // Engines before 23 do not listen: there the folder has to be there already.
+    let create_mountpoint = (typ == MountType::BIND && !mount.must_exist).then_some(true);
+    let of_bind = (propagation.is_some() || create_mountpoint.is_some()).then(|| MountBindOptions {
+        propagation,
+        create_mountpoint,
+        ..MountBindOptions::default()
+    });
     LongMount {
         target: Some(place.to_owned()),
-        bind_options: propagation.map(|it| MountBindOptions { propagation: Some(it), ..MountBindOptions::default() }),
+        bind_options: of_bind,
+        volume_options: mount.nocopy.then(|| MountVolumeOptions { no_copy: Some(true), ..MountVolumeOptions::default() }),
         source,
         typ: Some(typ),
         read_only: Some(mount.read_only),
@@ -185,7 +209,11 @@ fn port_bindings(ports: &BTreeSet<Port>) -> PortMap {
     for port in ports {
         let binding = PortBinding {
             host_ip: Some(port.host_ip.map(|ip| ip.to_string()).unwrap_or_default()),
-            host_port: Some(port.published.map(|port| port.to_string()).unwrap_or_default()),
+            host_port: Some(match (port.published, port.last) {
+                (Some(first), Some(last)) => format!("{first}-{last}"),
+                (Some(port), None) => port.to_string(),
+                (None, _) => String::new(),
+            }),
         };
         bindings.entry(inside(port)).or_default().get_or_insert_default().push(binding);
     }
@@ -209,8 +237,8 @@ fn healthcheck(check: &Healthcheck) -> HealthConfig {
         interval: check.interval.map(|it| signed(it.nanos())),
         timeout: check.timeout.map(|it| signed(it.nanos())),
         start_period: check.start_period.map(|it| signed(it.nanos())),
+        start_interval: check.start_interval.map(|it| signed(it.nanos())),
         retries: check.retries.map(i64::from),
-        ..HealthConfig::default()
     }
 }
 
@@ -259,7 +287,8 @@ pub(super) fn satisfies(asked: &Container, there: &Container) -> bool {
         there
             .mounts
             .get(place)
-            .is_some_and(|found| *found == *mount || (mount.source == MountSource::Anonymous && found.read_only == mount.read_only))
+            .map(|found| Mount { must_exist: mount.must_exist, ..found.clone() })
+            .is_some_and(|found| found == *mount || (mount.source == MountSource::Anonymous && found.read_only == mount.read_only))
     });
     asked.image == there.image
         && said(&asked.command, &there.command)
@@ -271,8 +300,10 @@ pub(super) fn satisfies(asked: &Container, there: &Container) -> bool {
             .chain([(&asked.stop_signal, &there.stop_signal)])
             .all(|(asked, there)| word(asked, there))
         && mounts
+        && (asked.tty, asked.stdin_open) == (there.tty, there.stdin_open)
         && (&asked.tmpfs, &asked.ports, asked.restart) == (&there.tmpfs, &there.ports, there.restart)
         && (&asked.ulimits, &asked.sysctls, &asked.devices) == (&there.ulimits, &there.sysctls, &there.devices)
         && (&asked.cap_add, &asked.cap_drop, asked.privileged) == (&there.cap_add, &there.cap_drop, there.privileged)
-        && (&asked.security_opt, &asked.dns, &asked.hosts) == (&there.security_opt, &there.dns, &there.hosts)
+        && asked.security_options().eq(there.security_options())
+        && (&asked.dns, &asked.hosts, &asked.gateway_hosts) == (&there.dns, &there.hosts, &there.gateway_hosts)
 }

@@ -48,7 +48,7 @@ impl Failure {
     }
 
     pub(super) fn says(&self, words: &str) -> bool {
-        self.message.to_ascii_lowercase().contains(words)
+        self.message.to_ascii_lowercase().contains(&words.to_ascii_lowercase())
     }
 
     /// No answer came: the engine may still have done it, or may yet do it.

@@ -12,7 +12,7 @@ use super::error::Failure;
 use super::inspect;
 use super::{Docker, answer};
 use crate::engine::{EngineErrorKind, ImageState, InRegistry, Progress};
-use crate::types::ImageDefaults;
+use crate::types::{ImageDefaults, clean_path};
 
 /// Docker Hub's key in the user's list of logins.
 const HUB: &str = "https://index.docker.io/v1/";
@@ -33,7 +33,8 @@ pub(super) fn state(image: &answer::Image) -> ImageState {
             environment: inspect::environment(&config.env),
             user: text(&config.user),
             working_dir: text(&config.working_dir),
-            volumes: config.volumes.keys().cloned().collect(),
+            // As the engine mounts them: an image may say `/data/`.
+            volumes: config.volumes.keys().map(|place| clean_path(place)).collect(),
             healthcheck: config.healthcheck.as_ref().map(inspect::healthcheck),
             stop_signal: config.stop_signal.as_deref().and_then(text),
             labels: config.labels.clone(),

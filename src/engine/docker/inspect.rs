@@ -8,7 +8,7 @@ use super::answer::{self, HostConfig, Inspect, MountPoint, PortMap};
 use super::{body, guest};
 use crate::types::{
     Bytes, Container, Cpus, Device, Endpoint, GUEST_BIN, GUEST_HOME, Healthcheck, HostEntry, IfName, Limits, Mount, MountSource, Name,
-    NetworkMode, Port, Protocol, Relabel, Restart, Seconds, Ulimit,
+    NetworkMode, Port, Protocol, Relabel, Restart, Seconds, UNLABELLED, Ulimit,
 };
 
 /// The engine's default for /dev/shm.
@@ -39,6 +39,8 @@ pub(super) fn container(inspect: &Inspect, around: &Around) -> Container {
         hostname: hostname(inspect, &network_mode, around),
         user: text(&config.user),
         working_dir: text(&config.working_dir),
+        tty: config.tty,
+        stdin_open: config.open_stdin,
         mounts: mounts(&inspect.mounts, host),
         tmpfs: host.tmpfs.iter().map(|(place, options)| (place.clone(), sorted(options))).collect(),
         shm_size: Some(host.shm_size).filter(|size| !matches!(*size, 0 | SHM_SIZE)).map(Bytes),
@@ -61,6 +63,7 @@ pub(super) fn container(inspect: &Inspect, around: &Around) -> Container {
         network_mode,
         guest,
         hosts: Arc::new(host.extra_hosts.iter().filter_map(|entry| host_entry(entry)).collect()),
+        gateway_hosts: host.extra_hosts.iter().filter_map(|entry| gateway_host(entry)).collect(),
     }
 }
 
@@ -133,7 +136,9 @@ fn mounts(mounts: &[MountPoint], host: &HostConfig) -> BTreeMap<String, Mount> {
             .find(|option| body::PROPAGATION.contains(option))
             .map(ToOwned::to_owned)
             .or_else(|| long.and_then(|it| text(&it.bind_options.propagation)));
-        found.insert(mount.destination.clone(), Mount { source, read_only: !mount.rw, relabel, propagation });
+        let nocopy = options.split(',').any(|option| option == "nocopy") || long.is_some_and(|it| it.volume_options.no_copy);
+        let must_exist = long.is_some() && matches!(source, MountSource::Bind(_));
+        found.insert(mount.destination.clone(), Mount { source, read_only: !mount.rw, relabel, propagation, must_exist, nocopy });
     }
     found
 }
@@ -165,8 +170,9 @@ pub(super) fn ports(map: &PortMap, real: bool) -> BTreeSet<Port> {
         let Ok(target) = number.parse() else { continue };
         for binding in bindings.iter().flatten() {
             let host_ip = binding.host_ip.parse().ok().filter(|ip: &std::net::IpAddr| !(real && ip.is_unspecified()));
-            let published = binding.host_port.parse().ok().filter(|port| *port != 0);
-            ports.insert(Port { target, protocol, host_ip, published });
+            let (first, last) = binding.host_port.split_once('-').map_or((binding.host_port.as_str(), None), |(a, b)| (a, b.parse().ok()));
+            let published = first.parse().ok().filter(|port| *port != 0);
+            ports.insert(Port { target, protocol, host_ip, published, last });
         }
     }
     ports
@@ -188,6 +194,7 @@ pub(super) fn healthcheck(check: &answer::Healthcheck) -> Healthcheck {
         interval: time(check.interval),
         timeout: time(check.timeout),
         start_period: time(check.start_period),
+        start_interval: time(check.start_interval),
         retries: Some(check.retries).filter(|it| *it != 0),
     }
 }
@@ -213,19 +220,21 @@ fn device(device: &answer::Device) -> Device {
     Device { source: device.path_on_host.clone(), target: device.path_in_container.clone(), permissions: device.cgroup_permissions.clone() }
 }
 
-/// The engine gives every privileged container `label=disable`.
+/// The engine gives every privileged container `label=disable`, whether it was asked for or not.
 fn security_opt(host: &HostConfig) -> BTreeSet<String> {
-    if host.privileged && host.security_opt == ["label=disable"] {
-        return BTreeSet::new();
-    }
-    host.security_opt.iter().cloned().collect()
+    let unconfined = host.masked_paths.as_ref().is_some_and(Vec::is_empty).then(|| body::SYSTEM_PATHS.to_owned());
+    let said = host.security_opt.iter().filter(|option| !(host.privileged && *option == UNLABELLED)).cloned();
+    said.chain(unconfined).collect()
 }
 
-/// `host-gateway` is no address: it has no place here.
 fn host_entry(entry: &str) -> Option<HostEntry> {
     let (name, address) = entry.split_once(':')?;
     let address = address.trim_start_matches('[').trim_end_matches(']').parse().ok()?;
     Some(HostEntry { name: name.to_owned(), address })
+}
+
+fn gateway_host(entry: &str) -> Option<String> {
+    entry.split_once(':').filter(|(_, address)| *address == body::HOST_GATEWAY).map(|(name, _)| name.to_owned())
 }
 
 /// The real address where it runs, otherwise the one that was asked for. `own`: what the engine itself calls the container.

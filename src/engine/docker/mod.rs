@@ -99,6 +99,12 @@ impl Docker {
         Ok(docker)
     }
 
+    /// Which engine it is, however it is reached: the engine's own id, or its address where it has none.
+    pub async fn id(&self) -> Result<String, EngineError> {
+        let info = self.info().await.map_err(|failure| failure.doing("ask the Docker Engine who it is"))?;
+        Ok(if info.id.is_empty() { self.http.address.to_string() } else { info.id.clone() })
+    }
+
     /// How much a container has written into its own layer. The engine has to count it file by file, so `observe` does not ask.
     pub async fn writable_layer(&self, name: &str) -> Option<Bytes> {
         let path = format!("/containers/{}/json?size=1", raw::encode(name));

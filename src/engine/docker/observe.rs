@@ -52,8 +52,11 @@ pub(super) async fn observe(docker: &Docker, query: &EngineQuery) -> Result<Engi
     for it in listed.iter().filter(|it| !ours.contains_key(it.id.as_str())) {
         let proof = Proof::of_container(it.name(), &it.labels, &answer::Labels::new());
         snapshot.taken.containers.insert(it.name().to_owned(), other(proof));
+        snapshot.taken.ids.insert(it.id.clone(), it.name().to_owned());
     }
     snapshot.guests = guest::installed(&listed);
+    snapshot.lenders = lenders(docker, &machines, &snapshot).await?;
+    add_renamed(docker, &mut snapshot, &query.project, &listed).await?;
     add_networks(&mut snapshot, &query.project, &networks, &listed);
     add_volumes(&mut snapshot, &query.project, volumes.volumes);
     Ok(snapshot)
@@ -66,6 +69,35 @@ async fn containers(docker: &Docker, project: &Name) -> Result<(Vec<Listed>, Vec
     Ok((listed, inspects))
 }
 
+/// Whoever lends one of these machines its network, and is not this project's.
+async fn lenders(docker: &Docker, machines: &[Inspect], snapshot: &EngineSnapshot) -> Result<BTreeMap<String, u32>, Failure> {
+    let ids: BTreeSet<&str> = machines.iter().filter_map(|it| it.host_config.network_mode.strip_prefix("container:")).collect();
+    let others = ids.into_iter().filter(|id| snapshot.taken.ids.contains_key(*id));
+    let found = try_join_all(others.map(|id| docker.inspect(id))).await?;
+    Ok(found.into_iter().flatten().filter(|it| it.state.pid != 0).map(|it| (it.name().to_owned(), it.state.pid)).collect())
+}
+
+/// Containers that bear the labels of a machine but not its name: somebody has renamed them, if everything else is as fly makes it.
+/// Labels alone can have been copied.
+async fn add_renamed(docker: &Docker, snapshot: &mut EngineSnapshot, project: &Name, listed: &[Listed]) -> Result<(), Failure> {
+    let machine_of = |it: &Listed| Proof::by_labels(&it.labels).filter(|proof| proof.project == *project).map(|proof| proof.what);
+    let strangers = listed.iter().filter(|it| snapshot.taken.ids.contains_key(&it.id));
+    let suspects: Vec<(&Listed, Name)> = strangers.filter_map(|it| Some((it, machine_of(it)?))).collect();
+    for (it, machine) in suspects {
+        let Some(inspect) = docker.inspect(&it.id).await? else { continue };
+        let image = find_images(docker, &[&inspect.image]).await?.remove(&inspect.image);
+        let of_image = image.map(|image| image.defaults.labels).unwrap_or_default();
+        let config = &inspect.config;
+        let named = !config.hostname.is_empty() && inspect.id.get(..12) != Some(config.hostname.as_str());
+        let is_made_so = named && inspect.host_config.network_mode == "none" && !Proof::is_inherited(&config.labels, &of_image);
+        if is_made_so && !snapshot.machines.contains_key(&machine) {
+            snapshot.taken.containers.insert(it.name().to_owned(), Owner::Ours);
+            snapshot.renamed.insert(machine, it.name().to_owned());
+        }
+    }
+    Ok(())
+}
+
 /// By id; an image that bears our label is found out later.
 fn ours<'a>(listed: &'a [Listed], project: &Name) -> BTreeMap<&'a str, Proof> {
     let none = answer::Labels::new();
@@ -75,7 +107,13 @@ fn ours<'a>(listed: &'a [Listed], project: &Name) -> BTreeMap<&'a str, Proof> {
 
 fn facts(docker: &Docker, info: &answer::Info) -> EngineFacts {
     let (major, minor) = docker.version;
-    EngineFacts { version: info.server_version.clone(), api: format!("{major}.{minor}"), cpus: info.ncpu, memory: Bytes(info.mem_total) }
+    EngineFacts {
+        version: info.server_version.clone(),
+        api: format!("{major}.{minor}"),
+        cpus: info.ncpu,
+        memory: Bytes(info.mem_total),
+        default_bridge: None,
+    }
 }
 
 /// By reference; one that is not there, or that is no reference at all, is left out: pulling it will say why.
@@ -160,6 +198,9 @@ fn add_networks(snapshot: &mut EngineSnapshot, project: &Name, networks: &[answe
         *names.entry(&it.name).or_default() += 1;
     }
     for it in networks {
+        if it.options.get("com.docker.network.bridge.default_bridge").is_some_and(|is_default| is_default == "true") {
+            snapshot.facts.default_bridge = it.options.get("com.docker.network.bridge.name").cloned();
+        }
         let proof = Proof::of_resource(&it.name, &it.labels);
         if let Some(proof) = proof.as_ref().filter(|proof| proof.project == *project) {
             let only = names.get(it.name.as_str()) == Some(&1);

@@ -21,9 +21,7 @@ pub(super) struct Proof {
 
 impl Proof {
     pub(super) fn of_container(name: &str, labels: &Labels, of_image: &Labels) -> Option<Self> {
-        // Both labels as the image has them: then they are the image's, and say nothing of this container.
-        let inherited = |label: &str| labels.contains_key(label) && of_image.get(label) == labels.get(label);
-        if inherited(LABEL_PROJECT) && inherited(LABEL_MACHINE) {
+        if Self::is_inherited(labels, of_image) {
             return None;
         }
         if let Some(proof) = Self::of(name, labels, LABEL_MACHINE) {
@@ -31,6 +29,18 @@ impl Proof {
         }
         let proof = Self::of(name.strip_suffix(REPLACEMENT)?, labels, LABEL_MACHINE)?;
         Some(Self { replacement: true, ..proof })
+    }
+
+    /// Both labels as the image has them: then they are the image's, and say nothing of this container.
+    pub(super) fn is_inherited(labels: &Labels, of_image: &Labels) -> bool {
+        let inherited = |label: &str| labels.contains_key(label) && of_image.get(label) == labels.get(label);
+        inherited(LABEL_PROJECT) && inherited(LABEL_MACHINE)
+    }
+
+    /// What a container's labels say alone: no proof, but a reason to look closer.
+    pub(super) fn by_labels(labels: &Labels) -> Option<Self> {
+        let name = |label| Name::new(labels.get(label)?).ok();
+        Some(Self { project: name(LABEL_PROJECT)?, what: name(LABEL_MACHINE)?, replacement: false })
     }
 
     /// Of a Docker network or volume: these inherit from nobody.

@@ -4,7 +4,7 @@
 //! finished by the next run.
 
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use rtnetlink::packet_route::RouteNetlinkMessage as Say;
@@ -12,16 +12,12 @@ use rtnetlink::packet_route::link::LinkAttribute;
 use rustix::io::Errno;
 
 use super::error::{Refused, While, fault};
-use super::link::Card;
+use super::link::{Card, PATIENCE, PAUSE};
 use super::message;
 use super::place::{Place, Places};
 use super::read;
 use crate::net::{NetError, NetErrorKind};
 use crate::types::{LinkKind, LinkRef, MacvlanMode, Ns, PlacedLink};
-
-/// Namespaces die at their leisure: a name may still be held by a link whose container is gone.
-const PATIENCE: Duration = Duration::from_secs(2);
-const PAUSE: Duration = Duration::from_millis(10);
 
 const NEW: u16 = NLM_F_CREATE | NLM_F_EXCL;
 

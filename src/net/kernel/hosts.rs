@@ -77,8 +77,8 @@ fn take_apart(line: &str) -> Line<'_> {
 fn parse(text: &str) -> BTreeSet<HostsLine> {
     let mut found = BTreeSet::new();
     for line in text.lines().map(take_apart) {
-        let Some(address) = line.address.filter(|address| !is_standard(*address)) else { continue };
-        for name in line.names.iter().filter(|name| !name.starts_with("ip6-")) {
+        let Some(address) = line.address else { continue };
+        for name in line.names.iter().filter(|name| !is_standard(address, name)) {
             let entry = HostEntry { name: (*name).to_owned(), address };
             found.insert(HostsLine { entry, marked: line.marked });
         }
@@ -86,10 +86,9 @@ fn parse(text: &str) -> BTreeSet<HostsLine> {
     found
 }
 
-/// What stands in every such file: loopback, multicast, `fe00::0 ip6-localnet`.
-fn is_standard(address: IpAddr) -> bool {
-    let localnet = matches!(address, IpAddr::V6(v6) if v6.segments() == [0xfe00, 0, 0, 0, 0, 0, 0, 0]);
-    address.is_loopback() || address.is_multicast() || address.is_unspecified() || localnet
+/// What stands in every such file: `localhost`, `fe00::0 ip6-localnet` and their like. Other names of the loopback are somebody's.
+fn is_standard(address: IpAddr, name: &str) -> bool {
+    name.starts_with("ip6-") || name == "localhost" && address.is_loopback()
 }
 
 fn rewrite(old: &str, set: &BTreeSet<HostEntry>, remove: &BTreeSet<HostEntry>) -> String {
@@ -134,6 +133,8 @@ mod tests {
         let read = |name: &str, address: &str, marked| HostsLine { entry: entry(name, address), marked };
         let wanted = [read("web", "172.17.0.2", false), read("0a1b2c", "172.17.0.2", false), read("old", "10.0.0.9", true)];
         assert_eq!(parse(DOCKERS), BTreeSet::from(wanted));
+        let own = [read("api.test", "127.0.0.1", true), read("api.test", "::1", false), read("ads", "0.0.0.0", false)];
+        assert_eq!(parse("127.0.0.1\tapi.test # fly\n::1 localhost api.test\n0.0.0.0 ads\n"), BTreeSet::from(own));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
@@ -15,6 +16,10 @@ use super::read::{self, RawLink};
 use super::{message, owner};
 use crate::net::{NetError, NetErrorKind};
 use crate::types::{LinkRef, Ns, PlacedLink, Route};
+
+/// How long what a dying namespace still holds is waited for, and how often it is tried.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PAUSE: Duration = Duration::from_millis(10);
 
 /// A link that exists.
 pub(super) struct Card<'a> {
@@ -63,7 +68,18 @@ impl<'a> Card<'a> {
     }
 
     pub(super) fn change(&self, attributes: Vec<LinkAttribute>) -> Result<(), Refused> {
-        self.tell(Say::SetLink(message::at(self.raw.index, attributes)), 0)
+        self.tell_patiently(&Say::SetLink(message::at(self.raw.index, attributes)))
+    }
+
+    /// A MAC may still be held by a card whose container is gone: namespaces die at their leisure.
+    fn tell_patiently(&self, say: &Say) -> Result<(), Refused> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.tell(say.clone(), 0) {
+                Err(refused) if refused.is(&[Errno::ADDRINUSE]) && Instant::now() < deadline => std::thread::sleep(PAUSE),
+                other => return other,
+            }
+        }
     }
 
     /// As `change`; a driver or an old kernel that wants the link down for it gets it down for a moment. Says if that was so.
@@ -80,7 +96,7 @@ impl<'a> Card<'a> {
     }
 
     pub(super) fn switch(&self, up: bool) -> Result<(), Refused> {
-        self.tell(Say::SetLink(message::switched(self.raw.index, up)), 0)
+        self.tell_patiently(&Say::SetLink(message::switched(self.raw.index, up)))
     }
 
     pub(super) fn delete(&self) -> Result<(), NetError> {
@@ -101,10 +117,10 @@ impl<'a> Card<'a> {
     }
 
     /// Engines disable IPv6 on what they do not know; and the kernel forgets a link's IPv6 addresses, but not those of IPv4, when
-    /// it is set down.
+    /// it is set down. And the neighbours are to be told of them.
     pub(super) fn enable_ipv6(&self) -> Result<(), NetError> {
         let doing = || format!("enable IPv6 on {}", self.at());
-        for (setting, value) in [("disable_ipv6", "0"), ("keep_addr_on_down", "1")] {
+        for (setting, value) in [("disable_ipv6", "0"), ("keep_addr_on_down", "1"), ("ndisc_notify", "1")] {
             let path = format!("/proc/sys/net/ipv6/conf/{}/{setting}", self.raw.name);
             let put = || match std::fs::read_to_string(&path) {
                 Ok(text) if text.trim() == value => Ok(()),
@@ -116,7 +132,7 @@ impl<'a> Card<'a> {
                     return Err(Refused::new(Errno::AFNOSUPPORT, "this kernel has no IPv6 here").doing(doing()));
                 }
                 // Only a convenience; `/proc/sys` may be read-only.
-                Err(_) if setting == "keep_addr_on_down" => {}
+                Err(_) if setting != "disable_ipv6" => {}
                 other => other.doing(doing)?,
             }
         }
@@ -147,24 +163,55 @@ impl<'a> Card<'a> {
         }
     }
 
-    /// With `replace`, a route of the same destination and metric gives way, whichever link it leaves by.
-    pub(super) fn add_route(&self, route: &Route, replace: bool) -> Result<(), NetError> {
-        let how = if replace { NLM_F_REPLACE } else { NLM_F_EXCL };
-        match self.tell(Say::NewRoute(message::route(self.raw.index, route)), NLM_F_CREATE | how) {
+    /// Tells the neighbours of all addresses. The kernel does so when a MAC is set, also to what it is, but says nothing of an address
+    /// that comes to a link that is up.
+    pub(super) fn announce(&self) -> Result<(), NetError> {
+        let doing = || format!("announce {}", self.at());
+        let addresses = self.addresses()?;
+        let now = read::link_at(&self.place.client, self.raw.index).doing(doing)?;
+        let Some(mac) = now.filter(|now| now.up && !addresses.is_empty()).and_then(|now| now.mac) else { return Ok(()) };
+        if addresses.iter().any(|net| matches!(net, IpNet::V6(_))) {
+            self.enable_ipv6()?;
+        }
+        self.change(vec![message::ipv4_settings()]).doing(doing)?;
+        self.change(vec![LinkAttribute::Address(mac.bytes().to_vec())]).doing(doing)
+    }
+
+    pub(super) fn add_route(&self, route: &Route) -> Result<(), NetError> {
+        match self.new_route(route, NLM_F_EXCL) {
             Err(refused) if refused.is(&[Errno::EXIST]) && self.routes()?.contains(route) => Ok(()),
-            // Somebody has flushed the routes, and the kernel's own to the gateway's subnet with them.
-            Err(refused) if refused.is(&[Errno::NETUNREACH, Errno::HOSTUNREACH]) && self.connect_subnet_of(route)? => self
-                .tell(Say::NewRoute(message::route(self.raw.index, route)), NLM_F_CREATE | how)
-                .doing(|| format!("add route {route} to {}", self.at())),
             other => other.doing(|| format!("add route {route} to {}", self.at())),
         }
     }
 
+    /// A route of the same destination and metric gives way, whichever link it leaves by: the file gives a machine one of them. But the
+    /// kernel's own, to the subnet of another card, does not.
+    pub(super) fn put_route(&self, route: &Route) -> Result<(), NetError> {
+        let kernels_own = || -> Result<bool, NetError> {
+            let dump = read::routes(&self.place.client).doing(|| format!("read the routes of {}", self.at()))?;
+            Ok(dump.items.iter().any(|found| found.kernels && found.route.to == route.to && found.route.metric == route.metric))
+        };
+        match self.new_route(route, NLM_F_EXCL) {
+            Err(refused) if refused.is(&[Errno::EXIST]) && (route.is_default() || !kernels_own()?) => self.new_route(route, NLM_F_REPLACE),
+            other => other,
+        }
+        .doing(|| format!("add route {route} to {}", self.at()))
+    }
+
+    fn new_route(&self, route: &Route, how: u16) -> Result<(), Refused> {
+        let tell = || self.tell(Say::NewRoute(message::route(self.raw.index, route)), NLM_F_CREATE | how);
+        match tell() {
+            // Somebody has flushed the routes, and the kernel's own to the gateway's subnet with them.
+            Err(refused) if refused.is(&[Errno::NETUNREACH, Errno::HOSTUNREACH]) && self.connect_subnet_of(route) => tell(),
+            other => other,
+        }
+    }
+
     /// Puts back the route by which a route's gateway is reached. Whether there was anything to put back.
-    fn connect_subnet_of(&self, route: &Route) -> Result<bool, NetError> {
-        let Some(via) = route.via else { return Ok(false) };
-        let Some(address) = self.addresses()?.into_iter().find(|address| address.contains(&via)) else { return Ok(false) };
-        self.connect_subnet(&address)
+    fn connect_subnet_of(&self, route: &Route) -> bool {
+        let Some(via) = route.via else { return false };
+        let subnet = self.addresses().ok().and_then(|all| all.into_iter().find(|address| address.contains(&via)));
+        subnet.is_some_and(|address| self.connect_subnet(&address).unwrap_or(false))
     }
 
     /// Puts back the kernel's own route to the subnet of an address. Whether it was missing.
@@ -182,7 +229,7 @@ impl<'a> Card<'a> {
         }
     }
 
-    /// Alias, MAC, MTU, bridge and addresses. `fresh`: born a moment ago by the message that had MAC and MTU, without addresses.
+    /// Alias, MAC, MTU, bridge and addresses. `fresh`: born a moment ago, without addresses.
     pub(super) fn dress(&self, wanted: &PlacedLink, fresh: bool) -> Result<(), NetError> {
         let (raw, link) = (&self.raw, &wanted.link);
         let doing = |what: &str| format!("{what} {}", self.at());
@@ -201,14 +248,16 @@ impl<'a> Card<'a> {
             // A kernel without IPv6, or a link with IPv6 disabled, has nothing to switch off.
             let _ = self.change(vec![message::no_link_local()]);
         }
-        if !fresh && let Some(mac) = link.mac.filter(|mac| raw.mac != Some(*mac)) {
+        // Also of one that was just born with it: in mode passthru the kernel gives it the parent's first.
+        if let Some(mac) = link.mac.filter(|mac| raw.mac != Some(*mac)) {
             self.change_even_down(&LinkAttribute::Address(mac.bytes().to_vec())).doing(|| doing("set the MAC of"))?;
         }
         if let Some(mtu) = link.mtu.filter(|mtu| raw.mtu != *mtu) {
             self.change(vec![LinkAttribute::Mtu(mtu)]).doing(|| doing("set the MTU of"))?;
         }
         let there = if fresh { BTreeSet::new() } else { self.addresses()? };
-        self.add_addresses(link.addresses.difference(&there))
+        self.add_addresses(link.addresses.difference(&there))?;
+        if raw.up && !link.addresses.is_subset(&there) { self.announce() } else { Ok(()) }
     }
 
     pub(super) fn bring(&self, up: bool) -> Result<(), NetError> {
@@ -227,6 +276,6 @@ impl<'a> Card<'a> {
         // Those without a gateway first: a gateway may be reached by one of them.
         let mut missing: Vec<&Route> = wanted.link.routes.difference(&there).collect();
         missing.sort_by_key(|route| route.via.is_some());
-        missing.into_iter().try_for_each(|route| self.add_route(route, route.is_default()))
+        missing.into_iter().try_for_each(|route| self.put_route(route))
     }
 }

@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use self::error::{While, fault};
 use self::place::Places;
-use self::space::Space;
+use self::space::{Process, Space};
 use super::{Firewall, GuestSeen, NetError, NetErrorKind, NetOp, NetPlane, NetSnapshot, Processes};
 use crate::types::Name;
 
@@ -78,6 +78,14 @@ impl NetPlane for Kernel {
         apart("look at the guests", move || guests::observe(&processes)).await
     }
 
+    async fn space(&self, pid: u32) -> Result<Option<u64>, NetError> {
+        let look = || Process::open(pid).and_then(|process| process.space()).map(|space| space.inode);
+        match look() {
+            Err(refused) if space::has_ended(&refused) => Ok(None),
+            seen => seen.map(Some).doing(|| format!("look at the network namespace of process {pid}")),
+        }
+    }
+
     async fn perform(&self, op: &NetOp, project: &Name, processes: &Processes) -> Result<(), NetError> {
         let (host, op, project, processes) = (Arc::clone(&self.host), op.clone(), project.clone(), processes.clone());
         apart("change the network", move || perform(&Places::new(&host, &processes), &op, &project)).await
@@ -96,15 +104,16 @@ async fn apart<T: Send + 'static>(doing: &'static str, work: impl FnOnce() -> Re
 }
 
 fn perform(places: &Places<'_>, op: &NetOp, project: &Name) -> Result<(), NetError> {
-    match op {
+    let done = match op {
         NetOp::CreateLink { link } => create::link(places, link),
         NetOp::CreateVeth { a, b } => create::veth(places, a, b),
         NetOp::AdoptPort { bridge, link } => port::adopt(places, bridge, link, project),
         NetOp::SetLink { at, set } => set::link(places, at, set),
         NetOp::DeleteLink { at } => delete::link(places, at, project),
-        NetOp::SetHosts { machine, set, remove } => hosts::write(&places.process(machine)?, set, remove).doing(|| op.to_string()),
+        NetOp::SetHosts { machine, set, remove } => places.with(machine, op, |process| hosts::write(process, set, remove)),
         NetOp::AllowForward { bridge, comment } => places.on_host(|| firewall::allow(bridge, comment)).doing(|| op.to_string()),
         NetOp::RevokeForward { bridge, comment } => places.on_host(|| firewall::revoke(bridge, comment)).doing(|| op.to_string()),
-    }?;
-    places.still_there()
+    };
+    // Whatever went wrong in the namespace of a machine that has ended, went wrong for that.
+    places.still_there().and(done)
 }

@@ -155,8 +155,10 @@ fn links(at: usize, seen: &Seen<'_>, view: &Ns, project: &Name, peers: &Peers<'_
     let of_host = seen.views.first() == Some(&Ns::Host);
     // A kernel that keeps marks has marked the loopback's own addresses.
     let marks = raw.addresses.iter().any(|address| address.maker != 0);
-    // Where the way out is, is always fly's business: `gateway` says it, or says that there is none.
-    let is_foreign = |route: &RawRoute| !route.kernels && route.maker != PROTOCOL && !route.route.is_default();
+    // Where the way out is, is always fly's business: `gateway` says it, or says that there is none. But what a router of the LAN has
+    // told the kernel is the kernel's.
+    let is_advertised = |route: &RawRoute| route.maker == read::BY_ROUTER;
+    let is_foreign = |route: &RawRoute| is_advertised(route) || !route.kernels && route.maker != PROTOCOL && !route.route.is_default();
     let mut found = BTreeMap::new();
     for link in raw.links.iter().filter(|link| link.name != "lo") {
         let kind = match link.kind.as_str() {
@@ -167,7 +169,11 @@ fn links(at: usize, seen: &Seen<'_>, view: &Ns, project: &Name, peers: &Peers<'_
             other => LinkKind::Other(other.to_owned()),
         };
         let routes = || raw.routes.iter().filter(|route| route.index == link.index);
-        let addresses = || raw.addresses.iter().filter(|address| address.index == link.index && !address.kernels);
+        let every = || raw.addresses.iter().filter(|address| address.index == link.index);
+        let addresses = || every().filter(|address| !address.kernels);
+        let is_foreign_address = |address: &RawAddress| {
+            if address.kernels { !read::is_everywhere(&address.net) } else { marks && address.maker != PROTOCOL }
+        };
         let state = LinkState {
             link: Link {
                 kind,
@@ -188,7 +194,7 @@ fn links(at: usize, seen: &Seen<'_>, view: &Ns, project: &Name, peers: &Peers<'_
                 .map(|route| route.route.to)
                 .collect(),
             carrier: link.carrier,
-            foreign_addresses: addresses().filter(|address| marks && address.maker != PROTOCOL).map(|address| address.net).collect(),
+            foreign_addresses: every().filter(|address| is_foreign_address(address)).map(|address| address.net).collect(),
             foreign_routes: routes().filter(|route| is_foreign(route)).map(|route| route.route.clone()).collect(),
         };
         found.insert(link.name.clone(), state);

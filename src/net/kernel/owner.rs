@@ -1,37 +1,50 @@
 //! Whose a link in the host's namespace is.
 
 use super::read::RawLink;
-use crate::types::{IfName, LINK_GROUP, Mac, Name, Owner, is_host_link_of};
+use crate::types::{IfName, LINK_GROUP, Mac, Name, Owner, host_link_name, is_host_link_of};
 
 const PREFIX: &str = "fly";
 
 /// Name and group are what fly gives every link of its own in the creating message, so they are there even if fly was killed
-/// right after it.
+/// right after it. If somebody has set the group since, the alias says as much where it and the name are of one thing.
 pub(super) fn has_our_marks(link: &RawLink) -> bool {
-    link.name.starts_with(PREFIX) && link.name.len() == IfName::MAX && link.group == LINK_GROUP
+    link.name.starts_with(PREFIX) && link.name.len() == IfName::MAX && (link.group == LINK_GROUP || of_alias(link).is_some())
 }
 
+/// All marks there are; or name and alias, which only fly makes agree, and one more of the others: that one differs is drift.
 pub(super) fn of_host_link(link: &RawLink, project: &Name) -> Owner {
-    if !has_our_marks(link) || !link.mac.is_some_and(Mac::is_automatic) {
-        return Owner::Stranger;
+    let (group, mac) = (link.group == LINK_GROUP, link.mac.is_some_and(Mac::is_automatic));
+    let named = |name: &Name| if name == project { Owner::Ours } else { Owner::Project(name.clone()) };
+    if !(has_our_marks(link) && group && mac) {
+        return of_alias(link).filter(|_| group || mac).map_or(Owner::Stranger, |name| named(&name));
     }
     // The alias comes second, so a link without one was left behind half made, or is being made just now: whose it is, is seen
     // by its name alone.
     let Some(alias) = &link.alias else {
         return if is_host_link_of(project, &link.name) { Owner::Ours } else { Owner::Stranger };
     };
-    let named = alias.strip_prefix("fly:").and_then(|rest| rest.split_once('/')).and_then(|(name, _)| Name::new(name).ok());
-    match named {
-        Some(named) if named == *project => Owner::Ours,
-        Some(named) => Owner::Project(named),
-        None => Owner::Stranger,
-    }
+    project_in(alias).map_or(Owner::Stranger, |(name, _)| named(&name))
+}
+
+/// `fly:PROJECT/NETWORK` or `fly:PROJECT/MACHINE/CARD`.
+fn project_in(alias: &str) -> Option<(Name, &str)> {
+    let (name, rest) = alias.strip_prefix("fly:")?.split_once('/')?;
+    Some((Name::new(name).ok()?, rest))
+}
+
+/// The project in the alias, if the link's name is the one that fly gives what the alias says.
+fn of_alias(link: &RawLink) -> Option<Name> {
+    let (project, rest) = project_in(link.alias.as_deref()?)?;
+    let what = match rest.split_once('/') {
+        Some((machine, card)) => format!("nic/{machine}:{card}"),
+        None => format!("network/{rest}"),
+    };
+    (host_link_name(&project, &what) == link.name).then_some(project)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::host_link_name;
 
     #[test]
     fn all_marks_or_a_stranger() {
@@ -50,11 +63,19 @@ mod tests {
         assert_eq!(of_host_link(&RawLink { alias: None, name: others, ..ours.clone() }, &shop), Owner::Stranger);
         let other = RawLink { alias: Some("fly:other/back".into()), ..ours.clone() };
         assert_eq!(of_host_link(&other, &shop), Owner::Project(Name::new("other").unwrap()));
+        // Somebody has set one of them.
+        for drifted in [RawLink { group: 0, ..ours.clone() }, RawLink { mac: None, ..ours.clone() }] {
+            assert_eq!(of_host_link(&drifted, &shop), Owner::Ours, "{drifted:?}");
+            assert!(has_our_marks(&drifted));
+        }
+        let elsewhere = host_link_name(&shop, "network/front");
         for stranger in [
             RawLink { alias: Some("hello".into()), ..ours.clone() },
-            RawLink { group: 0, ..ours.clone() },
-            RawLink { name: "flyover".into(), ..ours.clone() },
-            RawLink { mac: None, ..ours },
+            RawLink { group: 0, mac: None, ..ours.clone() },
+            RawLink { group: 0, alias: None, ..ours.clone() },
+            RawLink { group: 0, name: elsewhere.clone(), ..ours.clone() },
+            RawLink { mac: None, name: elsewhere, ..ours.clone() },
+            RawLink { name: "flyover".into(), ..ours },
         ] {
             assert_eq!(of_host_link(&stranger, &shop), Owner::Stranger, "{stranger:?}");
         }

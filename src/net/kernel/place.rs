@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::error::{Refused, While, fault};
 use super::socket::Client;
 use super::space::{Process, Space, has_ended};
-use crate::net::{NetError, NetErrorKind, Processes};
+use crate::net::{NetError, NetErrorKind, NetOp, Processes};
 use crate::types::{Name, Ns};
 
 /// A namespace with a socket in it.
@@ -57,8 +57,15 @@ impl<'a> Places<'a> {
         Ok(place)
     }
 
-    pub(super) fn process(&self, machine: &Name) -> Result<Process, NetError> {
-        let pid = self.processes.get(machine).ok_or_else(|| fault(NetErrorKind::NotFound, reach(machine), "it does not run"))?;
+    /// Does `work` with a machine's first process.
+    pub(super) fn with<T>(&self, machine: &Name, doing: &NetOp, work: impl FnOnce(&Process) -> Result<T, Refused>) -> Result<T, NetError> {
+        let process = self.process(machine)?;
+        // What goes wrong with one that ends is its end, whatever it looks like.
+        work(&process).map_err(|refused| if process.is_alive() { refused.doing(doing.to_string()) } else { ended(machine) })
+    }
+
+    fn process(&self, machine: &Name) -> Result<Process, NetError> {
+        let pid = self.processes.get(machine).ok_or_else(|| fault(NetErrorKind::Ended, reach(machine), "it does not run"))?;
         Process::open(*pid).map_err(|refused| lost(machine, refused))
     }
 
@@ -95,7 +102,7 @@ fn reach(machine: &Name) -> String {
 }
 
 fn ended(machine: &Name) -> NetError {
-    fault(NetErrorKind::NotFound, reach(machine), "it has ended")
+    fault(NetErrorKind::Ended, reach(machine), "it has ended")
 }
 
 fn lost(machine: &Name, refused: Refused) -> NetError {

@@ -34,7 +34,7 @@ pub(super) fn adopt(places: &Places<'_>, bridge: &str, wanted: &PlacedLink, proj
         let name = LinkAttribute::IfName(wanted.at.name.clone());
         if card.change_even_down(&name).doing(doing)? {
             card.add_addresses(&before.0)?;
-            before.1.iter().try_for_each(|route| card.add_route(route, route.is_default()))?;
+            before.1.iter().try_for_each(|route| if route.is_default() { card.put_route(route) } else { card.add_route(route) })?;
         }
         card.raw.name.clone_from(&wanted.at.name);
     }
@@ -84,7 +84,7 @@ fn move_aside(bearer: &Card<'_>) -> Result<(), NetError> {
     let name = format!("fly{}", bearer.raw.index);
     if bearer.change_even_down(&LinkAttribute::IfName(name)).doing(doing)? {
         bearer.add_addresses(&addresses)?;
-        routes.iter().try_for_each(|route| bearer.add_route(route, false))?;
+        routes.iter().try_for_each(|route| bearer.add_route(route))?;
     }
     Ok(())
 }

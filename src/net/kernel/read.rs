@@ -20,6 +20,8 @@ const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 const IFF_UP: u32 = 1;
 const IFF_RUNNING: u32 = 0x40;
+/// The protocol of routes that a router has advertised.
+pub(super) const BY_ROUTER: u8 = 9;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct RawLink {
@@ -54,6 +56,7 @@ pub(super) struct RawAddress {
 pub(super) struct RawRoute {
     pub(super) index: u32,
     pub(super) route: Route,
+    /// Made by the kernel: for an address, or as a router advertises.
     pub(super) kernels: bool,
     /// Its protocol.
     pub(super) maker: u8,
@@ -195,7 +198,7 @@ fn read_route(payload: &[u8]) -> Option<Vec<RawRoute>> {
     if hops.is_empty() {
         hops.push(hop);
     }
-    let kernels = maker == BY_KERNEL;
+    let kernels = matches!(maker, BY_KERNEL | BY_ROUTER);
     let route = |hop: Hop| Some(RawRoute { index: hop.index?, route: Route { to, via: hop.via, metric }, kernels, maker });
     Some(hops.into_iter().filter_map(route).collect())
 }

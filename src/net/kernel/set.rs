@@ -24,6 +24,7 @@ pub(super) fn link(places: &Places<'_>, at: &LinkRef, set: &LinkSet) -> Result<(
     };
     // What has to be there again if the link must be down for a moment.
     let (addresses, routes) = (card.addresses()?, card.routes()?);
+    let is_new = set.mac.is_some_and(|mac| card.raw.mac != Some(mac)) || !set.add_addresses.is_subset(&addresses);
     let was_down = attributes(places, &mut card, set)?;
     change_addresses(&card, set, &addresses)?;
     if let Some(up) = set.up {
@@ -32,6 +33,9 @@ pub(super) fn link(places: &Places<'_>, at: &LinkRef, set: &LinkSet) -> Result<(
     }
     if was_down {
         card.add_addresses(addresses.difference(&set.remove_addresses))?;
+    }
+    if is_new {
+        card.announce()?;
     }
     if !card.raw.up {
         // A link that is down has no routes, and can be given none.
@@ -56,10 +60,12 @@ fn attributes(places: &Places<'_>, card: &mut Card<'_>, set: &LinkSet) -> Result
         card.raw.name.clone_from(name);
     }
     if let Some(mac) = set.mac.filter(|mac| card.raw.mac != Some(*mac)) {
-        // The neighbours are to learn of it at once.
-        card.change(vec![message::ipv4_settings()]).doing(|| format!("set the MAC of {}", card.at()))?;
         let doing = || format!("set the MAC of {} to {mac}", card.at());
         was_down |= card.change_even_down(&LinkAttribute::Address(mac.bytes().to_vec())).doing(doing)?;
+        card.raw.mac = Some(mac);
+    }
+    if let Some(group) = set.group {
+        card.change(vec![LinkAttribute::Group(group)]).doing(|| format!("set the group of {}", card.at()))?;
     }
     if let Some(mtu) = set.mtu {
         // The host's end first when frames are to grow, last when they are to shrink: never one that does not fit.
@@ -111,7 +117,7 @@ fn change_routes(card: &Card<'_>, set: &LinkSet, before: &BTreeSet<Route>, kept:
     let mut replaced = BTreeSet::new();
     for route in set.add_routes.difference(&now) {
         let old = set.remove_routes.iter().find(|old| twins(old, route) && now.contains(*old) && !replaced.contains(*old));
-        card.add_route(route, old.is_some() || route.is_default())?;
+        card.put_route(route)?;
         replaced.extend(old.cloned());
     }
     for old in set.remove_routes.intersection(before).filter(|old| !replaced.contains(*old) && !set.add_routes.contains(old)) {
@@ -122,5 +128,5 @@ fn change_routes(card: &Card<'_>, set: &LinkSet, before: &BTreeSet<Route>, kept:
     let mut missing: Vec<&Route> = missing.filter(|route| !now.contains(*route)).collect();
     missing.sort_by_key(|route| route.via.is_some());
     // Never in the place of another's default route that has come meanwhile.
-    missing.into_iter().try_for_each(|route| card.add_route(route, false))
+    missing.into_iter().try_for_each(|route| card.add_route(route))
 }

@@ -201,8 +201,8 @@ fn the_engines_nic_gets_the_wanted_name() {
 fn what_is_not_there_cannot_be_changed() {
     let world = World::new(&["web"]);
     let up = LinkSet { up: Some(true), ..LinkSet::default() };
-    let error = world.try_op(&NetOp::SetLink { at: at("web", "eth7"), set: up.clone() }).unwrap_err();
+    let error = world.try_op(&NetOp::SetLink { at: at("web", "eth7"), set: Box::new(up.clone()) }).unwrap_err();
     assert_eq!((error.kind, error.to_string().as_str()), (NetErrorKind::NotFound, "change web:eth7: there is no link web:eth7"));
     let nobody = LinkRef::machine(&name("nobody"), "eth0");
-    assert_eq!(world.try_op(&NetOp::SetLink { at: nobody, set: up }).unwrap_err().kind, NetErrorKind::NotFound);
+    assert_eq!(world.try_op(&NetOp::SetLink { at: nobody, set: Box::new(up) }).unwrap_err().kind, NetErrorKind::Ended);
 }

@@ -26,7 +26,7 @@ fn a_machine_that_ended_is_not_found_and_not_seen() {
         &NetOp::SetHosts { machine: name("web"), set: HostEntries::default(), remove: BTreeSet::new() },
     ] {
         let error = world.try_op(op).unwrap_err();
-        assert_eq!((error.kind, error.to_string().as_str()), (NetErrorKind::NotFound, "reach machine web: it has ended"));
+        assert_eq!((error.kind, error.to_string().as_str()), (NetErrorKind::Ended, "reach machine web: it has ended"));
     }
     let snapshot = world.observe();
     assert!(start.elapsed() < Duration::from_secs(2));
@@ -56,7 +56,7 @@ fn ended_while_it_was_being_worked_on() {
         let outcome = work.join().unwrap().map_err(|error| error.kind);
         assert!(start.elapsed() < Duration::from_secs(3));
         *outcomes.entry(format!("{outcome:?}")).or_insert(0) += 1;
-        assert!(matches!(outcome, Ok(()) | Err(NetErrorKind::NotFound)), "{outcome:?}");
+        assert!(matches!(outcome, Ok(()) | Err(NetErrorKind::Ended)), "{outcome:?}");
     }
     println!("ended at some point of it: {outcomes:?}");
     // The name is free for the next machine at once, although namespaces die at their leisure.

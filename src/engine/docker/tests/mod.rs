@@ -158,6 +158,18 @@ fn labels_of_the_image_prove_nothing() {
 }
 
 #[test]
+fn places_of_an_images_volumes_are_those_at_which_they_are_mounted() {
+    let mut answers = world();
+    for (path, answer) in &mut answers {
+        if path.starts_with("/images/") {
+            answer["Config"]["Volumes"] = json!({"/data/": {}, "/a//b/../c/.": {}});
+        }
+    }
+    let snapshot = observe(answers);
+    assert_eq!(snapshot.images["bb:1"].defaults.volumes, BTreeSet::from(["/a/c".to_owned(), "/data".to_owned()]));
+}
+
+#[test]
 fn of_two_networks_with_one_name_the_one_in_use_is_meant() {
     let mut answers = world();
     let networks = answers.get_mut("/networks").unwrap().as_array_mut().unwrap();
