@@ -119,12 +119,12 @@ pub(super) fn changes(desired: &Desired, actual: &Actual, diff: &mut Diff) {
     for (version, users) in &actual.engine.guests {
         let ours = |name: &String| actual.engine.machines.iter().find(|(_, state)| state.name == *name).map(|(machine, _)| machine);
         let goes = |name: &String| {
-            ours(name).is_some_and(|machine| made(diff, machine) || diff.action(&Addr::Machine(machine.clone())) == Action::Delete)
+            actual.engine.leftovers.contains_key(name)
+                || ours(name).is_some_and(|machine| made(diff, machine) || diff.action(&Addr::Machine(machine.clone())) == Action::Delete)
         };
         let wanted = desired.machines.iter().any(|(name, it)| it.container.guest.as_ref() == Some(version) && made(diff, name));
-        // One that nobody uses may be another project's, which is about to: only its last user, or whoever takes all down, removes it.
-        let is_last = users.iter().any(goes) || desired.machines.is_empty();
-        if is_last && !wanted && users.iter().all(goes) {
+        // Another project may be about to use it; then making its machine puts it there again.
+        if !wanted && users.iter().all(goes) {
             diff.add(install(Addr::Guest(version.clone()), Action::Delete, "no machine uses it any more"));
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::World;
-use super::observe::{mark, owner_of};
+use super::observe::{host_key_of, mark, owner_of};
 use super::state::{FakeLink, HOST, Instance, Kind, State};
 use crate::types::{LABEL_RESOURCE, MountSource, Name, Owner};
 
@@ -31,8 +31,17 @@ impl State {
         }
         for (name, volume) in &self.volumes {
             let is_anonymous = name.len() == 64 && self.users_of(name).is_some();
-            if !is_anonymous && wanted(&|project| mark(name, &volume.labels, LABEL_RESOURCE, project).0) {
+            let owner = |project: &Name| match host_key_of(name, &volume.labels, project) {
+                Some(_) => Owner::Ours,
+                None => mark(name, &volume.labels, LABEL_RESOURCE, project).0,
+            };
+            if !is_anonymous && wanted(&owner) {
                 say(format!("volume {name} {:?}", volume.labels));
+            }
+        }
+        for version in &self.guests {
+            if wanted(&|_| Owner::Ours) {
+                say(format!("guest {version}"));
             }
         }
         for (name, network) in &self.networks {

@@ -6,7 +6,9 @@ use super::faults::{Done, FaultKind, refuse};
 use super::state::{FakeLink, HOST, Kind, NsId, State};
 use super::{Call, FakeNet};
 use crate::net::{Firewall, GuestSeen, HostsLine, LinkSet, NetError, NetOp, NetPlane, NetSnapshot, Processes};
-use crate::types::{HostEntry, LABEL_MACHINE, LINK_GROUP, LinkKind, LinkRef, Mac, MacvlanMode, Name, Ns, PlacedLink};
+use crate::types::{
+    GuestSshd, HostEntry, LABEL_MACHINE, LINK_GROUP, LinkKind, LinkRef, Mac, MacvlanMode, Name, Ns, PlacedLink, SshdStatus,
+};
 
 impl NetPlane for FakeNet {
     async fn firewall(&self) -> Result<Firewall, NetError> {
@@ -26,7 +28,8 @@ impl NetPlane for FakeNet {
         let told = |pid: u32| {
             let running = state.containers.values().find(|container| container.pid == Some(pid))?;
             let config = state.guest_settings.get(running.container.labels.get(LABEL_MACHINE)?)?;
-            Some(GuestSeen { config: Some(config.clone()), ..GuestSeen::default() })
+            let listening = |sshd: &GuestSshd| SshdStatus { error: None, listening: vec![format!("0.0.0.0:{}", sshd.port)] };
+            Some(GuestSeen { config: Some(config.clone()), status: None, sshd: config.sshd.as_ref().map(listening) })
         };
         Ok(processes.iter().filter_map(|(name, pid)| Some((name.clone(), told(*pid)?))).collect())
     }

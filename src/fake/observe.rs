@@ -240,7 +240,7 @@ pub(super) fn owner_of(name: &str, link: &FakeLink, project: &Name) -> Owner {
 }
 
 /// The machine of this project whose host key a volume holds.
-fn host_key_of(name: &str, labels: &BTreeMap<String, String>, project: &Name) -> Option<Name> {
+pub(super) fn host_key_of(name: &str, labels: &BTreeMap<String, String>, project: &Name) -> Option<Name> {
     let machine = Name::new(labels.get(LABEL_MACHINE)?.as_str()).ok()?;
     let ours = labels.get(LABEL_PROJECT).is_some_and(|it| it == project.as_str());
     (ours && name == format!("{}{GUEST_VOLUME}", machine.in_project(project))).then_some(machine)

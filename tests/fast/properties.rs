@@ -296,6 +296,7 @@ pub(crate) fn fixed() -> (World, Desired) {
         port: false,
         volume: Some(0),
         anonymous: false,
+        sshd: Some(22),
         needs: needs.to_vec(),
         mode: ModeSketch::Own,
         nics: BTreeMap::from([(0, nic(2)), (1, nic(3)), (3, nic(0))]),

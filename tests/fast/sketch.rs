@@ -7,7 +7,7 @@ use fly::desired::{Context, Desired, resolve};
 use fly::diag::{At, Diagnostic, Place};
 use fly::spec::{
     Broken, Cable, CableEnd, Condition, Dependency, Entries, Ip, Machine, MachineLink, Network, NetworkKind, NetworkModeSpec, Nic,
-    PortRange, Spec, Volume, VolumeMount, VolumeMountKind,
+    PortRange, Spec, Sshd, Volume, VolumeMount, VolumeMountKind,
 };
 use fly::types::{Bytes, Protocol, Restart};
 use proptest::prelude::*;
@@ -64,6 +64,8 @@ pub(crate) struct MachineSketch {
     /// A named volume, and an anonymous one.
     pub(crate) volume: Option<usize>,
     pub(crate) anonymous: bool,
+    /// An ssh server on this port.
+    pub(crate) sshd: Option<u16>,
     /// Machines before it that it needs: their number, and whether as a link, and whether healthy or completed.
     pub(crate) needs: Vec<(usize, bool)>,
     pub(crate) mode: ModeSketch,
@@ -126,12 +128,25 @@ fn machine() -> impl Strategy<Value = MachineSketch> {
         2 => Just(ModeSketch::Member),
     ];
     let first = (0..IMAGES.len(), prop::option::of(0..2_u8), prop::option::of(prop::sample::select(vec![64 << 20, 128 << 20])));
-    let second = (any::<bool>(), prop::bool::weighted(0.2), prop::option::of(0..VOLUMES.len()), prop::bool::weighted(0.2));
+    let sshd = prop::option::weighted(0.4, prop::sample::select(vec![22, 2222]));
+    let second = (any::<bool>(), prop::bool::weighted(0.2), prop::option::of(0..VOLUMES.len()), prop::bool::weighted(0.2), sshd);
     let needs = prop::collection::vec((0..MACHINES.len(), any::<bool>()), 0..=2);
     let nics = prop::collection::btree_map(0..CARDS.len(), nic(), 0..=3);
-    (first, second, needs, mode, nics).prop_map(|((image, environment, memory), (restart, port, volume, anonymous), needs, mode, nics)| {
-        MachineSketch { image, environment, memory, restart, port, volume, anonymous, needs, mode, nics }
-    })
+    (first, second, needs, mode, nics).prop_map(
+        |((image, environment, memory), (restart, port, volume, anonymous, sshd), needs, mode, nics)| MachineSketch {
+            image,
+            environment,
+            memory,
+            restart,
+            port,
+            volume,
+            anonymous,
+            sshd,
+            needs,
+            mode,
+            nics,
+        },
+    )
 }
 
 fn nic() -> impl Strategy<Value = NicSketch> {
@@ -170,7 +185,7 @@ impl Sketch {
 
     /// What the file comes to.
     pub(crate) fn desired(&self) -> Result<Desired, Vec<Diagnostic>> {
-        resolve(&self.spec(), &Context { directory: "/srv/shop".into(), ..Context::default() })
+        resolve(&self.spec(), &Context { directory: "/srv/shop".into(), guest: "0123456789ab".into(), ..Context::default() })
     }
 
     fn spec(&self) -> Spec {
@@ -271,6 +286,7 @@ impl Sketch {
                 ModeSketch::Member => Some(set(NetworkModeSpec::Machine(MACHINES[first].into()))),
             },
             nics: (!nics.is_empty()).then_some(Entries(nics)),
+            sshd: sketch.sshd.map(|port| sshd(port + 10 * u16::try_from(at).unwrap())),
             ..nothing()
         }
     }
@@ -377,6 +393,13 @@ fn set<T>(value: T) -> At<T> {
 
 fn name(text: &str) -> At<String> {
     set(text.to_owned())
+}
+
+/// A server with a key of its own, whoever runs the tests.
+fn sshd(port: u16) -> Sshd {
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ2yYx3fG2cZ0oYwUqI9d8B8l2yWw5m0m8oRrG1q2h3k ada";
+    let keys = Some(vec![name(KEY)]);
+    Sshd { place: place(), enabled: true, server: None, port: Some(set(port)), authorized_keys: keys, users: None }
 }
 
 /// A machine about which nothing is said.

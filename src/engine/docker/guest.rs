@@ -127,6 +127,14 @@ impl Docker {
         Err(failure)
     }
 
+    /// Another project may have removed it a moment ago, when nobody used it. From now on somebody does.
+    pub(super) async fn keep_guest(&self, container: &Container) -> Result<(), Failure> {
+        match &container.guest {
+            Some(version) => self.install_guest(version).await,
+            None => Ok(()),
+        }
+    }
+
     async fn is_anchor(&self, name: &str, version: &str) -> Result<bool, Failure> {
         match self.inspect(name).await? {
             Some(there) if there.config.labels.get(LABEL_GUEST).is_some_and(|it| it == version) => Ok(true),

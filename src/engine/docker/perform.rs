@@ -77,7 +77,7 @@ impl Docker {
         let image = self.check_image(container).await?;
         let options = CreateContainerOptionsBuilder::default().name(name).build();
         let failure = match self.api.create_container(Some(options), body::create(container, image.as_ref(), place)).await {
-            Ok(_) => return Ok(()),
+            Ok(_) => return self.keep_guest(container).await,
             Err(error) => Failure::from(error),
         };
         // The answer was lost, or the name is in use: it may be what an earlier try has made.
@@ -87,7 +87,8 @@ impl Docker {
         }
         for _ in 0..tries {
             if let Some(there) = self.inspect(name).await? {
-                return self.is_that(name, container, &there).await;
+                self.is_that(name, container, &there).await?;
+                return self.keep_guest(container).await;
             }
             sleep(STEP).await;
         }
