@@ -4,6 +4,7 @@
 //! for `diff`, whose something is was decided by the boundary that saw it.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 
@@ -11,22 +12,24 @@ use crate::actual::Actual;
 use crate::diag::{Diagnostic, Kind};
 use crate::engine::{Engine, EngineError, EngineErrorKind, EngineQuery};
 use crate::net::{NetError, NetErrorKind, NetPlane, Processes};
-use crate::types::{Name, NetworkMode};
+use crate::types::{Name, NetworkMode, Ns};
+
+/// How often a world that is just changing is looked at, and how far apart.
+const LOOKS: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The world as far as it concerns `project`; `images` are references that somebody is going to need.
 pub async fn observe<E: Engine, N: NetPlane>(engine: &E, net: &N, project: &Name, images: BTreeSet<String>) -> Result<Actual, Diagnostic> {
     let query = EngineQuery { project: project.clone(), images };
     let links = async {
-        let mut actual = Actual { engine: engine.observe(&query).await.map_err(|e| engine_diagnostic(&e))?, ..Actual::default() };
-        let (namespaces, guests) = (namespaces(&actual), with_guest(&actual));
-        let (links, guests) = tokio::join!(net.observe(project, &namespaces), net.guests(&guests));
-        actual.net = links.map_err(|e| net_diagnostic(&e))?;
-        actual.net.guests = guests.map_err(|e| net_diagnostic(&e))?;
-        for (container, pid) in &actual.engine.lenders {
-            let inode = net.space(*pid).await.map_err(|e| net_diagnostic(&e))?;
-            actual.net.lenders.extend(inode.map(|inode| (container.clone(), inode)));
+        for _ in 1..LOOKS {
+            let actual = look(engine, net, &query).await?;
+            if !has_just_ended(&actual) {
+                return Ok(actual);
+            }
+            tokio::time::sleep(PAUSE).await;
         }
-        Ok(actual)
+        look(engine, net, &query).await
     };
     let firewall = async { net.firewall().await.map_err(|e| net_diagnostic(&e)) };
     let (actual, firewall) = tokio::join!(links, firewall);
@@ -34,6 +37,24 @@ pub async fn observe<E: Engine, N: NetPlane>(engine: &E, net: &N, project: &Name
     let mut actual = actual?;
     actual.net.firewall = firewall?;
     Ok(actual)
+}
+
+async fn look<E: Engine, N: NetPlane>(engine: &E, net: &N, query: &EngineQuery) -> Result<Actual, Diagnostic> {
+    let mut actual = Actual { engine: engine.observe(query).await.map_err(|e| engine_diagnostic(&e))?, ..Actual::default() };
+    let (namespaces, guests) = (namespaces(&actual), with_guest(&actual));
+    let (links, guests) = tokio::join!(net.observe(&query.project, &namespaces), net.guests(&guests));
+    actual.net = links.map_err(|e| net_diagnostic(&e))?;
+    actual.net.guests = guests.map_err(|e| net_diagnostic(&e))?;
+    for (container, pid) in &actual.engine.lenders {
+        let inode = net.space(*pid).await.map_err(|e| net_diagnostic(&e))?;
+        actual.net.lenders.extend(inode.map(|inode| (container.clone(), inode)));
+    }
+    Ok(actual)
+}
+
+/// The kernel knows of an end before the engine does: a machine that runs, and has no process, is neither one thing nor the other.
+fn has_just_ended(actual: &Actual) -> bool {
+    namespaces(actual).into_keys().any(|name| actual.namespace(&Ns::Machine(name)).is_none())
 }
 
 /// Asks the registries of these images, as far as the engine has them, whether they have other ones by now.

@@ -112,9 +112,9 @@ fn a_kill_at_any_moment_leaves_nothing_behind() {
         let after = moment(up_takes);
         // On a machine that has become faster since, the moments come sooner.
         if killed(shop.command().args(&["up", "--yes"]), after) {
-            kills += 1
+            kills += 1;
         } else {
-            up_takes = up_takes * 2 / 3
+            up_takes = up_takes * 2 / 3;
         }
         let again = shop.fly(&["up", "--yes"]);
         assert_eq!(again.code, 0, "round {round}, up killed after {after:?}: {again}");
@@ -123,9 +123,9 @@ fn a_kill_at_any_moment_leaves_nothing_behind() {
 
         let after = moment(down_takes);
         if killed(shop.command().args(&["down", "--volumes", "--yes"]), after) {
-            kills += 1
+            kills += 1;
         } else {
-            down_takes = down_takes * 2 / 3
+            down_takes = down_takes * 2 / 3;
         }
         let again = shop.fly(&["down", "--volumes", "--yes"]);
         assert_eq!(again.code, 0, "round {round}, down killed after {after:?}: {again}");

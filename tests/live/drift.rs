@@ -16,7 +16,7 @@ fn drifts(by_hand: impl Fn(&Lab), expected: &[Expected<'_>], stays: &[&str]) {
         let links = lab.ip(&["-o", "link"]);
         if links.contains("LOWERLAYERDOWN") { Err(links) } else { Ok(()) }
     });
-    let world = lab.canonical();
+    let world = settled(&lab);
     let before: Vec<_> = stays.iter().map(|name| lab.pid_and_start(name)).collect();
     by_hand(&lab);
     let expected: Vec<_> = expected.iter().map(|(addr, action, fields)| change(addr, action, fields)).collect();
@@ -31,9 +31,26 @@ fn drifts(by_hand: impl Fn(&Lab), expected: &[Expected<'_>], stays: &[&str]) {
     let after: Vec<_> = stays.iter().map(|name| lab.pid_and_start(name)).collect();
     assert_eq!(after, before, "{output}");
     if stays.len() == MACHINES.len() {
-        let now = lab.canonical();
-        assert!(now == world, "{}", similar::TextDiff::from_lines(&world, &now).unified_diff().context_radius(1));
+        eventually("the world as it was", std::time::Duration::from_secs(10), || {
+            let now = lab.canonical();
+            let differs = || similar::TextDiff::from_lines(&world, &now).unified_diff().context_radius(1).to_string();
+            if now == world { Ok(()) } else { Err(differs()) }
+        });
     }
+}
+
+/// The world when nothing of it moves any more by itself: carriers and link-local addresses come when the kernel gets to them.
+fn settled(lab: &Lab) -> String {
+    let mut world = lab.canonical();
+    for _ in 0..20 {
+        std::thread::sleep(std::time::Duration::from_millis(700));
+        let now = lab.canonical();
+        if now == world {
+            break;
+        }
+        world = now;
+    }
+    world
 }
 
 #[test]
