@@ -138,13 +138,13 @@ pub(super) struct SshArgs {
     /// Who logs in [default: root, or the first of the machine's `users`]
     #[arg(short = 'l', long, value_name = "NAME")]
     pub(super) user: Option<String>,
-    /// An option of ssh's, as its own -o takes it: -o 'LocalForward 8080 localhost:80'
+    /// An option of ssh's, as its own -o takes it, as -o Compression=yes
     #[arg(short, long, value_name = "OPTION")]
     pub(super) option: Vec<String>,
-    /// Be the way to the machine's ssh server: for ssh's ProxyCommand
+    /// Be the way to the machine's ssh server: as a `ProxyCommand`
     #[arg(long, conflicts_with_all = ["user", "option", "host_key"])]
     pub(super) stdio: bool,
-    /// Print the machine's host key as known_hosts has it: for ssh's KnownHostsCommand
+    /// Print the machine's host key in the form of `known_hosts`, as a `KnownHostsCommand`
     #[arg(long, conflicts_with_all = ["user", "option"])]
     pub(super) host_key: bool,
     #[arg(value_name = "MACHINE")]

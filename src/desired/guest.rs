@@ -50,12 +50,11 @@ pub(super) fn resolve(project: &Name, group: &Group, context: &Context, errors: 
 }
 
 fn server(project: &Name, sshd: &spec::Sshd, context: &Context, adds_keys: &mut bool, errors: &mut Errors) -> GuestSshd {
-    let common = match &sshd.authorized_keys {
-        Some(keys) => all_keys(keys, context, errors),
-        None => {
-            *adds_keys = true;
-            context.own_keys.clone()
-        }
+    let common = if let Some(keys) = &sshd.authorized_keys {
+        all_keys(keys, context, errors)
+    } else {
+        *adds_keys = true;
+        context.own_keys.clone()
     };
     let user = |name: &str, user: &spec::SshdUser, errors: &mut Errors| GuestUser {
         authorized_keys: user.authorized_keys.as_ref().map_or_else(|| common.clone(), |keys| all_keys(keys, context, errors)),
@@ -80,13 +79,10 @@ fn hashed(project: &Name, user: &str, password: &At<String>, errors: &mut Errors
     }
     let salt: Vec<u8> = stable_hash(&["password", project.as_str(), user])[..16].iter().map(|byte| SALT[usize::from(byte & 63)]).collect();
     let hash = ShaCrypt::default().hash_password_with_salt(password.value.as_bytes(), &salt);
-    match hash {
-        Ok(hash) => Some(hash.as_str().to_owned()),
-        Err(_) => {
-            errors.push(Diagnostic::invalid("this password cannot be hashed").at(&password.place).hint("a hash: `mkpasswd -m sha-512`"));
-            None
-        }
+    if hash.is_err() {
+        errors.push(Diagnostic::invalid("this password cannot be hashed").at(&password.place).hint("a hash: `mkpasswd -m sha-512`"));
     }
+    hash.ok().map(|hash| hash.as_str().to_owned())
 }
 
 fn all_keys(written: &[At<String>], context: &Context, errors: &mut Errors) -> BTreeSet<String> {

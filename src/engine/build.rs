@@ -14,15 +14,14 @@ const BUILD_ID: u32 = 3;
 /// The version of the guest that this program is.
 pub fn guest_version() -> io::Result<String> {
     let mut file = File::open("/proc/self/exe")?;
-    let id = match build_id(&mut file)? {
-        Some(id) => id,
+    let id = if let Some(id) = build_id(&mut file)? {
+        id
+    } else {
         // A linker that was told not to write one: slow, and as good.
-        None => {
-            let mut whole = vec![];
-            file.rewind()?;
-            file.read_to_end(&mut whole)?;
-            Sha256::digest(&whole).to_vec()
-        }
+        let mut whole = vec![];
+        file.rewind()?;
+        file.read_to_end(&mut whole)?;
+        Sha256::digest(&whole).to_vec()
     };
     Ok(id
         .iter()

@@ -27,6 +27,10 @@ use crate::types::{
 /// What the engine calls the image, before the version.
 const IMAGE: &str = "fly-guest";
 
+fn image(version: &str) -> String {
+    format!("{IMAGE}:{version}")
+}
+
 fn object(version: &str) -> String {
     format!("{GUEST_PREFIX}{version}")
 }
@@ -99,7 +103,7 @@ impl Docker {
         }
         let labels = HashMap::from([(LABEL_GUEST.to_owned(), version.to_owned())]);
         let body = ContainerCreateBody {
-            image: Some(format!("{IMAGE}:{version}")),
+            image: Some(image(version)),
             cmd: Some(vec![GUEST_BINARY.to_owned()]),
             labels: Some(labels.clone()),
             host_config: Some(HostConfig {
@@ -144,7 +148,8 @@ impl Docker {
     }
 
     async fn import_guest(&self, version: &str) -> Result<(), Failure> {
-        let path = format!("/images/{}/json", encode(&format!("{IMAGE}:{version}")));
+        let reference = image(version);
+        let path = format!("/images/{}/json", encode(&reference));
         if self.http.find::<answer::Image>(&path).await?.is_some() {
             return Ok(());
         }
@@ -169,7 +174,7 @@ impl Docker {
             Err(failure) if failure.is(409) => return Ok(()),
             done => done?,
         }
-        match self.api.remove_image(&format!("{IMAGE}:{version}"), None::<RemoveImageOptions>, None).await.map_err(Failure::from) {
+        match self.api.remove_image(&image(version), None::<RemoveImageOptions>, None).await.map_err(Failure::from) {
             Err(failure) if !failure.is(404) && !failure.is(409) => Err(failure),
             _ => Ok(()),
         }

@@ -121,7 +121,7 @@ impl<'a> Init<'a> {
 
     /// Hands it on. Without a program to hand it to, whatever is to end a program ends the machine.
     fn on_signal(&self, signal: i32) -> Option<ExitCode> {
-        let Some(signal) = Signal::from_named_raw(signal) else { return None };
+        let signal = Signal::from_named_raw(signal)?;
         if signal == Signal::CHILD {
             return None;
         }
