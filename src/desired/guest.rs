@@ -43,22 +43,21 @@ pub(super) fn resolve(project: &Name, group: &Group, context: &Context, errors: 
         (Some(At { value: true, .. }), _) | (None, Some(_)) => {}
         _ => return None,
     }
-    let mut adds_keys = false;
+    let mut adds_keys = BTreeSet::new();
     let sshd = sshd.map(|sshd| server(project, sshd, context, &mut adds_keys, errors));
     let config = GuestConfig { machine: String::new(), nics: BTreeMap::new(), patience: PATIENCE, sshd };
     Some(Guest { config, version: context.guest.clone(), adds_keys, renew: false })
 }
 
-fn server(project: &Name, sshd: &spec::Sshd, context: &Context, adds_keys: &mut bool, errors: &mut Errors) -> GuestSshd {
-    let common = if let Some(keys) = &sshd.authorized_keys {
-        all_keys(keys, context, errors)
-    } else {
-        *adds_keys = true;
-        context.own_keys.clone()
-    };
-    let user = |name: &str, user: &spec::SshdUser, errors: &mut Errors| GuestUser {
-        authorized_keys: user.authorized_keys.as_ref().map_or_else(|| common.clone(), |keys| all_keys(keys, context, errors)),
-        password_hash: user.password.as_ref().and_then(|password| hashed(project, name, password, errors)),
+fn server(project: &Name, sshd: &spec::Sshd, context: &Context, adds_keys: &mut BTreeSet<String>, errors: &mut Errors) -> GuestSshd {
+    let common = sshd.authorized_keys.as_ref().map(|keys| all_keys(keys, context, errors));
+    let mut user = |name: &str, user: &spec::SshdUser, errors: &mut Errors| {
+        let own = user.authorized_keys.as_ref().map(|keys| all_keys(keys, context, errors));
+        let authorized_keys = own.or_else(|| common.clone()).unwrap_or_else(|| {
+            adds_keys.insert(name.to_owned());
+            context.own_keys.clone()
+        });
+        GuestUser { authorized_keys, password_hash: user.password.as_ref().and_then(|password| hashed(project, name, password, errors)) }
     };
     let users = match &sshd.users {
         None => BTreeMap::from([("root".to_owned(), user("root", &spec::SshdUser::default(), errors))]),

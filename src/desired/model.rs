@@ -137,8 +137,8 @@ pub struct Guest {
     pub config: GuestConfig,
     /// Of a machine that is made now.
     pub version: String,
-    /// The keys are those of whoever runs fly, and not the file's: keys of others stay.
-    pub adds_keys: bool,
+    /// Users whose keys are those of whoever runs fly, and not the file's: keys of others stay.
+    pub adds_keys: BTreeSet<String>,
     /// Another version is a reason to replace the machine.
     pub renew: bool,
 }

@@ -5,11 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::hosts::Reach;
-use super::model::{Attach, Desired, Machine, Network, NetworkKind, Nic};
+use super::model::{Attach, Desired, Guest, Machine, Network, NetworkKind, Nic};
 use super::yaml::{Map, Node, file};
 use crate::spec::{Condition, PullPolicy};
 use crate::types::{
-    CableId, Container, Device, HostEntries, HostEntry, IfName, Mount, MountSource, Name, NetworkMode, Port, Relabel, Route,
+    CableId, Container, Device, GuestUser, HostEntries, HostEntry, IfName, Mount, MountSource, Name, NetworkMode, Port, Relabel, Route,
 };
 
 /// `desired` as a `fly.yml` in which nothing is left open.
@@ -121,7 +121,28 @@ fn machine(machine: &Machine, desired: &Desired, derived: &BTreeSet<HostEntry>) 
         }
         mode => map.put("network_mode", Node::text(mode)),
     }
+    if let Some(guest) = &machine.guest {
+        self::guest(guest, &mut map);
+    }
     map.node()
+}
+
+/// Keys that come from whoever runs fly are not the file's to say.
+fn guest(guest: &Guest, map: &mut Map) {
+    let Some(sshd) = &guest.config.sshd else { return map.put("guest", Node::raw(true)) };
+    let user = |(name, user): (&String, &GuestUser)| {
+        let mut one = Map::default();
+        if !guest.adds_keys.contains(name) {
+            one.put("authorized_keys", Node::texts(&user.authorized_keys));
+        }
+        one.put_some("password", user.password_hash.as_ref().map(Node::text));
+        (name.clone(), one.node())
+    };
+    let mut server = Map::default();
+    server.put("server", Node::raw(sshd.server));
+    server.put("port", Node::raw(sshd.port));
+    server.put("users", Node::Map(sshd.users.iter().map(user).collect()));
+    map.put("sshd", server.node());
 }
 
 fn process(container: &Container, map: &mut Map) {

@@ -15,8 +15,8 @@ pub fn guest_config(actual: &Actual, name: &Name, machine: &Machine) -> Option<G
     let guest = machine.guest.as_ref()?;
     let mut config = guest.config.clone();
     let now = actual.net.guests.get(name).and_then(|seen| seen.config.as_ref()?.sshd.as_ref());
-    if let (true, Some(sshd), Some(now)) = (guest.adds_keys, &mut config.sshd, now) {
-        for (user, wanted) in &mut sshd.users {
+    if let (Some(sshd), Some(now)) = (&mut config.sshd, now) {
+        for (user, wanted) in sshd.users.iter_mut().filter(|(user, _)| guest.adds_keys.contains(*user)) {
             wanted.authorized_keys.extend(now.users.get(user).into_iter().flat_map(|user| user.authorized_keys.iter().cloned()));
         }
     }
@@ -56,10 +56,7 @@ fn server(fields: &mut Fields<'_>, now: Option<&GuestSshd>, wanted: Option<&Gues
         return;
     };
     let GuestSshd { server, port, users } = wanted;
-    let word = |server: &crate::types::SshServer| Some(format!("{server:?}").to_lowercase());
-    if now.server != *server {
-        fields.push("sshd.server", word(&now.server), word(server), Effect::Live);
-    }
+    fields.value("sshd.server", &now.server, server, Effect::Live);
     fields.value("sshd.port", &now.port, port, Effect::Live);
     let nobody = GuestUser::default();
     for user in now.users.keys().chain(users.keys()).collect::<BTreeSet<_>>() {

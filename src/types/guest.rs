@@ -60,6 +60,15 @@ pub enum SshServer {
     Openssh,
 }
 
+impl std::fmt::Display for SshServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Fly => "fly",
+            Self::Openssh => "openssh",
+        })
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuestUser {
     /// Lines as in `authorized_keys`: type, key in base64, comment.

@@ -105,7 +105,15 @@ machines:
     hostname: database.shop
   job: {image: busybox, restart: "no"}
   sidecar: {image: busybox, network_mode: "machine:web"}
-  node: {image: busybox, scale: 2, nics: {eth0: back}}
+  node: {image: busybox, scale: 2, nics: {eth0: back}, guest: true}
+  bastion:
+    image: debian:12
+    nics: {eth0: back}
+    sshd:
+      port: 2222
+      users:
+        root:
+        ada: {authorized_keys: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ2yYx3fG2cZ0oYwUqI9d8B8l2yWw5m0m8oRrG1q2h3k ada"], password: "$$6$$salt$$hash"}
 links:
   - [web:eth5, db:eth5]
   - {ends: [{nic: web:eth6, ip: 10.0.0.1/30}, {nic: db:eth6, ip: 10.0.0.2/30}], mtu: 9000}
