@@ -81,7 +81,8 @@ impl Docker {
             Err(error) => Failure::from(error),
         };
         // The answer was lost, or the name is in use: it may be what an earlier try has made.
-        let tries = if failure.is_lost_answer() { LATE } else { 1 };
+        // A name is in use before what bears it can be seen.
+        let tries = if failure.is_lost_answer() || failure.says("is already in use by container") { LATE } else { 1 };
         if tries == 1 && !failure.is(409) {
             return Err(failure);
         }
