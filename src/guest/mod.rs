@@ -13,9 +13,12 @@
 //! | `channel` | whoever has the engine, by an exec | stdin and stdout to the server's own socket |
 
 mod channel;
+#[cfg(test)]
+mod fuzz;
 mod hostkey;
 mod init;
 mod log;
+mod memory;
 mod rights;
 mod session;
 pub mod sftp;

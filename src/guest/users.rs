@@ -106,4 +106,36 @@ mod tests {
         let group = b"root:x:0:root\nwheel:x:10:root,web\nweb:x:1001:\ndocker:x:999:web\nodd:x:web\nagain:x:10:web\n";
         assert_eq!(groups_in(group, &web), [1001, 10, 999]);
     }
+
+    mod fuzz {
+        use proptest::collection::vec;
+        use proptest::prelude::*;
+
+        use super::super::*;
+        use crate::guest::fuzz::{cases, damaged};
+
+        proptest! {
+            #![proptest_config(cases(500))]
+
+            /// Whatever stands in the files: nobody becomes somebody else, and nobody keeps the guest's rights.
+            #[test]
+            fn damaged_files_raise_nobody(
+                damage in vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
+                cut in any::<Option<prop::sample::Index>>(),
+                rubbish in vec(any::<u8>(), 0..100),
+            ) {
+                let passwd = [&damaged(super::PASSWD, &damage, cut)[..], &rubbish].concat();
+                for name in ["root", "web", "bad", ""] {
+                    let Some(user) = find_in(&passwd, name) else { continue };
+                    prop_assert_eq!(&user.name, name);
+                    prop_assert!(user.uid != u32::MAX && user.gid != u32::MAX);
+                    prop_assert!(!user.home.as_os_str().is_empty());
+                    let group = damaged(b"wheel:x:10:root,web\nweb:x:1001:\ndocker:x:999:web\n", &damage, cut);
+                    let groups = groups_in(&[&group[..], &rubbish].concat(), &user);
+                    prop_assert_eq!(groups[0], user.gid);
+                    prop_assert!(!groups.contains(&u32::MAX));
+                }
+            }
+        }
+    }
 }

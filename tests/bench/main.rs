@@ -9,6 +9,7 @@
 mod attach;
 mod compose;
 mod fleet;
+mod guest;
 mod measure;
 mod raw;
 mod report;
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
         return measure::child(&args[1..]);
     }
     let Some(asked) = asked(&args) else {
-        eprintln!("usage: tests/bench/run [--rounds N] [up] [attach] [plan]");
+        eprintln!("usage: tests/bench/run [--rounds N] [up] [attach] [plan] [guest]");
         return ExitCode::from(64);
     };
     let is_root = rustix::process::geteuid().is_root();
@@ -59,6 +60,9 @@ fn main() -> ExitCode {
     if asked.wants("up") {
         fleet::figures(&asked);
     }
+    if asked.wants("guest") {
+        guest::figures(&asked);
+    }
     ExitCode::SUCCESS
 }
 
@@ -68,7 +72,7 @@ fn asked(args: &[String]) -> Option<Asked> {
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--rounds" => asked.rounds = args.next()?.parse().ok().filter(|rounds| *rounds > 0)?,
-            "up" | "attach" | "plan" => asked.figures.push(arg.clone()),
+            "up" | "attach" | "plan" | "guest" => asked.figures.push(arg.clone()),
             _ => return None,
         }
     }

@@ -21,7 +21,8 @@ fn examples() -> BTreeMap<String, String> {
 
 fn resolved(name: &str, text: &str) -> Desired {
     let spec = spec::parse("fly.yml", text, &BTreeMap::new()).unwrap_or_else(|errors| panic!("{name}: {errors:#?}"));
-    let context = Context { directory: format!("/srv/{name}"), home: Some("/home/user".into()), ..Context::default() };
+    let key_files = crate::readme::keys_of_the_quickstart();
+    let context = Context { directory: format!("/srv/{name}"), home: Some("/home/user".into()), key_files, ..Context::default() };
     desired::resolve(&spec, &context).unwrap_or_else(|errors| panic!("{name}: {errors:#?}"))
 }
 

@@ -2,6 +2,7 @@
 
 mod abuse;
 mod forwarding;
+mod fuzz;
 mod lab;
 mod logins;
 mod sessions;

@@ -9,6 +9,12 @@ use serde_json::Value;
 
 const README: &str = include_str!("../../README.md");
 
+/// The file that the quickstart's script makes.
+pub(crate) fn keys_of_the_quickstart() -> BTreeMap<String, Result<String, String>> {
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ6zGhNB+qhYGPJ6X1Vh2PD0Cy2Mv0Ct0Wh0eC4L5Z9J quickstart\n";
+    BTreeMap::from([("/run/fly-quickstart/id.pub".to_owned(), Ok(key.to_owned()))])
+}
+
 /// The fenced blocks of a language.
 fn blocks(language: &str) -> Vec<String> {
     let mut found = vec![];
@@ -98,7 +104,8 @@ fn its_files_are_read_and_resolved() {
     assert!(files.len() >= 2, "{files:?}");
     for text in &files {
         let spec = spec::parse("fly.yml", text, &BTreeMap::new()).unwrap_or_else(|errors| panic!("{text}\n{errors:#?}"));
-        let context = Context { directory: "/srv/readme".into(), home: Some("/home/user".into()), ..Context::default() };
+        let key_files = keys_of_the_quickstart();
+        let context = Context { directory: "/srv/readme".into(), home: Some("/home/user".into()), key_files, ..Context::default() };
         let desired = desired::resolve(&spec, &context).unwrap_or_else(|errors| panic!("{text}\n{errors:#?}"));
         assert!(!desired.machines.is_empty());
     }

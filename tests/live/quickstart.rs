@@ -45,8 +45,10 @@ fn beside_an_engine_it_shows_everything_and_leaves_nothing() {
     for part in [
         "3 packets transmitted, 3 received, 0% packet loss",
         "hello from a machine with an address of its own",
-        "Plan: 10 to create",
-        "up: 10 created",
+        "\nlogged into web as root\n",
+        "\nlogged into web through the engine\n",
+        "Plan: 11 to create",
+        "up: 11 created",
         "web      running  eth0 192.168.50.10/24",
         "ip: 192.168.50.155/24 -> 192.168.50.77/24",
         "mtu: 1500 -> 1400",
@@ -115,7 +117,8 @@ fn where_there_is_no_engine_it_starts_one_and_takes_it_away() {
     command.env("FLY", env!("CARGO_BIN_EXE_fly")).env("PATH", path);
     let said = lab.machine().running(command, Duration::from_secs(180)).wait();
     said.success();
-    for part in ["starting Docker Engine", "3 received", "The machines run", "nothing is left", "as before"] {
+    for part in ["starting Docker Engine", "3 received", "\nlogged into web as root\n", "The machines run", "nothing is left", "as before"]
+    {
         assert!(said.stdout.contains(part), "`{part}` is missing:\n{said}");
     }
 }

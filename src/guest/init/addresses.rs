@@ -118,4 +118,67 @@ mod tests {
             }
         }
     }
+
+    mod fuzz {
+        use proptest::collection::vec;
+        use proptest::prelude::*;
+
+        use super::super::*;
+        use crate::guest::fuzz::{cases, damaged};
+
+        /// What `all` reads out of one answer of the kernel.
+        fn read(mut rest: &[u8]) -> Vec<(u32, IpNet)> {
+            let mut found = vec![];
+            while let Some((kind, payload, next)) = message(rest) {
+                assert!(next.len() < rest.len(), "it comes to an end");
+                found.extend((kind == NEW_ADDRESS).then(|| address(payload)).flatten());
+                rest = next;
+            }
+            found
+        }
+
+        /// As the kernel writes it, attributes in any order.
+        fn told(index: u32, net: IpNet, local_first: bool) -> Vec<u8> {
+            let octets = match net.addr() {
+                IpAddr::V4(four) => four.octets().to_vec(),
+                IpAddr::V6(six) => six.octets().to_vec(),
+            };
+            let length = u16::try_from(4 + octets.len()).unwrap();
+            let attribute = |kind: u16, value: &[u8]| [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), value].concat();
+            let other = vec![7; octets.len()];
+            let mut attributes = [attribute(2, &octets), attribute(1, &other)];
+            if !local_first {
+                attributes.reverse();
+            }
+            let body = [&[2, net.prefix_len(), 0, 0][..], &index.to_ne_bytes(), &attributes.concat()].concat();
+            let total = u32::try_from(16 + body.len()).unwrap();
+            [&total.to_ne_bytes()[..], &NEW_ADDRESS.to_ne_bytes(), &[0; 10], &body].concat()
+        }
+
+        fn net() -> impl Strategy<Value = IpNet> {
+            let four = (any::<[u8; 4]>(), 0..=32_u8).prop_map(|(ip, prefix)| IpNet::new(ip.into(), prefix).unwrap());
+            let six = (any::<[u8; 16]>(), 0..=128_u8).prop_map(|(ip, prefix)| IpNet::new(ip.into(), prefix).unwrap());
+            prop_oneof![four, six]
+        }
+
+        proptest! {
+            #![proptest_config(cases(500))]
+
+            #[test]
+            fn any_answer_comes_to_an_end(bytes in vec(any::<u8>(), 0..300)) {
+                read(&bytes);
+            }
+
+            #[test]
+            fn what_is_told_is_read(
+                told_of in vec((any::<u32>(), net(), any::<bool>()), 0..6),
+                damage in vec((any::<prop::sample::Index>(), any::<u8>()), 1..5),
+            ) {
+                let bytes: Vec<u8> = told_of.iter().flat_map(|(index, net, first)| told(*index, *net, *first)).collect();
+                let expected: Vec<_> = told_of.iter().map(|(index, net, _)| (*index, *net)).collect();
+                prop_assert_eq!(read(&bytes), expected);
+                read(&damaged(&bytes, &damage, None));
+            }
+        }
+    }
 }

@@ -21,7 +21,7 @@ use self::program::Program;
 use self::server::Server;
 use self::settings::Settings;
 use self::wake::Wake;
-use super::log;
+use super::{log, memory};
 use crate::types::{GUEST_HOME, GUEST_SSHD, GuestState};
 
 /// While the program waits: what the kernel or a writer did not tell is seen this much later.
@@ -110,6 +110,8 @@ impl<'a> Init<'a> {
         match self.program.start() {
             Ok(main) => {
                 self.main = main;
+                // From here on there is little to do.
+                memory::rest();
                 None
             }
             Err(failure) => {

@@ -212,4 +212,73 @@ mod tests {
         assert!(!key.good_from(None));
         assert!(!wildcard(b"*a*a*a*a*b", "a".repeat(5000).as_bytes()));
     }
+
+    mod fuzz {
+        use proptest::collection::vec;
+        use proptest::prelude::*;
+        use proptest::sample::select;
+
+        use super::super::*;
+        use crate::guest::fuzz::{cases, damaged};
+
+        /// Options, each with whether it is kept, and whether nobody may get a terminal or a forwarding after it.
+        const OPTIONS: [(&str, bool); 9] = [
+            ("restrict", true),
+            ("command=\"a, \\\"b\\\"\"", true),
+            ("from=\"10.0.0.0/8,!10.1.*\"", true),
+            ("no-pty", true),
+            ("pty", true),
+            ("no-port-forwarding", true),
+            ("permitopen=\"a:1\"", false),
+            ("cert-authority", false),
+            ("", false),
+        ];
+
+        proptest! {
+            #![proptest_config(cases(500))]
+
+            /// Of several options each counts, or the line is refused; `restrict` holds until something is allowed again.
+            #[test]
+            fn no_option_is_lost(chosen in vec(select(OPTIONS.to_vec()), 1..6)) {
+                let options = chosen.iter().map(|(text, _)| *text).collect::<Vec<_>>().join(",");
+                prop_assume!(!options.is_empty());
+                let has = |option: &str| chosen.iter().any(|(text, _)| text.starts_with(option));
+                let last = |options: [&str; 2]| chosen.iter().rfind(|(text, _)| options.contains(text) || *text == "restrict");
+                match super::key(&options) {
+                    Ok(key) => {
+                        prop_assert!(chosen.iter().all(|(_, kept)| *kept), "{}", options);
+                        prop_assert_eq!(key.rights.command.as_deref(), has("command").then_some("a, \"b\""));
+                        prop_assert_eq!(key.rights.pty, last(["pty", "no-pty"]).is_none_or(|(text, _)| *text == "pty"));
+                        prop_assert_eq!(key.rights.forwarding, !has("restrict") && !has("no-port-forwarding"));
+                        prop_assert_eq!(key.good_from(Some("10.2.0.1".parse().unwrap())), true);
+                        prop_assert_eq!(key.good_from(Some("10.1.0.1".parse().unwrap())), !has("from"));
+                        prop_assert_eq!(key.good_from(None), !has("from"));
+                    }
+                    Err(_) => prop_assert!(chosen.iter().any(|(_, kept)| !kept), "{}", options),
+                }
+            }
+
+            /// Damage makes it another line or none, and never a panic; a key that is read is one that can be written.
+            #[test]
+            fn damaged_lines_are_lines_or_errors(
+                options in vec(select(OPTIONS.to_vec()), 0..4),
+                damage in vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+                cut in any::<Option<prop::sample::Index>>(),
+                address in any::<Option<IpAddr>>(),
+            ) {
+                let options = options.iter().map(|(text, _)| *text).collect::<Vec<_>>().join(",");
+                let good = format!("{options} {}", super::KEY);
+                let bytes = damaged(good.as_bytes(), &damage, cut);
+                if let Some(Ok(key)) = parse(&String::from_utf8_lossy(&bytes)) {
+                    prop_assert!(key.key.to_openssh().is_ok());
+                    key.good_from(address);
+                }
+            }
+
+            #[test]
+            fn patterns_end(pattern in "[*?a!:.]{0,40}", text in "[a:.]{0,200}") {
+                wildcard(pattern.as_bytes(), text.as_bytes());
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Time to log in.
+/// Time to log in, if nothing else is said.
 pub(crate) const LOGIN_TIME: Duration = Duration::from_secs(20);
 /// Refused keys and passwords on one connection.
 pub(crate) const ATTEMPTS: usize = 6;
@@ -42,6 +42,8 @@ pub(crate) struct Connections(Mutex<Counts>);
 #[derive(Default)]
 struct Counts {
     all: usize,
+    /// Since the start.
+    admitted: u64,
     strangers: usize,
     of_one: HashMap<IpAddr, usize>,
 }
@@ -75,11 +77,20 @@ impl Connections {
             return None;
         }
         counts.all += 1;
+        counts.admitted += 1;
         counts.strangers += 1;
         if let Some(source) = source {
             counts.of_one.insert(source, of_one + 1);
         }
         Some(Place { connections: Arc::clone(self), kind: Kind::Stranger(source) })
+    }
+}
+
+impl Connections {
+    /// How many there have been so far, if none is left.
+    pub(crate) fn quiet(&self) -> Option<u64> {
+        let counts = self.counts();
+        (counts.all == 0).then_some(counts.admitted)
     }
 }
 

@@ -35,20 +35,24 @@ use tokio::sync::watch;
 
 use self::audit::Audit;
 use self::auth::Peer;
-use self::limits::{ATTEMPTS, Connections, KEEPALIVE, PACKET, Place, WINDOW};
+use self::limits::{ATTEMPTS, Connections, KEEPALIVE, LOGIN_TIME, PACKET, Place, WINDOW};
 use self::server::Client;
 use self::settings::Settings;
 use self::transport::{Gate, Transport};
-use super::{hostkey, log};
+use super::{hostkey, log, memory};
 
 /// How long a connection that is broken off may take to notice.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// Passwords are checked beside everything else, few at a time.
 const HELPERS: usize = 2;
+/// Whether there is nothing to do any more is looked at this often.
+const REST: Duration = Duration::from_secs(2);
 
 /// What all connections share.
 struct Server {
     home: PathBuf,
+    /// Time to log in.
+    grace: Duration,
     settings: watch::Sender<Settings>,
     connections: Arc<Connections>,
     audit: Audit,
@@ -57,13 +61,13 @@ struct Server {
 }
 
 pub(super) fn main(arguments: &[OsString]) -> ExitCode {
-    let started = super::home(arguments).and_then(|home| {
+    let started = options(arguments).and_then(|options| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(HELPERS).build();
-        Ok((home, runtime.map_err(|error| format!("ssh: the server cannot start: {error}"))?))
+        Ok((options, runtime.map_err(|error| format!("ssh: the server cannot start: {error}"))?))
     });
     match started {
-        Ok((home, runtime)) => {
-            runtime.block_on(serve(home));
+        Ok(((home, grace), runtime)) => {
+            runtime.block_on(serve(home, grace));
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -73,15 +77,40 @@ pub(super) fn main(arguments: &[OsString]) -> ExitCode {
     }
 }
 
-async fn serve(home: PathBuf) {
+/// `--home DIR`, and `--grace SECONDS` to log in: tests cannot wait as long as people may.
+fn options(arguments: &[OsString]) -> Result<(PathBuf, Duration), String> {
+    let (rest, grace) = match arguments {
+        [rest @ .., option, seconds] if option == "--grace" => {
+            let seconds = seconds.to_str().and_then(|text| text.parse().ok()).ok_or("`--grace` takes a number of seconds")?;
+            (rest, Duration::from_secs(seconds))
+        }
+        all => (all, LOGIN_TIME),
+    };
+    Ok((super::home(rest)?, grace))
+}
+
+async fn serve(home: PathBuf, grace: Duration) {
     let settings = watch::Sender::new(Settings::default());
     let server =
-        Arc::new(Server { home, settings, connections: Arc::default(), audit: Audit::new(), config: tokio::sync::OnceCell::new() });
+        Arc::new(Server { home, grace, settings, connections: Arc::default(), audit: Audit::new(), config: tokio::sync::OnceCell::new() });
     let listening = async {
         key(&server).await;
         listen::follow(&server).await;
     };
-    tokio::join!(settings::follow(&server.home, &server.settings), listening);
+    tokio::join!(settings::follow(&server.home, &server.settings), listening, rest(&server.connections));
+}
+
+/// Lets go of memory after the start, and whenever the last client has gone.
+async fn rest(connections: &Connections) {
+    let mut seen = None;
+    loop {
+        tokio::time::sleep(REST).await;
+        let quiet = connections.quiet();
+        if quiet.is_some() && quiet != seen {
+            memory::rest();
+            seen = quiet;
+        }
+    }
 }
 
 /// The host key, as soon as there is a server to have one. Without it nobody can be served: the status says so until it can be read.
@@ -147,7 +176,7 @@ where
     S: AsyncRead + AsyncWrite + AsFd + Unpin + Send + 'static,
 {
     let Some(config) = server.config.get().cloned() else { return };
-    let gate = Gate::new();
+    let gate = Gate::new(server.grace);
     let client = Client::new(Arc::clone(&server), peer, Arc::clone(&gate), place);
     let transport = Transport::new(stream, Arc::clone(&gate));
     let session = async {

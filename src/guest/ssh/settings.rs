@@ -93,3 +93,31 @@ pub(crate) async fn follow(home: &Path, settings: &watch::Sender<Settings>) {
         tokio::time::sleep(LOOK).await;
     }
 }
+
+#[cfg(test)]
+mod fuzz {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::guest::fuzz::{cases, damaged};
+
+    const GOOD: &str = r#"{"machine":"web","nics":{"eth0":["10.0.0.1/24","fd00::1/64"]},"patience":30000000000,"sshd":{"server":"fly",
+        "port":22,"users":{"root":{"authorized_keys":["ssh-ed25519 AAAA x"],"password_hash":null},"app":{"authorized_keys":[],"password_hash":"$6$a$b"}}}}"#;
+
+    proptest! {
+        #![proptest_config(cases(500))]
+
+        /// A file that is damaged is refused, or says something: then it is the same when it is written again.
+        #[test]
+        fn damaged_settings_are_settings_or_errors(
+            damage in vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+            cut in any::<Option<prop::sample::Index>>(),
+        ) {
+            if let Ok(config) = serde_json::from_slice::<GuestConfig>(&damaged(GOOD.as_bytes(), &damage, cut)) {
+                let again: GuestConfig = serde_json::from_slice(&serde_json::to_vec(&config).unwrap()).unwrap();
+                prop_assert_eq!(again, config);
+            }
+        }
+    }
+}

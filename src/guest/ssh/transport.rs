@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use super::limits::{BYTES_BEFORE_LOGIN, KEEPALIVE, LOGIN_TIME, MISSED};
+use super::limits::{BYTES_BEFORE_LOGIN, KEEPALIVE, MISSED};
 
 /// Input that waits for a process, of one connection.
 const QUEUE: usize = 4 * 1024 * 1024;
@@ -25,7 +25,10 @@ const STARVING_QUEUE: usize = 64 * 1024 * 1024;
 const PEEK: Duration = Duration::from_secs(1);
 
 /// What the tasks of one connection know of it together.
-pub(crate) struct Gate(Mutex<State>);
+pub(crate) struct Gate {
+    login_time: Duration,
+    state: Mutex<State>,
+}
 
 struct State {
     queued: usize,
@@ -52,9 +55,9 @@ impl State {
 }
 
 impl Gate {
-    pub(crate) fn new() -> Arc<Gate> {
+    pub(crate) fn new(login_time: Duration) -> Arc<Gate> {
         let now = Instant::now();
-        Arc::new(Gate(Mutex::new(State {
+        let state = State {
             queued: 0,
             starving: 0,
             logged_in: false,
@@ -64,11 +67,12 @@ impl Gate {
             broken: false,
             readers: None,
             writers: None,
-        })))
+        };
+        Arc::new(Gate { login_time, state: Mutex::new(state) })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn logged_in(&self) {
@@ -119,7 +123,7 @@ impl Gate {
     fn time_left(&self) -> Result<Duration, &'static str> {
         let state = self.state();
         if !state.logged_in {
-            return LOGIN_TIME.checked_sub(state.since.elapsed()).filter(|left| !left.is_zero()).ok_or("did not log in in time");
+            return self.login_time.checked_sub(state.since.elapsed()).filter(|left| !left.is_zero()).ok_or("did not log in in time");
         }
         if state.paused() {
             // It cannot be heard. TCP itself asks whether it lives.

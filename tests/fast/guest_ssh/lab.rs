@@ -22,12 +22,22 @@ pub(crate) struct Guest {
     pub(crate) port: u16,
     pub(crate) user: String,
     pub(crate) server: Child,
+    /// Seconds to log in, where a test waits for their end.
+    pub(crate) grace: Option<u32>,
 }
 
 impl Guest {
     /// With one key, `id`, for the user that the tests run as.
     pub(crate) fn start() -> Guest {
         let guest = Guest::prepare();
+        guest.allow(&[&guest.public_key("id")]);
+        guest.serve()
+    }
+
+    /// One that bears strangers for so many seconds.
+    pub(crate) fn start_with_grace(seconds: u32) -> Guest {
+        let mut guest = Guest::prepare();
+        guest.grace = Some(seconds);
         guest.allow(&[&guest.public_key("id")]);
         guest.serve()
     }
@@ -39,7 +49,7 @@ impl Guest {
         fs::create_dir(&home).unwrap();
         let user = text(&run(Command::new("id").arg("-un")));
         let server = Command::new("true").spawn().unwrap();
-        let guest = Guest { home, port: free_port(), user, server };
+        let guest = Guest { home, port: free_port(), user, server, grace: None };
         guest.make_key("id");
         guest
     }
@@ -56,8 +66,9 @@ impl Guest {
 
     /// As root with a passwd of its own, so that no start file of the one who tests takes part.
     fn server_command(&self) -> Command {
+        let grace: Vec<String> = self.grace.iter().flat_map(|seconds| ["--grace".to_owned(), seconds.to_string()]).collect();
         let mut plain = Command::new(FLY);
-        plain.args(["guest", "serve", "--home"]).arg(&self.home);
+        plain.args(["guest", "serve", "--home"]).arg(&self.home).args(&grace);
         let unshare = ["--mount", "--propagation", "private"];
         if self.user != "root" || !Command::new("unshare").args(unshare).arg("true").status().is_ok_and(|status| status.success()) {
             return plain;
@@ -66,8 +77,8 @@ impl Guest {
         fs::create_dir_all(&home).unwrap();
         fs::write(&passwd, format!("root:x:0:0:root:{}:/bin/sh\n", home.display())).unwrap();
         let mut command = Command::new("unshare");
-        command.args(unshare).args(["sh", "-c", "mount --bind \"$1\" /etc/passwd && exec \"$2\" guest serve --home \"$3\"", "sh"]);
-        command.arg(passwd).arg(FLY).arg(&self.home);
+        command.args(unshare).args(["sh", "-c", "mount --bind \"$1\" /etc/passwd && shift && exec \"$@\"", "sh"]);
+        command.arg(passwd).arg(FLY).args(["guest", "serve", "--home"]).arg(&self.home).args(&grace);
         command
     }
 
