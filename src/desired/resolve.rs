@@ -41,6 +41,7 @@ pub fn resolve(spec: &Spec, context: &Context) -> Result<Desired, Vec<Diagnostic
     for (name, machine) in &mut machines {
         guest::personal(name, machine);
     }
+    guest::check_ports(&groups, &machines, &mut errors);
     hosts::resolve(&groups, &mut machines, &mut errors);
     if !errors.is_empty() {
         return Err(tidy(errors));

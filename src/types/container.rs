@@ -209,7 +209,7 @@ pub struct Device {
 }
 
 /// Whose network namespace a container has.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NetworkMode {
     /// One of its own, with whatever NICs the machine has, or none.

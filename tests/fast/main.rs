@@ -6,6 +6,7 @@ mod apply;
 mod cli;
 mod desired;
 mod examples;
+mod guest_file;
 mod guest_sftp;
 mod guest_ssh;
 mod history;

@@ -230,7 +230,8 @@ fn scp_sftp_and_ssh_go_by_name_with_the_printed_configuration() {
     };
     run(&["scp", "-q", "-F", &at("config"), &at("there and back.txt"), "web.vm.fly:/root/there and back.txt"]);
     assert_eq!(lab.docker(&["exec", "vm.web", "cat", "/root/there and back.txt"]), "hello\n");
-    project.write("batch", &format!("get \"/root/there and back.txt\" \"{}\"\nrename \"/root/there and back.txt\" /root/new\n", at("back")));
+    project
+        .write("batch", &format!("get \"/root/there and back.txt\" \"{}\"\nrename \"/root/there and back.txt\" /root/new\n", at("back")));
     run(&["sftp", "-q", "-b", &at("batch"), "-F", &at("config"), "web.vm.fly"]);
     assert_eq!(std::fs::read_to_string(at("back")).unwrap(), "hello\n");
     assert_eq!(run(&["ssh", "-F", &at("config"), "web.vm.fly", "cat /root/new"]).stdout, "hello\n");
