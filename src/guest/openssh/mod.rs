@@ -280,6 +280,8 @@ fn locked<'a>(names: impl Iterator<Item = &'a String>) -> Vec<String> {
     };
     names
         .filter(is_locked)
-        .map(|name| format!("OpenSSH lets nobody in whose account is locked, as that of `{name}` is: `usermod -p '*' {name}` in the image"))
+        .map(|name| {
+            format!("the account of `{name}` is locked and OpenSSH lets nobody into such a one: `usermod -p '*' {name}` in the image")
+        })
         .collect()
 }
