@@ -12,6 +12,7 @@ mod drift;
 mod engine;
 mod exec;
 mod faults;
+mod files;
 mod guest;
 mod guest_ssh;
 mod images;
