@@ -16,7 +16,7 @@ use super::world::{self, Real};
 use crate::actual::Actual;
 use crate::desired::Desired;
 use crate::diag::Diagnostic;
-use crate::engine::{Health, MachineState, RunState};
+use crate::engine::{Health, MachineState, RunState, guest_version};
 use crate::net::LinkState;
 use crate::plan::render::clean;
 use crate::types::{Name, Ns};
@@ -27,11 +27,15 @@ pub(super) fn run(args: &PsArgs, settings: &Settings, ui: &Ui) -> Result<Exit, F
         ui.failure(&failure);
     }
     let actual = world::block_on(observe(settings, &file.desired.project))??;
-    let rows = rows(&file.desired, &actual, Timestamp::now());
+    let own = guest_version().unwrap_or_default();
+    let rows = rows(&file.desired, &actual, &own, Timestamp::now());
     ui.out(&match args.format {
         Format::Text => text(&rows),
         Format::Json => json(&file.desired.project, &rows),
     })?;
+    if rows.iter().any(|row| row.guest.as_ref().is_some_and(|guest| !guest.current)) {
+        ui.say("note: an old guest is another build of fly than this one; `fly up --renew-guests` makes these machines anew\n");
+    }
     Ok(Exit::Done)
 }
 
@@ -61,6 +65,16 @@ struct Row {
     started_at: Option<String>,
     uptime_seconds: Option<i64>,
     image: Option<String>,
+    /// fly itself as the machine's first process; nothing: it is left alone.
+    guest: Option<GuestRow>,
+}
+
+#[derive(Debug, Serialize)]
+struct GuestRow {
+    /// The build, as in the name of the engine's volume.
+    version: String,
+    /// Whether it is the one that runs `ps`.
+    current: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -72,12 +86,12 @@ struct NicRow {
 }
 
 /// Every machine that is there, and those that the file has besides.
-fn rows(desired: &Desired, actual: &Actual, now: Timestamp) -> Vec<Row> {
+fn rows(desired: &Desired, actual: &Actual, own: &str, now: Timestamp) -> Vec<Row> {
     let names: BTreeSet<&Name> = desired.machines.keys().chain(actual.engine.machines.keys()).collect();
-    names.into_iter().map(|name| row(name, actual.machine(name), actual, now)).collect()
+    names.into_iter().map(|name| row(name, actual.machine(name), actual, own, now)).collect()
 }
 
-fn row(name: &Name, machine: Option<&MachineState>, actual: &Actual, now: Timestamp) -> Row {
+fn row(name: &Name, machine: Option<&MachineState>, actual: &Actual, own: &str, now: Timestamp) -> Row {
     let links = actual.namespace(&Ns::Machine(name.clone())).map(|ns| &ns.links);
     let nics = links.into_iter().flatten().map(|(name, link)| (name.clone(), nic(link))).collect();
     let started_at = machine.filter(|machine| machine.is_up()).and_then(|machine| machine.started_at.clone());
@@ -94,6 +108,7 @@ fn row(name: &Name, machine: Option<&MachineState>, actual: &Actual, now: Timest
         uptime_seconds: since.map(|since| now.duration_since(since).as_secs().max(0)),
         started_at,
         image: machine.map(|machine| machine.container.image.clone()),
+        guest: machine.and_then(|machine| machine.container.guest.clone()).map(|version| GuestRow { current: version == own, version }),
     }
 }
 
@@ -136,6 +151,8 @@ fn text(rows: &[Row]) -> String {
             (None, Some(health)) => format!("{}, {health}", row.state),
             (None, None) => row.state.to_owned(),
         };
+        let is_old = row.guest.as_ref().is_some_and(|guest| !guest.current);
+        let state = if is_old { format!("{state}, old guest") } else { state };
         table.add_row([
             clean(&row.machine),
             state,
@@ -211,6 +228,7 @@ mod tests {
             started_at: Some("2026-01-01T00:00:00Z".into()),
             uptime_seconds: Some(11_520),
             image: Some("debian:12".into()),
+            guest: Some(GuestRow { version: "0123456789ab".into(), current: false }),
         };
         let bare = |machine: &str, state, exit_code, image: Option<&str>| Row {
             machine: machine.into(),
@@ -223,6 +241,7 @@ mod tests {
             started_at: None,
             uptime_seconds: None,
             image: image.map(Into::into),
+            guest: None,
         };
         vec![bare("migrate", "exited", Some(1), Some("shop\x1b[31m:1")), bare("new", "absent", None, None), web]
     }
@@ -230,12 +249,12 @@ mod tests {
     #[test]
     fn a_table_for_people() {
         insta::assert_snapshot!(text(&rows()), @r"
-        MACHINE  STATE             ADDRESSES                           PORTS        UPTIME  IMAGE
-        migrate  exited(1)                                                                  shop\x1b[31m:1
+        MACHINE  STATE                        ADDRESSES                           PORTS        UPTIME  IMAGE
+        migrate  exited(1)                                                                             shop\x1b[31m:1
         new      absent
-        web      running, healthy  eth0 192.168.1.100/24 fd00::100/64  8080:80/tcp  3h 12m  debian:12
-                                   eth1 10.10.0.2/24 (down)
-                                   eth3 -
+        web      running, healthy, old guest  eth0 192.168.1.100/24 fd00::100/64  8080:80/tcp  3h 12m  debian:12
+                                              eth1 10.10.0.2/24 (down)
+                                              eth3 -
         ");
     }
 
@@ -249,6 +268,7 @@ mod tests {
         assert_eq!(value["project"], "shop");
         assert_eq!(value["machines"][0]["nics"]["eth0"], eth0);
         assert_eq!(value["machines"][0]["uptime_seconds"], 11_520);
+        assert_eq!(value["machines"][0]["guest"], serde_json::json!({"version": "0123456789ab", "current": false}));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use sha_crypt::{PasswordHasher as _, ShaCrypt};
 
 use super::context::Context;
 use super::model::{Guest, Machine};
-use super::work::{Errors, Group};
+use super::work::{Errors, Group, Groups};
 use crate::diag::{At, Diagnostic, Place};
 use crate::spec;
 use crate::types::{GuestConfig, GuestSshd, GuestUser, Name, NetworkMode, Seconds, stable_hash};
@@ -158,6 +158,42 @@ pub(super) fn personal(name: &Name, machine: &mut Machine) {
         guest.config.nics = up.map(|(name, nic)| (name.clone(), nic.addresses.clone())).collect();
     }
     machine.container.guest = Some(guest.version.clone());
+}
+
+/// Machines that share a network share its ports: only one ssh server can have one.
+pub(super) fn check_ports(groups: &Groups, machines: &BTreeMap<Name, Machine>, errors: &mut Errors) {
+    let mut taken: BTreeMap<(NetworkMode, u16), (&Name, &Place)> = BTreeMap::new();
+    for group in groups.all() {
+        let Some(sshd) = group.spec.sshd.as_ref().filter(|sshd| sshd.enabled) else { continue };
+        let place = sshd.port.as_ref().map_or(&sshd.place, |port| &port.place);
+        for name in &group.names {
+            let port = machines.get(name).and_then(|machine| Some(machine.guest.as_ref()?.config.sshd.as_ref()?.port));
+            let Some(port) = port else { continue };
+            let Some((other, first)) = taken.insert((network_of(name, machines), port), (name, place)) else { continue };
+            let message = format!("`{name}` and `{other}` share one network, and both have an ssh server on port {port}");
+            let error =
+                Diagnostic::invalid(message).at(place).hint(format!("another port for one of them: `sshd: {{port: {}}}`", free(port)));
+            errors.push(if first == place { error } else { error.also(first, format!("that of `{other}` is here")) });
+        }
+    }
+}
+
+fn free(port: u16) -> u16 {
+    if port == PORT { 2222 } else { port.checked_add(1).unwrap_or(2222) }
+}
+
+/// Whose network it is, at the end of the row.
+fn network_of(name: &Name, machines: &BTreeMap<Name, Machine>) -> NetworkMode {
+    let mut own = name;
+    // As long as there can be a row; one that is a ring is an error of its own.
+    for _ in 0..=machines.len() {
+        match machines.get(own).map(|machine| &machine.container.network_mode) {
+            Some(NetworkMode::Machine(next)) => own = next,
+            Some(NetworkMode::Own) | None => break,
+            Some(others) => return others.clone(),
+        }
+    }
+    NetworkMode::Machine(own.clone())
 }
 
 #[cfg(test)]

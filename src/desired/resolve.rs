@@ -42,6 +42,7 @@ pub fn resolve(spec: &Spec, context: &Context) -> Result<Desired, Vec<Diagnostic
     for (name, machine) in &mut machines {
         guest::personal(name, machine);
     }
+    guest::check_ports(&groups, &machines, &mut errors);
     let unknown = hosts::Unknown { networks: nets.broken || spec.broken.has("links"), addresses: nets.values().any(|net| net.broken) };
     hosts::resolve(&groups, unknown, &mut machines, &mut errors);
     if !errors.is_empty() {

@@ -161,14 +161,15 @@ pub fn not_listening(desired: &Desired, actual: &Actual) -> Vec<Change> {
         let Some(sshd) = machine.guest.as_ref().and_then(|guest| guest.config.sshd.as_ref()) else { continue };
         let told = actual.net.guests.get(name).and_then(|seen| seen.sshd.as_ref());
         let ends = format!(":{}", sshd.port);
-        let listens = told.is_some_and(|told| told.error.is_none() && told.listening.iter().any(|address| address.ends_with(&ends)));
-        if listens || !actual.machine(name).is_some_and(|state| state.is_up() && state.container.guest.is_some()) {
+        let listens = told.is_some_and(|told| told.listening.iter().any(|address| address.ends_with(&ends)));
+        let is_well = listens && told.is_some_and(|told| told.error.is_none());
+        if is_well || !actual.machine(name).is_some_and(|state| state.is_up() && state.container.guest.is_some()) {
             continue;
         }
         let now = told.and_then(|told| told.error.clone()).unwrap_or_else(|| "not listening".to_owned());
         let mut fields = Fields::new(&machine.places);
         fields.push("sshd", Some(now), Some(format!("listening on port {}", sshd.port)), Effect::Live);
-        let reason = "its ssh server does not listen".to_owned();
+        let reason = if listens { "not everybody can log in by ssh" } else { "its ssh server does not listen" }.to_owned();
         let place = machine.places.own.clone();
         let addr = Addr::Machine(name.clone());
         changes.push(Change { addr, action: Action::Update, fields: fields.changes, reason, impact: Impact::Live, losses: vec![], place });

@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | `init PROGRAM…` | the engine, as process 1 | holds the program until the cards are there, reaps, forwards signals, exits as the program did |
 //! | `serve` | init | the ssh server |
+//! | `openssh` | init, instead of `serve` | keeps the image's own sshd |
 //! | `session …` | serve | becomes the user who has logged in, and then the shell or command |
 //! | `sftp` | session | the sftp subsystem on stdin and stdout |
 //! | `hostkey` | the same | prints the machine's public host key |
@@ -19,6 +20,7 @@ mod hostkey;
 mod init;
 mod log;
 mod memory;
+mod openssh;
 mod rights;
 mod session;
 pub mod sftp;
@@ -50,6 +52,7 @@ pub fn role(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     Some(match role.to_str() {
         Some("hostkey") => hostkey::main(&rest),
         Some("init") => init::main(&rest),
+        Some("openssh") => openssh::main(&rest),
         Some("program") => init::program::main(&rest),
         Some("sftp") => sftp::run(rest.into_iter()),
         Some("serve") => ssh::main(&rest),

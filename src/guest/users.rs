@@ -20,6 +20,13 @@ pub(crate) fn find(name: &str) -> Option<User> {
     find_in(&read("/etc/passwd"), name)
 }
 
+/// Those that the image does not have, in words.
+pub(crate) fn missing<'a>(names: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let passwd = read("/etc/passwd");
+    let lacking = names.filter(|name| find_in(&passwd, name).is_none());
+    lacking.map(|name| format!("there is no user `{}` in this machine's /etc/passwd", super::log::foreign(name))).collect()
+}
+
 /// The name of the user with that number.
 #[cfg(test)]
 pub(crate) fn name_of(uid: u32) -> Option<String> {

@@ -12,6 +12,7 @@ pub(crate) struct FlyCommand {
     place: Place,
     dir: PathBuf,
     before: Vec<String>,
+    program: PathBuf,
     args: Vec<String>,
     env: Vec<(String, String)>,
     typed: Option<String>,
@@ -37,6 +38,7 @@ impl FlyCommand {
             place: lab.machine(),
             dir: dir.to_owned(),
             before: Vec::new(),
+            program: PathBuf::from(env!("CARGO_BIN_EXE_fly")),
             args: Vec::new(),
             env,
             typed: None,
@@ -61,6 +63,12 @@ impl FlyCommand {
         self
     }
 
+    /// Another build of it.
+    pub(crate) fn program(mut self, program: &Path) -> Self {
+        program.clone_into(&mut self.program);
+        self
+    }
+
     /// Reaches the engine through this socket.
     pub(crate) fn via(self, proxy: &Proxy) -> Self {
         let host = format!("unix://{}", proxy.socket().display());
@@ -80,7 +88,7 @@ impl FlyCommand {
 
     /// Without waiting: for signals at a given moment.
     pub(crate) fn start(self) -> Running {
-        let words = [self.before, vec![env!("CARGO_BIN_EXE_fly").to_owned()], self.args].concat();
+        let words = [self.before, vec![self.program.display().to_string()], self.args].concat();
         let mut command = match self.typed {
             None => command(&words.iter().map(String::as_str).collect::<Vec<_>>()),
             Some(typed) => {

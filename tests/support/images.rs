@@ -69,6 +69,27 @@ fn base_layer() -> &'static [u8] {
     })
 }
 
+const PROGRAM: &str = r#"
+#include <stdio.h>
+#include <unistd.h>
+int main(int count, char **words) {
+    for (int i = 1; i < count; i++) puts(words[i]);
+    if (count > 1) return count - 1;
+    for (;;) pause();
+}
+"#;
+
+pub(super) fn single_program() -> Vec<u8> {
+    in_scratch("static", |root| {
+        // Of no business of the image's.
+        let source = root.with_extension("c");
+        fs::write(&source, PROGRAM)?;
+        let built = Command::new("cc").args(["-static", "-Os", "-s", "-o"]).arg(root.join("program")).arg(&source).status()?;
+        assert!(built.success(), "cc: {built}");
+        fs::remove_file(source)
+    })
+}
+
 fn small_layer(path: &str, text: &str) -> Vec<u8> {
     in_scratch("small", |root| {
         fs::create_dir_all(root.join(path).parent().expect("a file in a folder"))?;

@@ -37,6 +37,7 @@
 //! ```
 
 mod api;
+mod debian;
 mod dice;
 mod engine;
 mod fly;
@@ -179,6 +180,25 @@ impl Lab {
         let changes = changes.iter().flat_map(|change| ["--change", change]);
         let args: Vec<&str> = ["import"].into_iter().chain(changes).chain([layer.as_str(), name]).collect();
         self.docker(&args);
+    }
+
+    /// `fly/debian:test`: Debian with OpenSSH, rsync and Python, and the users `app` and `locked`.
+    pub(crate) fn debian_image(&self) {
+        let tarball = debian::tarball().display().to_string();
+        self.docker(&["import", "--change", "CMD [\"/bin/bash\"]", &tarball, "fly/debian:test"]);
+    }
+
+    /// `fly/static:test`: one program without libraries, and nothing besides: no shell, no passwd, no /tmp. Alone it just sleeps; with
+    /// words it says them and ends with their number.
+    pub(crate) fn static_image(&self) {
+        let tar = self.dir.join("static.tar");
+        fs::write(&tar, images::single_program()).expect("a file in our own folder");
+        self.docker(&["import", "--change", "CMD [\"/program\"]", &tar.display().to_string(), "fly/static:test"]);
+    }
+
+    /// Where `ansible` and its companions are.
+    pub(crate) fn ansible(&self) -> PathBuf {
+        debian::ansible()
     }
 
     /// A socket that passes everything on to the engine and records it.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::super::{log, rights};
+use crate::types::{GUEST_SSHD, SshServer};
 
 const FIRST_REST: Duration = Duration::from_millis(200);
 const LONGEST_REST: Duration = Duration::from_secs(30);
@@ -16,7 +17,9 @@ const WELL: Duration = Duration::from_secs(60);
 
 pub(super) struct Server<'a> {
     home: &'a Path,
-    process: Option<(Pid, Instant)>,
+    process: Option<(SshServer, Pid, Instant)>,
+    /// It has been asked to end.
+    dismissed: bool,
     /// It ended, and is not started again before this.
     not_before: Option<Instant>,
     rest: Duration,
@@ -24,14 +27,16 @@ pub(super) struct Server<'a> {
 
 impl<'a> Server<'a> {
     pub(super) fn new(home: &'a Path) -> Self {
-        Self { home, process: None, not_before: None, rest: FIRST_REST }
+        Self { home, process: None, dismissed: false, not_before: None, rest: FIRST_REST }
     }
 
     /// Starts or stops it.
-    pub(super) fn keep(&mut self, wanted: bool) {
+    pub(super) fn keep(&mut self, wanted: Option<SshServer>) {
         match (&self.process, wanted) {
-            (None, true) if self.rests().is_none() => self.start(),
-            (Some((process, _)), false) => {
+            (None, Some(server)) if self.rests().is_none() => self.start(server),
+            // The other one comes when this one is gone.
+            (Some((running, process, _)), wanted) if Some(*running) != wanted && !self.dismissed => {
+                self.dismissed = true;
                 let _ = kill_process(*process, Signal::TERM);
             }
             _ => {}
@@ -45,22 +50,32 @@ impl<'a> Server<'a> {
     }
 
     pub(super) fn ended(&mut self, pid: Pid) {
-        let Some((_, since)) = self.process.filter(|(process, _)| *process == pid) else { return };
+        let Some((_, _, since)) = self.process.filter(|(_, process, _)| *process == pid) else { return };
         self.process = None;
+        if std::mem::take(&mut self.dismissed) {
+            // What it said holds no more.
+            let _ = std::fs::remove_file(self.home.join(GUEST_SSHD));
+            (self.rest, self.not_before) = (FIRST_REST, None);
+            return;
+        }
         self.rest = if since.elapsed() > WELL { FIRST_REST } else { (self.rest * 2).min(LONGEST_REST) };
         self.not_before = Some(Instant::now() + self.rest);
     }
 
-    fn start(&mut self) {
+    fn start(&mut self, server: SshServer) {
+        let role = match server {
+            SshServer::Fly => "serve",
+            SshServer::Openssh => "openssh",
+        };
         let mut command = Command::new("/proc/self/exe");
-        command.args(["guest", "serve", "--home"]).arg(self.home).stdin(Stdio::null()).env_clear();
+        command.args(["guest", role, "--home"]).arg(self.home).stdin(Stdio::null()).env_clear();
         if rights::is_raised() {
             command.uid(0).gid(0);
         }
         match command.spawn() {
             Ok(child) => {
                 let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-                self.process = pid.map(|pid| (pid, Instant::now()));
+                self.process = pid.map(|pid| (server, pid, Instant::now()));
             }
             Err(error) => {
                 log::line(&format!("the ssh server cannot be started: {error}"));

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::super::log;
-use crate::types::{GUEST_CONFIG, GUEST_STATUS, GuestConfig, GuestState, GuestStatus};
+use crate::types::{GUEST_CONFIG, GUEST_STATUS, GuestConfig, GuestState, GuestStatus, SshServer};
 
 /// The last settings that could be read; none where nobody has written any.
 pub(super) struct Settings(pub(super) Option<GuestConfig>);
@@ -29,8 +29,8 @@ impl Settings {
         self.0.as_ref().map_or(Duration::ZERO, |config| Duration::from_nanos(config.patience.nanos()))
     }
 
-    pub(super) fn wants_server(&self) -> bool {
-        self.0.as_ref().is_some_and(|config| config.sshd.is_some())
+    pub(super) fn wants_server(&self) -> Option<SshServer> {
+        Some(self.0.as_ref()?.sshd.as_ref()?.server)
     }
 }
 

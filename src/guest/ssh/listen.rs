@@ -19,7 +19,7 @@ use super::auth::Peer;
 use super::limits::{KEEPALIVE, MISSED};
 use super::{Server, connection};
 use crate::guest::log;
-use crate::guest::status;
+use crate::guest::{status, users};
 use crate::types::GUEST_SOCKET;
 use crate::types::SshdStatus;
 
@@ -67,7 +67,8 @@ pub(crate) async fn follow(server: &Arc<Server>) {
             vec![Place::Network((Ipv4Addr::UNSPECIFIED, port).into()), Place::Network((Ipv6Addr::UNSPECIFIED, port).into()), Place::Socket]
         });
         open.keep(&wanted).await;
-        let mut errors = vec![];
+        // Whoever is to be able to log in, and is not there: also one that a machine's program has yet to make.
+        let mut errors = port.map_or(vec![], |_| users::missing(settings.borrow().users.keys()));
         for place in &wanted {
             if !open.has(*place)
                 && let Err(error) = start(server, &mut open, *place)
@@ -109,11 +110,7 @@ pub(crate) fn fail(home: &Path, error: &str) {
 }
 
 fn tell(home: &Path, told: &SshdStatus) {
-    match &told.error {
-        Some(error) => log::line(&format!("ssh: {error}; it is tried again")),
-        None if told.listening.is_empty() => log::line("ssh: off"),
-        None => log::line(&format!("ssh: listening on {}", told.listening.join(" and "))),
-    }
+    status::say(told);
     if let Err(error) = status::write(home, told) {
         log::line(&format!("ssh: the status cannot be written to {}: {error}", home.display()));
     }
