@@ -96,7 +96,7 @@ fn ansible_works_with_the_printed_configuration() {
     project.write("play.yml", PLAYBOOK);
     let at = |name: &str| project.dir().join(name).display().to_string();
     let ansible = |program: &str, words: &[&str]| {
-        let program = lab.ansible().join(program).display().to_string();
+        let program = Lab::ansible().join(program).display().to_string();
         let argv: Vec<&str> = [program.as_str(), "-i", "deb.vm.fly,own.vm.fly,"].into_iter().chain(words.iter().copied()).collect();
         let mut command = command(&argv);
         command.current_dir(project.dir()).env("HOME", lab.dir().join("home")).env("ANSIBLE_PRIVATE_KEY_FILE", at("id"));

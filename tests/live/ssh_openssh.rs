@@ -55,10 +55,10 @@ fn the_images_own_server_serves_with_the_machines_keys() {
     let key = format!("IdentityFile={}", project.dir().join("id").display());
     let through = project.fly(&["ssh", "-o", &key, "deb", "id -un"]);
     assert_eq!(through.success().stdout, "root\n");
-    changes_are_live(&lab, &project, root);
+    changes_are_live(&lab, &project, &root);
 }
 
-fn changes_are_live(lab: &Lab, project: &Project<'_>, root: Client<'_>) {
+fn changes_are_live(lab: &Lab, project: &Project<'_>, root: &Client<'_>) {
     let before = lab.pid_and_start("vm.deb");
     let mut text = FILE.to_owned();
     let mut edit = |from: &str, to: &str, fields: &[&str]| {

@@ -47,17 +47,17 @@ fn once(name: &str, recipe: &str, make: impl FnOnce(&Path)) -> PathBuf {
     let digest = Sha256::digest(recipe);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     fs::create_dir_all(folder).expect("the build folder");
-    let made = folder.join(format!("{name}-{:02x}{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2], digest[3]));
-    let lock = File::create(made.with_extension("lock")).expect("the build folder");
+    let place = folder.join(format!("{name}-{:02x}{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2], digest[3]));
+    let lock = File::create(place.with_extension("lock")).expect("the build folder");
     lock.lock().expect("a lock");
-    let complete = made.with_extension("complete");
+    let complete = place.with_extension("complete");
     if !complete.exists() {
-        // Not made under another name and then renamed: a Python environment knows where it is.
-        let _ = fs::remove_file(&made).or_else(|_| fs::remove_dir_all(&made));
-        make(&made);
+        // Not place under another name and then renamed: a Python environment knows where it is.
+        let _ = fs::remove_file(&place).or_else(|_| fs::remove_dir_all(&place));
+        make(&place);
         File::create(complete).expect("the build folder");
     }
-    made
+    place
 }
 
 fn run(command: &mut Command) {

@@ -69,7 +69,7 @@ fn base_layer() -> &'static [u8] {
     })
 }
 
-const PROGRAM: &str = r#"
+const PROGRAM: &str = r"
 #include <stdio.h>
 #include <unistd.h>
 int main(int count, char **words) {
@@ -77,7 +77,7 @@ int main(int count, char **words) {
     if (count > 1) return count - 1;
     for (;;) pause();
 }
-"#;
+";
 
 pub(super) fn single_program() -> Vec<u8> {
     in_scratch("static", |root| {

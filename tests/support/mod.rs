@@ -197,7 +197,7 @@ impl Lab {
     }
 
     /// Where `ansible` and its companions are.
-    pub(crate) fn ansible(&self) -> PathBuf {
+    pub(crate) fn ansible() -> PathBuf {
         debian::ansible()
     }
 

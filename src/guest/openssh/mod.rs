@@ -118,7 +118,7 @@ impl Keeper {
             let starts = self.sshd.is_some() && listening.is_empty() && errors.is_empty();
             // What it is going to say in a moment is worth waiting for.
             if !starts {
-                self.tell(errors, listening);
+                self.tell(&errors, listening);
             }
             // Until then, or a signal: it is to end, or sshd has.
             let _ = self.bell.set_read_timeout(Some(if starts { SOON } else { LOOK }));
@@ -227,7 +227,7 @@ impl Keeper {
         ports::listeners(wanted.port).into_iter().filter(is_own).map(|place| place.address.to_string()).collect()
     }
 
-    fn tell(&mut self, errors: Vec<String>, listening: Vec<String>) {
+    fn tell(&mut self, errors: &[String], listening: Vec<String>) {
         let now = SshdStatus { error: (!errors.is_empty()).then(|| errors.join("; ")), listening };
         if now == self.told {
             return;

@@ -52,7 +52,7 @@ fn who_says_nothing_is_shown_out_and_others_get_in() {
     // The machine's own socket is another door.
     let proxy = format!("ProxyCommand={} guest channel --home {}", super::lab::FLY, guest.home.display());
     assert!(run(guest.client("ssh").args(["-o", &proxy, &format!("{}@web", guest.user), "true"])).status.success());
-    let greeted = silent.into_iter().filter(|stream| greeted(stream)).count();
+    let greeted = silent.into_iter().filter(greeted).count();
     assert!((1..=16).contains(&greeted), "{greeted} were kept");
     assert!(guest.ssh(&[], "true").status.success());
     let log = guest.log();
