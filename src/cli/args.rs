@@ -138,7 +138,7 @@ pub(super) struct SshArgs {
     /// Who logs in [default: root, or the first of the machine's `users`]
     #[arg(short = 'l', long, value_name = "NAME")]
     pub(super) user: Option<String>,
-    /// An option of ssh's, as its own -o takes it, as -o Compression=yes
+    /// An option for ssh itself: -o Compression=yes
     #[arg(short, long, value_name = "OPTION")]
     pub(super) option: Vec<String>,
     /// Be the way to the machine's ssh server: as a `ProxyCommand`
@@ -147,6 +147,7 @@ pub(super) struct SshArgs {
     /// Print the machine's host key in the form of `known_hosts`, as a `KnownHostsCommand`
     #[arg(long, conflicts_with_all = ["user", "option"])]
     pub(super) host_key: bool,
+    /// The machine
     #[arg(value_name = "MACHINE")]
     pub(super) machine: String,
     /// A command with its arguments [default: a login shell]
