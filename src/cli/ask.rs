@@ -36,9 +36,13 @@ fn question(what: &str) -> String {
 }
 
 fn refusal(verb: Verb, what: &str) -> Diagnostic {
-    let verb = verb.as_str();
-    Diagnostic::new(Kind::Failed, format!("`fly {verb}` was not run: it {what}, and there is no terminal to ask on"))
-        .hint(format!("`fly plan` shows it, `fly {verb} --yes` does it"))
+    let refused =
+        Diagnostic::new(Kind::Failed, format!("`fly {}` was not run: it {what}, and there is no terminal to ask on", verb.as_str()));
+    refused.hint(match verb {
+        Verb::Up => "`fly plan` shows it, `fly up --yes` does it",
+        // It is only asked because of them.
+        Verb::Down => "`fly down --volumes --yes` does it, `fly down` keeps the volumes",
+    })
 }
 
 /// What makes it necessary to ask: `loses data and interrupts 2 machines`.
@@ -127,5 +131,7 @@ mod tests {
         let refused = refusal(Verb::Up, &concern(Verb::Up, &plan).unwrap());
         insta::assert_snapshot!(refused.message, @"`fly up` was not run: it restarts 1 machine, and there is no terminal to ask on");
         insta::assert_snapshot!(refused.hints[0], @"`fly plan` shows it, `fly up --yes` does it");
+        let refused = refusal(Verb::Down, "deletes 1 volume with all data");
+        insta::assert_snapshot!(refused.hints[0], @"`fly down --volumes --yes` does it, `fly down` keeps the volumes");
     }
 }

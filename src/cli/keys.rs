@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::environment::Environment;
+use super::passwd;
 
 /// What ssh itself offers when it is not told otherwise.
 const FILES: [&str; 5] = ["id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub", "id_ed25519_sk.pub", "id_ecdsa_sk.pub"];
@@ -26,14 +27,11 @@ pub(super) fn own(environment: &Environment) -> BTreeSet<String> {
 }
 
 /// Under sudo the keys are still those of the person.
-fn homes(environment: &Environment) -> Vec<PathBuf> {
+fn homes(environment: &Environment) -> BTreeSet<PathBuf> {
     let person = ["SUDO_USER", "DOAS_USER"].into_iter().find_map(|name| environment.variable(name)).filter(|user| *user != "root");
-    let passwd = person.and_then(|_| std::fs::read_to_string("/etc/passwd").ok()).unwrap_or_default();
-    let theirs = passwd.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        (fields.next() == person && person.is_some()).then(|| fields.nth(4).map(PathBuf::from))?
-    });
-    environment.variable("HOME").map(PathBuf::from).into_iter().chain(theirs).collect()
+    let homes =
+        [environment.variable("HOME").map(PathBuf::from), passwd::home_of_id(environment.user), person.and_then(passwd::home_of_user)];
+    homes.into_iter().flatten().collect()
 }
 
 fn files(home: &Path) -> Vec<String> {

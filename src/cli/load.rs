@@ -28,23 +28,19 @@ pub(super) struct Loaded {
     /// The file as the user would type it.
     pub(super) shown: String,
     pub(super) sources: Sources,
-    /// What is right, but may not be meant, in words.
-    pub(super) warnings: Vec<String>,
 }
 
 /// The file, resolved, or all that is wrong with it.
 pub(super) fn load(settings: &Settings, ui: &Ui) -> Result<Loaded, Failure> {
     let found = find(settings)?;
     let text = read(&found.path, &found.shown)?;
-    let loaded = resolve(settings, &found, text)?;
-    loaded.warnings.iter().for_each(|warning| ui.warn(warning));
-    Ok(loaded)
+    resolve(settings, &found, text, &|warning| ui.warn(warning))
 }
 
 /// Like `load`, but a file that cannot be understood is no obstacle as long as the project's name can be known: taking machines
 /// away needs no more. Gives what is wrong along with it.
 pub(super) fn load_leniently(settings: &Settings) -> Result<(Loaded, Option<Failure>), Failure> {
-    let bare = |project, shown, sources| Loaded { desired: Desired::empty(project), shown, sources, warnings: vec![] };
+    let bare = |project, shown, sources| Loaded { desired: Desired::empty(project), shown, sources };
     let named = settings.project.clone();
     let found = match (find(settings), named) {
         (Ok(found), _) => found,
@@ -53,7 +49,7 @@ pub(super) fn load_leniently(settings: &Settings) -> Result<(Loaded, Option<Fail
         (Err(error), _) => return Err(error.into()),
     };
     let text = read(&found.path, &found.shown)?;
-    match resolve(settings, &found, text.clone()) {
+    match resolve(settings, &found, text.clone(), &|_| ()) {
         Ok(loaded) => Ok((loaded, None)),
         Err(failure) => match settings.project.clone().or_else(|| name_line(&text)) {
             Some(project) => Ok((bare(project, found.shown, Sources::new()), Some(failure))),
@@ -137,7 +133,8 @@ fn not_utf8(shown: &str, error: &std::string::FromUtf8Error) -> Diagnostic {
         .hint(format!("`iconv -f LATIN1 -t UTF-8 {shown}`, if it was written in that"))
 }
 
-fn resolve(settings: &Settings, found: &Found, text: String) -> Result<Loaded, Failure> {
+/// `warn` is told what is right, but may not be meant: also of a file that is wrong, where it may be the reason.
+fn resolve(settings: &Settings, found: &Found, text: String, warn: &dyn Fn(&str)) -> Result<Loaded, Failure> {
     let mut sources = Sources::new();
     let Variables { known: environment, unreadable, errors } = variables(settings, found, &mut sources);
     let mut mistakes = Mistakes::default();
@@ -146,6 +143,9 @@ fn resolve(settings: &Settings, found: &Found, text: String) -> Result<Loaded, F
     sources.insert(Arc::from(found.shown.as_str()), text);
     mistakes.extend(wrong.finish());
     let Some(mut spec) = spec else { return Err(Failure::new(mistakes.finish(), &sources)) };
+    for warning in unset(&spec) {
+        warn(&warning);
+    }
     if let Some(project) = &settings.project {
         let place = Place { file: Arc::from("--project"), line: 1, column: 1, offset: 0, len: 0 };
         spec.name = Some(At::new(project.to_string(), place));
@@ -164,8 +164,10 @@ fn resolve(settings: &Settings, found: &Found, text: String) -> Result<Loaded, F
     sources.extend(texts.collect::<Sources>());
     match desired::resolve(&spec, &context) {
         Ok(desired) if mistakes.is_empty() => {
-            let warnings = unset(&spec).into_iter().chain(no_machines(&desired, &found.shown)).collect();
-            Ok(Loaded { desired, shown: found.shown.clone(), sources, warnings })
+            if let Some(warning) = no_machines(&desired, &found.shown) {
+                warn(&warning);
+            }
+            Ok(Loaded { desired, shown: found.shown.clone(), sources })
         }
         resolved => {
             mistakes.extend(resolved.err().into_iter().flatten());

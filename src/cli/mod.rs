@@ -21,6 +21,7 @@ mod load;
 mod log_lines;
 mod logs;
 mod machine;
+mod passwd;
 mod pipeline;
 mod plan;
 mod progress;

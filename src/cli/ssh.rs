@@ -39,6 +39,9 @@ pub(super) fn run(args: &SshArgs, settings: &Settings, ui: &Ui) -> Result<ExitCo
     }
     let (file, _) = load::load_leniently(settings)?;
     let machine = check(&file.desired, &args.machine)?;
+    // What is wrong is said before ssh starts, which would add its own words to it.
+    let project = Project::load(settings, ui)?;
+    world::block_on(async { project.connect().await?.running(machine).await.map(drop) })??;
     let user = args.user.clone().unwrap_or_else(|| user(&file.desired, &args.machine));
     let mut ssh = Command::new("ssh");
     for option in options(settings, &file.desired.project, &args.machine)? {
@@ -53,7 +56,7 @@ pub(super) fn run(args: &SshArgs, settings: &Settings, ui: &Ui) -> Result<ExitCo
     Err(diagnostic.hint("install it: `apt-get install openssh-client`").hint(format!("or without ssh: `fly exec {}`", args.machine)).into())
 }
 
-/// What can be known without the engine; the rest is said by `--stdio`.
+/// What can be known without the engine.
 fn check<'a>(desired: &Desired, text: &'a str) -> Result<&'a str, Diagnostic> {
     let machine = Name::new(text).ok().and_then(|name| desired.machines.get(&name));
     let no_server = machine.is_some_and(|machine| machine.guest.as_ref().is_none_or(|guest| guest.config.sshd.is_none()));

@@ -11,7 +11,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::settings::Settings;
 use super::ui::Ui;
-use super::{load, ssh};
+use super::{load, passwd, ssh};
 use crate::desired::Desired;
 use crate::diag::{Diagnostic, Kind};
 
@@ -26,9 +26,10 @@ pub(super) fn run(args: &SshConfigArgs, settings: &Settings, ui: &Ui) -> Result<
         ui.out(&text(settings, desired)?)?;
         return Ok(Exit::Done);
     }
-    let home = settings.environment.variable("HOME").filter(|home| home.starts_with('/'));
-    let home = home.ok_or_else(|| Diagnostic::new(Kind::Usage, "there is no home directory: `HOME` says where it is"))?;
-    let place = Place::of(Path::new(home), desired.project.as_str());
+    let said = || settings.environment.variable("HOME").filter(|home| home.starts_with('/')).map(PathBuf::from);
+    let home = passwd::home_of_id(settings.environment.user).or_else(said);
+    let home = home.ok_or_else(|| Diagnostic::new(Kind::Usage, "this user has no home directory"))?;
+    let place = Place::of(&home, desired.project.as_str());
     let done = if args.install {
         text(settings, desired).and_then(|text| place.install(&text).map_err(|error| place.cannot(&error)))
     } else {

@@ -11,16 +11,8 @@ use crate::plan::{Plan, StepId};
 
 /// `up: 3 created, 1 changed, 46 unchanged in 2.1s`.
 pub(super) fn done(verb: Verb, counts: Counts, elapsed: Duration) -> String {
-    let all = [
-        (counts.create, "created"),
-        (counts.update, "changed"),
-        (counts.restart, "restarted"),
-        (counts.replace, "replaced"),
-        (counts.delete, "deleted"),
-        (counts.keep, "unchanged"),
-    ];
-    let parts: Vec<String> = all.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
-    format!("{}: {} in {}\n", verb.as_str(), parts.join(", "), seconds(elapsed))
+    let counts = counts.said(["created", "changed", "restarted", "replaced", "deleted", "unchanged"]);
+    format!("{}: {counts} in {}\n", verb.as_str(), seconds(elapsed))
 }
 
 /// What was done, what failed and why, and what was not begun for it.

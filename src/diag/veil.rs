@@ -111,7 +111,13 @@ fn hide(text: &str, pairs: &[(&str, &str)]) -> String {
             let word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
             value.len() >= LONG || quoted && !(word(text[..at].chars().next_back()) || word(rest[value.len()..].chars().next()))
         };
-        if let Some((value, written)) = pairs.iter().find(|(value, _)| rest.starts_with(value) && whole(value)) {
+        let found = pairs.iter().find(|(value, _)| rest.starts_with(value) && whole(value));
+        // `fly:${TAG}` begins with what it comes to, and is shown already.
+        let longer = |written: &&str| found.is_none_or(|(value, _)| written.len() > value.len());
+        if let Some(written) = pairs.iter().map(|(_, written)| *written).find(|it| !it.is_empty() && rest.starts_with(it) && longer(it)) {
+            out.push_str(written);
+            at += written.len();
+        } else if let Some((value, written)) = found {
             out.push_str(written);
             at += value.len();
         } else {
@@ -137,10 +143,12 @@ mod tests {
         weaver.cover(&place(10, 5), "x-hunter2/24", "x-${A}", vec![value("A", "hunter2/24")]);
         weaver.cover(&place(30, 5), "no", "${B}", vec![value("B", "no")]);
         weaver.cover(&place(50, 5), "common", "${C}", vec![value("C", "common")]);
+        weaver.cover(&place(70, 5), "fly:", "fly:${TAG}", vec![value("TAG", "")]);
         let veil = weaver.finish("common");
         let over = |offset, text: &str| veil.over(Diagnostic::invalid(text).at(&place(offset, 1))).message;
         assert_eq!(over(10, "`x-hunter2/24`, or `/hunter2` of hunter2"), "`x-${A}`, or `/${A}` of ${A}");
         assert_eq!(over(30, "there is no network `no`"), "there is no network `${B}`");
+        assert_eq!(over(70, "the value of `fly:${TAG}`, which is `fly:`"), "the value of `fly:${TAG}`, which is `fly:${TAG}`");
         assert_eq!(over(0, "`hunter2/24` hunter2/24 `no` `common`"), "`${A}` hunter2/24 `no` `common`");
     }
 }

@@ -111,6 +111,8 @@ pub enum Loss {
     /// A volume with all that is in it, by the engine's name.
     Volume(String),
     AnonymousVolumes(Vec<String>),
+    /// By which a machine is known to those who log in.
+    HostKey,
 }
 
 impl std::fmt::Display for Loss {
@@ -119,6 +121,7 @@ impl std::fmt::Display for Loss {
             Self::WritableLayer(None) => f.write_str("files written inside the machine"),
             Self::WritableLayer(Some(size)) => write!(f, "files written inside the machine ({})", size.human()),
             Self::Volume(name) => write!(f, "volume {name} with all its data"),
+            Self::HostKey => f.write_str("ssh host keys, which clients may know"),
             Self::AnonymousVolumes(names) => write!(f, "{} anonymous volume{}", names.len(), if names.len() == 1 { "" } else { "s" }),
         }
     }

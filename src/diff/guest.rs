@@ -133,7 +133,7 @@ fn install(addr: Addr, action: Action, reason: &str) -> Change {
 }
 
 fn host_keys(desired: &Desired, actual: &Actual, diff: &mut Diff) {
-    for (name, volume) in &actual.engine.host_keys {
+    for name in actual.engine.host_keys.keys() {
         if desired.machines.get(name).is_some_and(|machine| machine.guest.is_some()) {
             continue;
         }
@@ -147,7 +147,7 @@ fn host_keys(desired: &Desired, actual: &Actual, diff: &mut Diff) {
                 fields: vec![],
                 reason: "volumes are to be deleted as well".to_owned(),
                 impact: Impact::Live,
-                losses: vec![Loss::Volume(volume.clone())],
+                losses: vec![Loss::HostKey],
                 place: None,
             }),
         }

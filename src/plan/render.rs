@@ -49,6 +49,13 @@ impl Counts {
         counts
     }
 
+    /// Those that are not zero, each with its word: create, update, restart, replace, delete, keep.
+    pub fn said(self, words: [&str; 6]) -> String {
+        let all = [self.create, self.update, self.restart, self.replace, self.delete, self.keep];
+        let parts: Vec<String> = all.into_iter().zip(words).filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+        parts.join(", ")
+    }
+
     fn slot(&mut self, action: Action) -> &mut usize {
         match action {
             Action::Keep => &mut self.keep,
@@ -283,16 +290,8 @@ impl Text {
 
     fn closing(&mut self, plan: &Plan) {
         let n = Counts::of(&plan.changes);
-        let all = [
-            (n.create, "to create"),
-            (n.update, "to change"),
-            (n.restart, "to restart"),
-            (n.replace, "to replace"),
-            (n.delete, "to delete"),
-            (n.keep, "unchanged"),
-        ];
-        let parts: Vec<String> = all.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
-        self.line(&format!("Plan: {}; impact: {}", parts.join(", "), plan.impact()));
+        let counts = n.said(["to create", "to change", "to restart", "to replace", "to delete", "unchanged"]);
+        self.line(&format!("Plan: {counts}; impact: {}", plan.impact()));
     }
 }
 

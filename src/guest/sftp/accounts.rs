@@ -75,9 +75,8 @@ impl Table {
     }
 }
 
-#[allow(clippy::useless_conversion, clippy::allow_attributes, reason = "the kernel's types differ between architectures")]
 fn stamp(stat: &Stat) -> (u64, i64, u64, i64) {
-    (stat.st_ino.into(), stat.st_mtime.into(), stat.st_mtime_nsec.into(), stat.st_size.into())
+    (stat.st_ino, stat.st_mtime, stat.st_mtime_nsec, stat.st_size)
 }
 
 /// Nothing if it cannot be read: numbers are shown then.
