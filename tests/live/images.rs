@@ -62,7 +62,7 @@ fn a_tag_that_moved_is_pulled_when_the_file_asks_for_it() {
     let always = file(&image, "    pull_policy: always\n");
     let project = lab.project("pulled", &always);
     project.fly(&["up", "--yes"]).success();
-    let (first, pid) = (id(&lab, &image), lab.pid_and_start("pulled.web"));
+    let first = id(&lab, &image);
     // The registry has nothing newer: nothing to do, and nothing is pulled.
     project.fly(&["plan", "--check"]).success();
     registry.push("fly/busybox:next", "web:stable");
@@ -70,6 +70,10 @@ fn a_tag_that_moved_is_pulled_when_the_file_asks_for_it() {
     // Whoever does not ask for the newest keeps what is there.
     project.write("fly.yml", &file(&image, "    pull_policy: missing\n"));
     project.fly(&["plan", "--check"]).success();
+    project.write("fly.yml", &file(&image, "    pull_policy: missing\n    labels: {round: '1'}\n"));
+    project.fly(&["up", "--yes"]).success();
+    assert_eq!(id(&lab, &image), first, "also where a machine is made anew");
+    let pid = lab.pid_and_start("pulled.web");
     project.write("fly.yml", &always);
     let plan = project.fly(&["plan", "--check"]);
     plan.expect_code(3);

@@ -56,10 +56,10 @@ fn private_and_vepa_keep_machines_apart() {
         let project = lab.project("modes", &format!("{file}  b: {{nics: {{eth0: {{network: lan, ip: 192.168.77.102}}}}}}\n"));
         project.fly(&["up", "--yes"]).success();
         assert_eq!(changes(&project), vec![], "{mode}");
-        let ping = lab.try_docker(&["exec", "modes.a", "ping", "-c1", "-W1", "192.168.77.102"]);
+        let ping = lab.try_docker(&["exec", "modes.a", "ping", "-c1", "-w3", "192.168.77.102"]);
         assert_eq!(ping.code == 0, hear_each_other, "{mode}: {ping}");
         for address in ["192.168.77.101", "192.168.77.102"] {
-            lab.neighbour(&["ping", "-c1", "-W2", address]);
+            lab.neighbour(&["ping", "-c1", "-w3", address]);
         }
     }
 }
