@@ -26,9 +26,9 @@ pub(super) fn run(args: &SshConfigArgs, settings: &Settings, ui: &Ui) -> Result<
         ui.out(&text(settings, desired)?)?;
         return Ok(Exit::Done);
     }
-    let said = || settings.environment.variable("HOME").filter(|home| home.starts_with('/')).map(PathBuf::from);
-    let home = passwd::home_of_id(settings.environment.user).or_else(said);
-    let home = home.ok_or_else(|| Diagnostic::new(Kind::Usage, "this user has no home directory"))?;
+    let home = settings.environment.variable("HOME").filter(|home| home.starts_with('/')).map(PathBuf::from);
+    let of_user = passwd::home_of_id(settings.environment.user);
+    let home = home.or_else(|| of_user.clone()).ok_or_else(|| Diagnostic::new(Kind::Usage, "this user has no home directory"))?;
     let place = Place::of(&home, desired.project.as_str());
     let done = if args.install {
         text(settings, desired).and_then(|text| place.install(&text).map_err(|error| place.cannot(&error)))
@@ -38,6 +38,9 @@ pub(super) fn run(args: &SshConfigArgs, settings: &Settings, ui: &Ui) -> Result<
     done?;
     let now = if args.install { format!("`ssh MACHINE.{}.fly` leads to its machines now", desired.project) } else { "removed".to_owned() };
     ui.say(&format!("{}: {now}\n", place.file.display()));
+    if let Some(other) = of_user.filter(|of_user| args.install && *of_user != home) {
+        ui.warn(&format!("OpenSSH does not read it by itself: it looks in `{}`, whatever $HOME says", other.display()));
+    }
     Ok(Exit::Done)
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::{Container, Endpoint, EngineNetwork, GuestConfig, Limits, Restart, Seconds};
+use crate::types::{Container, Endpoint, EngineNetwork, Limits, Restart, Seconds};
 
 /// One call to the engine. Every one is idempotent: what is done already is success.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,11 +44,6 @@ pub enum EngineOp {
     RenameContainer {
         name: String,
         to: String,
-    },
-    /// What the machine's guest is to do, from its next start on or, if it runs, at once.
-    WriteGuest {
-        name: String,
-        config: Box<GuestConfig>,
     },
     StartContainer {
         name: String,
@@ -109,7 +104,6 @@ impl std::fmt::Display for EngineOp {
             Self::PullImage { image } => write!(f, "pull image {image}"),
             Self::InstallGuest { version } => write!(f, "install guest {version}"),
             Self::RemoveGuest { version } => write!(f, "remove guest {version}"),
-            Self::WriteGuest { name, .. } => write!(f, "write guest settings of {name}"),
             Self::CreateNetwork { name, .. } => write!(f, "create Docker network {name}"),
             Self::DeleteNetwork { name } => write!(f, "delete Docker network {name}"),
             Self::CreateVolume { name, .. } => write!(f, "create volume {name}"),

@@ -65,6 +65,7 @@ impl State {
             next_card: 0,
             hosts: BTreeSet::new(),
             published: BTreeSet::new(),
+            guest: None,
             anonymous,
             shares,
         };

@@ -25,7 +25,6 @@ impl Engine for FakeEngine {
                 EngineOp::PullImage { image } => state.pull(image)?,
                 EngineOp::InstallGuest { version } => drop(state.guests.insert(version.clone())),
                 EngineOp::RemoveGuest { version } => state.remove_guest(version),
-                EngineOp::WriteGuest { name, config } => state.write_guest(name, config)?,
                 EngineOp::CreateNetwork { name, network } => state.create_network(name, network)?,
                 EngineOp::DeleteNetwork { name } => state.delete_network(name)?,
                 EngineOp::CreateVolume { name, labels } => state.create_volume(name, labels)?,

@@ -2,6 +2,7 @@
 
 use super::faults::{Done, FaultKind, refuse};
 use super::state::{State, Volume};
+use crate::net::Processes;
 use crate::types::{Container, GUEST_VOLUME, GuestConfig, LABEL_MACHINE, LABEL_PROJECT, Name};
 
 impl State {
@@ -16,11 +17,13 @@ impl State {
         }
     }
 
-    pub(super) fn write_guest(&mut self, name: &str, config: &GuestConfig) -> Done {
-        let labels = &self.instance(name)?.container.labels;
-        match labels.get(LABEL_MACHINE).cloned() {
-            Some(machine) => drop(self.guest_settings.insert(machine, config.clone())),
-            None => return refuse(FaultKind::NotFound, format!("{name} has no guest")),
+    pub(super) fn set_guest(&mut self, machine: &Name, config: &GuestConfig, processes: &Processes) -> Done {
+        let pid = processes.get(machine);
+        let running = self.containers.values_mut().find(|container| container.pid.is_some() && container.pid.as_ref() == pid);
+        match running {
+            Some(running) if running.container.guest.is_some() => running.guest = Some(config.clone()),
+            Some(_) => return refuse(FaultKind::NotFound, format!("{machine} has no guest")),
+            None => return refuse(FaultKind::Ended, format!("{machine} does not run")),
         }
         Ok(())
     }

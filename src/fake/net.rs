@@ -6,9 +6,7 @@ use super::faults::{Done, FaultKind, refuse};
 use super::state::{FakeLink, HOST, Kind, NsId, State};
 use super::{Call, FakeNet};
 use crate::net::{Firewall, GuestSeen, HostsLine, LinkSet, NetError, NetOp, NetPlane, NetSnapshot, Processes};
-use crate::types::{
-    GuestSshd, HostEntry, LABEL_MACHINE, LINK_GROUP, LinkKind, LinkRef, Mac, MacvlanMode, Name, Ns, PlacedLink, SshdStatus,
-};
+use crate::types::{GuestSshd, HostEntry, LINK_GROUP, LinkKind, LinkRef, Mac, MacvlanMode, Name, Ns, PlacedLink, SshdStatus};
 
 impl NetPlane for FakeNet {
     async fn firewall(&self) -> Result<Firewall, NetError> {
@@ -27,7 +25,7 @@ impl NetPlane for FakeNet {
         let state = self.world.lock();
         let told = |pid: u32| {
             let running = state.containers.values().find(|container| container.pid == Some(pid))?;
-            let config = state.guest_settings.get(running.container.labels.get(LABEL_MACHINE)?)?;
+            let config = running.guest.as_ref()?;
             let listening = |sshd: &GuestSshd| SshdStatus { error: None, listening: vec![format!("0.0.0.0:{}", sshd.port)] };
             Some(GuestSeen { config: Some(config.clone()), status: None, sshd: config.sshd.as_ref().map(listening) })
         };
@@ -63,6 +61,7 @@ impl State {
                 Ok(())
             }
             NetOp::SetHosts { machine, set, remove } => self.set_hosts(machine, set, remove, processes),
+            NetOp::SetGuest { machine, config } => self.set_guest(machine, config, processes),
             NetOp::AllowForward { bridge, comment } => {
                 self.rules.insert((bridge.clone(), comment.clone()));
                 Ok(())

@@ -31,8 +31,6 @@ pub(super) struct State {
     pub(super) volumes: BTreeMap<String, Volume>,
     /// Versions of the guest that are installed.
     pub(super) guests: BTreeSet<String>,
-    /// What guests were told last, by machine; it lies in a volume that outlives the container.
-    pub(super) guest_settings: BTreeMap<String, GuestConfig>,
     /// Each with its links by name.
     pub(super) namespaces: BTreeMap<NsId, BTreeMap<String, FakeLink>>,
     /// Bridge and comment.
@@ -83,6 +81,8 @@ pub(super) struct Instance {
     /// `/etc/hosts`, as far as it is not the same for all.
     pub(super) hosts: BTreeSet<HostsLine>,
     pub(super) published: BTreeSet<Port>,
+    /// What its guest was told.
+    pub(super) guest: Option<GuestConfig>,
     /// Volumes that came with it and go with it.
     pub(super) anonymous: BTreeSet<String>,
     /// The container whose namespace it shares, by id.
@@ -177,7 +177,6 @@ impl State {
             networks: BTreeMap::new(),
             volumes: BTreeMap::new(),
             guests: BTreeSet::new(),
-            guest_settings: BTreeMap::new(),
             namespaces: BTreeMap::from([(HOST, BTreeMap::new())]),
             rules: BTreeSet::new(),
             faults: Faults::default(),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::types::{HostEntries, HostEntry, Link, LinkRef, Mac, Name, PlacedLink, Route};
+use crate::types::{GuestConfig, HostEntries, HostEntry, Link, LinkRef, Mac, Name, PlacedLink, Route};
 
 /// One operation on links. Every one is idempotent: what is done already is success.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,11 @@ pub enum NetOp {
         machine: Name,
         set: HostEntries,
         remove: BTreeSet<HostEntry>,
+    },
+    /// What the machine's guest is to do, in place of whatever it was told before.
+    SetGuest {
+        machine: Name,
+        config: Box<GuestConfig>,
     },
     /// Frames between the ports of this bridge pass the firewall: with Docker's DROP policy and `bridge-nf-call-iptables` they
     /// otherwise do not. One rule in `DOCKER-USER`, with a comment that says whose it is.
@@ -100,6 +105,7 @@ impl std::fmt::Display for NetOp {
             Self::SetLink { at, .. } => write!(f, "change {at}"),
             Self::DeleteLink { at } => write!(f, "delete link {at}"),
             Self::SetHosts { machine, .. } => write!(f, "write /etc/hosts of {machine}"),
+            Self::SetGuest { machine, .. } => write!(f, "write guest settings of {machine}"),
             Self::AllowForward { bridge, .. } => write!(f, "let frames between ports of {bridge} pass the firewall"),
             Self::RevokeForward { bridge, .. } => write!(f, "remove the firewall rule of {bridge}"),
         }

@@ -33,6 +33,8 @@ pub(super) struct Builder<'a> {
     pub(super) subnets: Vec<(BTreeSet<IpNet>, StepId)>,
     /// The steps by which a container gets its machine's name.
     pub(super) renamed: BTreeMap<Name, StepId>,
+    /// The step that says to a machine that starts what its guest is to do.
+    pub(super) told: BTreeMap<Name, StepId>,
     /// The step that stops a machine, where it has to stop before its own turn comes.
     pub(super) stopped: BTreeMap<Name, StepId>,
     /// For a step that changes a card where it is: what the card is called before the first step.
@@ -53,6 +55,7 @@ impl<'a> Builder<'a> {
             freed: BTreeMap::new(),
             subnets: vec![],
             renamed: BTreeMap::new(),
+            told: BTreeMap::new(),
             stopped: BTreeMap::new(),
             cards: BTreeMap::new(),
         }

@@ -7,7 +7,8 @@ use super::builder::{Builder, after};
 use crate::desired::Machine;
 use crate::diff::{self, Action};
 use crate::engine::EngineOp;
-use crate::types::{Addr, Name};
+use crate::net::NetOp;
+use crate::types::{Addr, GuestConfig, Name};
 
 pub(super) fn install(b: &mut Builder<'_>) {
     for version in versions(b, Action::Create) {
@@ -36,15 +37,21 @@ pub(super) fn remove(b: &mut Builder<'_>) {
     }
 }
 
-/// Before a machine starts: its first process reads it.
-pub(super) fn settings(b: &mut Builder<'_>, name: &Name, machine: &Machine, before: BTreeSet<StepId>) -> BTreeSet<StepId> {
-    let Some(config) = diff::guest_config(b.actual, name, machine).map(Box::new) else { return before };
-    after([b.add(&Addr::Machine(name.clone()), EngineOp::WriteGuest { name: machine.name.clone(), config }, before)])
+/// Of a machine that starts: its first process waits for it.
+pub(super) fn tell(b: &mut Builder<'_>, name: &Name, machine: &Machine, started: StepId) {
+    if let Some(config) = diff::guest_config(b.actual, name, machine) {
+        let step = settings(b, name, config, after([started]));
+        b.told.insert(name.clone(), step);
+    }
 }
 
 /// Of a machine that runs on.
 pub(super) fn changed(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> Option<StepId> {
-    let config = Box::new(diff::guest_to_write(b.actual, name, machine)?);
+    let config = diff::guest_to_write(b.actual, name, machine)?;
     let before = b.renamed.get(name).copied().into_iter().collect();
-    Some(b.add(&Addr::Machine(name.clone()), EngineOp::WriteGuest { name: machine.name.clone(), config }, before))
+    Some(settings(b, name, config, before))
+}
+
+fn settings(b: &mut Builder<'_>, name: &Name, config: GuestConfig, before: BTreeSet<StepId>) -> StepId {
+    b.add(&Addr::Machine(name.clone()), NetOp::SetGuest { machine: name.clone(), config: Box::new(config) }, before)
 }

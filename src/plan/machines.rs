@@ -66,12 +66,13 @@ pub(super) fn machines(b: &mut Builder<'_>) {
             Action::Update => update(b, &name, machine),
             Action::Keep | Action::Delete => BTreeSet::new(),
         };
-        let ready = if b.diff.keeps_namespace(b.actual, &name) || b.diff.rests(b.desired, b.actual, &name) {
+        let mut ready = if b.diff.keeps_namespace(b.actual, &name) || b.diff.rests(b.desired, b.actual, &name) {
             started
         } else {
             b.started.insert(name.clone(), started.clone());
             nics::attach_all(b, &name, machine, started)
         };
+        ready.extend(b.told.get(&name));
         b.ready.insert(addr, ready);
     }
 }
@@ -230,8 +231,9 @@ fn start(b: &mut Builder<'_>, name: &Name, machine: &Machine, mut before: BTreeS
         before.extend(b.left.get(network).into_iter().flatten());
         before.extend(b.ready_of(&Addr::Network(network.clone())));
     }
-    let before = guests::settings(b, name, machine, before);
-    after([b.add(&Addr::Machine(name.clone()), EngineOp::StartContainer { name: machine.name.clone() }, before)])
+    let started = b.add(&Addr::Machine(name.clone()), EngineOp::StartContainer { name: machine.name.clone() }, before);
+    guests::tell(b, name, machine, started);
+    after([started])
 }
 
 /// The steps after which everything that a machine needs is there, in the state in which it needs it.

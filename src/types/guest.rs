@@ -19,14 +19,40 @@ pub const GUEST_PREFIX: &str = "fly-guest-";
 pub const LABEL_GUEST: &str = "fly.guest";
 /// The end of the name of a machine's own volume: `shop.web.guest`.
 pub const GUEST_VOLUME: &str = ".guest";
-/// In `GUEST_HOME`: a `GuestConfig`, written by fly, replaced by renaming.
+/// In `GUEST_HOME`: a `GuestSettings`, written by fly, replaced by renaming.
 pub const GUEST_CONFIG: &str = "config.json";
+/// The option of `guest init` by which one container's guest tells its own settings from those of another one before it.
+pub const GUEST_CONTAINER: &str = "--container";
 /// In `GUEST_HOME`: a `GuestStatus`, written by the guest, replaced by renaming.
 pub const GUEST_STATUS: &str = "status.json";
 /// In `GUEST_HOME`: the private host key in OpenSSH's format, made by the guest at its first start; the public one beside it has `.pub`.
 pub const GUEST_HOST_KEY: &str = "ssh_host_ed25519_key";
 /// In `GUEST_HOME`: the socket by which whoever has the engine reaches the ssh server. Only root in the machine can connect to it.
 pub const GUEST_SOCKET: &str = "ssh.sock";
+
+/// The words by which an engine starts a guest, before the machine's own; `container` is of one container's alone.
+pub fn guest_words(container: &str) -> Vec<String> {
+    [GUEST_BINARY, "guest", "init", GUEST_CONTAINER, container, "--"].map(ToOwned::to_owned).to_vec()
+}
+
+/// How many of these words are the guest's, and what it was given for `container`. Before that was so, there were three.
+pub fn own_words<T: AsRef<[u8]>>(words: &[T]) -> Option<(usize, Option<&T>)> {
+    let is = |at: usize, text: &str| words.get(at).is_some_and(|word| word.as_ref() == text.as_bytes());
+    if !(is(0, GUEST_BINARY) && is(1, "guest") && is(2, "init")) {
+        return None;
+    }
+    Some(if is(3, GUEST_CONTAINER) && is(5, "--") { (6, words.get(4)) } else { (3, None) })
+}
+
+/// What `GUEST_CONFIG` holds. The file outlives the container that it was written for, and another one must not take it for its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestSettings {
+    /// As in the guest's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    #[serde(flatten)]
+    pub config: GuestConfig,
+}
 
 /// What a machine's guest is to do. Everything in it can change while the machine runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -260,7 +260,6 @@ fn is_ours(op: &Op, desired: &Desired) -> bool {
             | EngineOp::CreateVolume { name, .. }
             | EngineOp::DeleteVolume { name }
             | EngineOp::CreateContainer { name, .. }
-            | EngineOp::WriteGuest { name, .. }
             | EngineOp::StartContainer { name }
             | EngineOp::StopContainer { name }
             | EngineOp::UnpauseContainer { name }
@@ -277,7 +276,7 @@ fn is_ours(op: &Op, desired: &Desired) -> bool {
             NetOp::CreateLink { link } | NetOp::AdoptPort { link, .. } => at(&link.at),
             NetOp::CreateVeth { a, b } => at(&a.at) && at(&b.at),
             NetOp::SetLink { at: link, .. } | NetOp::DeleteLink { at: link } => at(link),
-            NetOp::SetHosts { machine, .. } => MACHINES.contains(&machine.as_str()),
+            NetOp::SetHosts { machine, .. } | NetOp::SetGuest { machine, .. } => MACHINES.contains(&machine.as_str()),
             // The rule is ours, whosever the bridge is.
             NetOp::AllowForward { comment, .. } | NetOp::RevokeForward { comment, .. } => comment.starts_with("fly:shop/"),
         },

@@ -1,15 +1,14 @@
-//! fly's own binary on the engine, and what its guests are told.
+//! fly's own binary on the engine.
 //!
 //! An image is made of the binary and nothing else. A container that never runs is made from it, with a volume where the binary lies:
 //! the engine copies what an image has there into a volume that is empty. The container is in the list only when the copy is whole, so
 //! it is the sign that the volume can be used; and as long as it is there, nobody prunes the volume.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType, MountVolumeOptions};
-use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, RemoveImageOptions, UploadToContainerOptionsBuilder,
-};
+use bollard::query_parameters::{CreateContainerOptionsBuilder, CreateImageOptionsBuilder, RemoveImageOptions};
 use futures_util::StreamExt as _;
 use tokio::time::sleep;
 
@@ -20,8 +19,8 @@ use super::raw::encode;
 use super::{Docker, answer};
 use crate::engine::EngineErrorKind;
 use crate::types::{
-    Container, GUEST_BIN, GUEST_BINARY, GUEST_CONFIG, GUEST_HOME, GUEST_PREFIX, GUEST_VOLUME, GuestConfig, LABEL_GUEST, LABEL_MACHINE,
-    LABEL_PROJECT, Name,
+    Container, GUEST_BIN, GUEST_BINARY, GUEST_HOME, GUEST_PREFIX, GUEST_VOLUME, LABEL_GUEST, LABEL_MACHINE, LABEL_PROJECT, Name,
+    guest_words,
 };
 
 /// What the engine calls the image, before the version.
@@ -35,9 +34,10 @@ fn object(version: &str) -> String {
     format!("{GUEST_PREFIX}{version}")
 }
 
-/// The guest before a machine's own words.
-pub(super) fn entrypoint() -> [String; 3] {
-    [GUEST_BINARY.to_owned(), "guest".to_owned(), "init".to_owned()]
+/// The guest before a new container's own words.
+pub(super) fn entrypoint() -> Vec<String> {
+    // The keys of every hasher are others: all that matters is that no two containers of a machine get the same.
+    guest_words(&format!("{:016x}", RandomState::new().build_hasher().finish()))
 }
 
 /// The version out of the name of the volume that a container has its guest from.
@@ -179,31 +179,15 @@ impl Docker {
             _ => Ok(()),
         }
     }
-
-    pub(super) async fn write_guest(&self, name: &str, config: &GuestConfig) -> Result<(), Failure> {
-        let other = |error: &dyn std::fmt::Display| Failure::new(EngineErrorKind::Other, error.to_string());
-        let text = serde_json::to_vec(config).map_err(|error| other(&error))?;
-        // What users' keys are is for nobody else in the machine to read.
-        let archive = archive(&[(GUEST_CONFIG, 0o600, &text)]).map_err(|error| other(&error))?;
-        let options = UploadToContainerOptionsBuilder::default().path(GUEST_HOME).build();
-        Ok(self.api.upload_to_container(name, Some(options), bollard::body_full(archive.into())).await?)
-    }
-}
-
-/// Files of root's.
-fn archive(files: &[(&str, u32, &[u8])]) -> std::io::Result<Vec<u8>> {
-    let mut archive = tar::Builder::new(Vec::with_capacity(files.iter().map(|(.., text)| text.len() + 1024).sum::<usize>() + 1024));
-    for (name, mode, text) in files {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(text.len() as u64);
-        header.set_mode(*mode);
-        archive.append_data(&mut header, name, *text)?;
-    }
-    archive.into_inner()
 }
 
 /// The binary may become root: a machine's first process runs as the machine's user, and the guest has to log in others.
 fn own_binary() -> std::io::Result<Vec<u8>> {
     let binary = std::fs::read("/proc/self/exe")?;
-    archive(&[(GUEST_BINARY.trim_start_matches('/'), 0o4755, &binary)])
+    let mut archive = tar::Builder::new(Vec::with_capacity(binary.len() + 2048));
+    let mut header = tar::Header::new_gnu();
+    header.set_size(binary.len() as u64);
+    header.set_mode(0o4755);
+    archive.append_data(&mut header, GUEST_BINARY.trim_start_matches('/'), binary.as_slice())?;
+    archive.into_inner()
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::answer::{self, HostConfig, Inspect, MountPoint, PortMap};
 use super::{body, guest};
+use crate::types::own_words;
 use crate::types::{
     Bytes, Container, Cpus, Device, Endpoint, GUEST_BIN, GUEST_HOME, Healthcheck, HostEntry, IfName, Limits, Mount, MountSource, Name,
     NetworkMode, Port, Protocol, Relabel, Restart, Seconds, UNLABELLED, Ulimit,
@@ -30,11 +31,11 @@ pub(super) fn container(inspect: &Inspect, around: &Around) -> Container {
     let (config, host) = (&inspect.config, &inspect.host_config);
     let network_mode = network_mode(&host.network_mode, around);
     let guest = guest_version(inspect);
-    let own_words = if guest.is_some() { guest::entrypoint().len() } else { 0 };
+    let guests = guest.as_ref().and(config.entrypoint.as_deref()).and_then(own_words).map_or(0, |(words, _)| words);
     Container {
         image: config.image.clone(),
         command: config.cmd.clone(),
-        entrypoint: config.entrypoint.as_ref().map(|words| words[own_words..].to_vec()),
+        entrypoint: config.entrypoint.as_ref().map(|words| words[guests..].to_vec()),
         environment: environment(&config.env),
         hostname: hostname(inspect, &network_mode, around),
         user: text(&config.user),
@@ -69,7 +70,7 @@ pub(super) fn container(inspect: &Inspect, around: &Around) -> Container {
 
 /// The guest shows in two places: it is what the engine starts, out of its volume.
 fn guest_version(inspect: &Inspect) -> Option<String> {
-    let starts = inspect.config.entrypoint.as_ref().is_some_and(|words| words.starts_with(&guest::entrypoint()));
+    let starts = inspect.config.entrypoint.as_deref().is_some_and(|words| own_words(words).is_some());
     let volume = inspect.mounts.iter().find(|mount| mount.destination == GUEST_BIN).filter(|_| starts)?;
     guest::version_of(&volume.name).map(ToOwned::to_owned)
 }

@@ -35,7 +35,6 @@ pub(super) async fn perform(docker: &Docker, op: &EngineOp, progress: &(dyn Fn(P
         EngineOp::PullImage { image } => image::pull(&docker.api, image, progress).await?,
         EngineOp::InstallGuest { version } => docker.install_guest(version).await?,
         EngineOp::RemoveGuest { version } => docker.remove_guest(version).await?,
-        EngineOp::WriteGuest { name, config } => docker.write_guest(name, config).await?,
         EngineOp::CreateNetwork { name, network } => docker.create_network(name, network).await?,
         EngineOp::DeleteNetwork { name } => docker.delete_network(name).await?,
         EngineOp::CreateVolume { name, labels } => docker.create_volume(name, labels).await?,

@@ -5,7 +5,9 @@ use super::settings::Settings;
 
 /// In words; empty: everything is there.
 pub(super) fn missing(settings: &Settings) -> Vec<String> {
-    let Some(config) = &settings.0 else { return vec![] };
+    let Some(config) = &settings.config else {
+        return if settings.are_awaited() { vec!["fly has not said which cards there are to be".to_owned()] } else { vec![] };
+    };
     if config.nics.is_empty() {
         return vec![];
     }

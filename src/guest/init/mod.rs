@@ -22,19 +22,23 @@ use self::server::Server;
 use self::settings::Settings;
 use self::wake::Wake;
 use super::{log, memory};
-use crate::types::{GUEST_HOME, GUEST_SSHD, GuestState};
+use crate::types::{GUEST_CONTAINER, GUEST_HOME, GUEST_SSHD, GuestState};
 
 /// While the program waits: what the kernel or a writer did not tell is seen this much later.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 pub(super) fn main(arguments: &[OsString]) -> ExitCode {
     let home = Path::new(GUEST_HOME);
-    let program = match arguments {
+    let (container, words) = match arguments {
+        [option, container, rest @ ..] if option == GUEST_CONTAINER => (container.to_str(), rest),
+        all => (None, all),
+    };
+    let program = match words {
         [dashes, rest @ ..] if dashes == "--" => rest,
         all => all,
     };
     match Wake::new(home) {
-        Ok(wake) => Init::new(home, Program::new(program), wake).run(),
+        Ok(wake) => Init::new(home, Settings::read(home, container), Program::new(program), wake).run(),
         Err(error) => {
             log::line(&format!("the first process cannot start: {error}"));
             ExitCode::from(125)
@@ -56,8 +60,7 @@ struct Init<'a> {
 }
 
 impl<'a> Init<'a> {
-    fn new(home: &'a Path, program: Program, wake: Wake) -> Self {
-        let settings = Settings::read(home);
+    fn new(home: &'a Path, settings: Settings, program: Program, wake: Wake) -> Self {
         let deadline = Instant::now() + settings.patience();
         Self { home, wake, settings, server: Server::new(home), program, main: None, deadline, begun: false }
     }
@@ -84,7 +87,11 @@ impl<'a> Init<'a> {
                 return code;
             }
             if woken.settings {
+                let first = self.settings.are_awaited();
                 self.settings.refresh(self.home);
+                if first && !self.settings.are_awaited() {
+                    self.deadline = Instant::now() + self.settings.patience();
+                }
             }
         }
     }

@@ -4,14 +4,21 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::super::log;
-use crate::types::{GUEST_CONFIG, GUEST_STATUS, GuestConfig, GuestState, GuestStatus, SshServer};
+use crate::types::{GUEST_CONFIG, GUEST_STATUS, GuestConfig, GuestSettings, GuestState, GuestStatus, SshServer};
 
-/// The last settings that could be read; none where nobody has written any.
-pub(super) struct Settings(pub(super) Option<GuestConfig>);
+/// How long a new container's settings are waited for. They come as soon as it has started.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(super) struct Settings {
+    /// The last ones that could be read; none where nobody has written any.
+    pub(super) config: Option<GuestConfig>,
+    /// Those that were written for another container are not this one's.
+    container: Option<String>,
+}
 
 impl Settings {
-    pub(super) fn read(home: &Path) -> Self {
-        let mut settings = Self(None);
+    pub(super) fn read(home: &Path, container: Option<&str>) -> Self {
+        let mut settings = Self { config: None, container: container.map(ToOwned::to_owned) };
         settings.refresh(home);
         settings
     }
@@ -19,18 +26,28 @@ impl Settings {
     /// A file that is half written, or gone, changes nothing.
     pub(super) fn refresh(&mut self, home: &Path) {
         if let Ok(text) = std::fs::read(home.join(GUEST_CONFIG))
-            && let Ok(config) = serde_json::from_slice(&text)
+            && let Ok(GuestSettings { container, config }) = serde_json::from_slice(&text)
+            && container == self.container
         {
-            self.0 = Some(config);
+            self.config = Some(config);
         }
     }
 
+    /// Somebody has started this container, and is about to say what for.
+    pub(super) fn are_awaited(&self) -> bool {
+        self.config.is_none() && self.container.is_some()
+    }
+
     pub(super) fn patience(&self) -> Duration {
-        self.0.as_ref().map_or(Duration::ZERO, |config| Duration::from_nanos(config.patience.nanos()))
+        match &self.config {
+            Some(config) => Duration::from_nanos(config.patience.nanos()),
+            None if self.are_awaited() => PATIENCE,
+            None => Duration::ZERO,
+        }
     }
 
     pub(super) fn wants_server(&self) -> Option<SshServer> {
-        Some(self.0.as_ref()?.sshd.as_ref()?.server)
+        Some(self.config.as_ref()?.sshd.as_ref()?.server)
     }
 }
 
@@ -43,5 +60,33 @@ pub(super) fn tell(home: &Path, state: GuestState) {
     });
     if let Err(error) = written {
         log::line(&format!("cannot write `{}`: {error}", home.join(GUEST_STATUS).display()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_said_to_another_container_is_not_ours() {
+        let home = std::env::temp_dir().join(format!("fly-settings-{}", std::process::id()));
+        std::fs::create_dir_all(&home).unwrap();
+        let write = |container: &str| {
+            let text = format!(r#"{{{container}"machine":"web","nics":{{}},"patience":1000000000,"sshd":null}}"#);
+            std::fs::write(home.join(GUEST_CONFIG), text).unwrap();
+        };
+        write(r#""container":"other","#);
+        let mut ours = Settings::read(&home, Some("own"));
+        assert!(ours.are_awaited() && ours.patience() > Duration::from_secs(1));
+        write("");
+        ours.refresh(&home);
+        assert!(ours.are_awaited(), "one that was written before containers were told apart");
+        write(r#""container":"own","#);
+        ours.refresh(&home);
+        assert!(!ours.are_awaited() && ours.patience() == Duration::from_secs(1));
+        // A container from before that has no name for itself, and waits for nothing where nothing was said.
+        write("");
+        assert!(Settings::read(&home, None).config.is_some());
+        assert!(!Settings::read(&home.join("nowhere"), None).are_awaited());
     }
 }

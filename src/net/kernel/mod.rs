@@ -111,6 +111,7 @@ fn perform(places: &Places<'_>, op: &NetOp, project: &Name) -> Result<(), NetErr
         NetOp::SetLink { at, set } => set::link(places, at, set),
         NetOp::DeleteLink { at } => delete::link(places, at, project),
         NetOp::SetHosts { machine, set, remove } => places.with(machine, op, |process| hosts::write(process, set, remove)),
+        NetOp::SetGuest { machine, config } => places.with(machine, op, |process| guests::tell(process, config)),
         NetOp::AllowForward { bridge, comment } => places.on_host(|| firewall::allow(bridge, comment)).doing(|| op.to_string()),
         NetOp::RevokeForward { bridge, comment } => places.on_host(|| firewall::revoke(bridge, comment)).doing(|| op.to_string()),
     };

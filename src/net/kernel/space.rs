@@ -72,17 +72,33 @@ impl Process {
         state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
     }
 
+    /// The words that it was started with, each with a zero behind it.
+    pub(super) fn command_line(&self) -> Result<Vec<u8>, Refused> {
+        let mut line = vec![];
+        let file = rustix::fs::openat(&self.folder, "cmdline", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        File::from(file).take(4096).read_to_end(&mut line)?;
+        Ok(line)
+    }
+
+    /// Opens a folder as the process sees it, within its own root.
+    pub(super) fn folder(&self, path: &str) -> Result<OwnedFd, Refused> {
+        self.open_within(path, OFlags::PATH | OFlags::DIRECTORY)
+    }
+
     /// Opens a file as the process sees it. Its symbolic links cannot lead out of its own root: a container could otherwise have
     /// fly read or write the host's files.
     pub(super) fn file(&self, path: &str, flags: OFlags) -> Result<File, Refused> {
-        let root = rustix::fs::openat(&self.folder, "root", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-        let file = rustix::fs::openat2(&root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)?;
-        let file = File::from(file);
+        let file = File::from(self.open_within(path, flags | OFlags::NOCTTY | OFlags::NONBLOCK)?);
         if !file.metadata()?.is_file() {
             return Err(Refused::new(Errno::INVAL, format!("`/{path}` is no regular file")));
         }
         Ok(file)
+    }
+
+    fn open_within(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Refused> {
+        let root = rustix::fs::openat(&self.folder, "root", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        Ok(rustix::fs::openat2(&root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)?)
     }
 }
 
