@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
 use rustix::io::Errno;
@@ -16,6 +17,10 @@ use crate::types::{GUEST_CONFIG, GUEST_HOME, GUEST_SSHD, GUEST_STATUS, GuestConf
 
 /// A machine can write there what it likes.
 const LARGEST: u64 = 1 << 20;
+/// How long a container that has started may take to execute its program, on a machine whose cores are busy.
+const PATIENCE: Duration = Duration::from_secs(10);
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 pub(super) fn observe(processes: &Processes) -> Result<BTreeMap<Name, GuestSeen>, NetError> {
     let machines: Vec<(&Name, u32)> = processes.iter().map(|(name, pid)| (name, *pid)).collect();
@@ -25,23 +30,38 @@ pub(super) fn observe(processes: &Processes) -> Result<BTreeMap<Name, GuestSeen>
 
 fn read(process: &Process) -> GuestSeen {
     let settings = file::<GuestSettings>(process, GUEST_CONFIG);
-    let settings = settings.filter(|settings| settings.container == container(process, Some(settings)));
+    let settings = settings.filter(|settings| container(process).is_some_and(|own| settings.container == own.0));
     GuestSeen { config: settings.map(|it| it.config), status: file(process, GUEST_STATUS), sshd: file(process, GUEST_SSHD) }
 }
 
-/// By which a guest knows the settings that are its own. Where another program has taken the guest's place, what `now` says holds.
-fn container(process: &Process, now: Option<&GuestSettings>) -> Option<String> {
-    let line = process.command_line().unwrap_or_default();
+/// By which a guest knows the settings that are its own.
+struct Container(Option<String>);
+
+/// Nothing as long as the engine's own process has not made way for the guest.
+fn container(process: &Process) -> Option<Container> {
+    let line = process.command_line().ok()?;
     let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-    match own_words(&words) {
-        Some((_, own)) => own.map(|word| String::from_utf8_lossy(word).into_owned()),
-        None => now.and_then(|now| now.container.clone()),
+    own_words(&words).map(|(_, own)| Container(own.map(|word| String::from_utf8_lossy(word).into_owned())))
+}
+
+/// The engine says that a container has started a moment before its program is executed.
+fn wait_for_guest(process: &Process) -> Result<Container, Refused> {
+    let (began, mut pause) = (Instant::now(), FIRST_PAUSE);
+    loop {
+        if let Some(own) = container(process) {
+            return Ok(own);
+        }
+        if !process.is_alive() || began.elapsed() > PATIENCE {
+            return Err(Refused::new(Errno::TIMEDOUT, "its first process is not fly's guest"));
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
 /// Writes a machine's settings. They replace the file by one renaming: the guest reads the old ones or the new ones.
 pub(super) fn tell(process: &Process, config: &GuestConfig) -> Result<(), Refused> {
-    let container = container(process, file(process, GUEST_CONFIG).as_ref());
+    let Container(container) = wait_for_guest(process)?;
     let settings = GuestSettings { container, config: config.clone() };
     let text = serde_json::to_vec(&settings).map_err(|error| Refused::new(Errno::INVAL, error.to_string()))?;
     let folder = process.folder(GUEST_HOME.trim_start_matches('/'))?;
