@@ -17,6 +17,7 @@ use crate::types::{GuestConfig, GuestSshd, GuestUser, Name, NetworkMode, Seconds
 /// How long a machine's program waits for its cards.
 const PATIENCE: Seconds = Seconds::from_nanos(30_000_000_000);
 const PORT: u16 = 22;
+const NO_NEW_PRIVILEGES: &str = "no-new-privileges";
 
 /// Types of keys that a server takes.
 const KEY_TYPES: [&str; 8] = [
@@ -40,8 +41,10 @@ pub(super) fn resolve(project: &Name, group: &Group, context: &Context, errors: 
             errors.push(error.also(place, "`guest` is set here").hint("leave `sshd` or `guest` out"));
             return None;
         }
-        (Some(At { value: true, .. }), _) | (None, Some(_)) => {}
-        _ => return None,
+        (Some(At { value: false, .. }), None) => return None,
+        // It becomes root to read what it is told, which this forbids where the program is somebody else.
+        (None, None) if spec.security_opt.iter().flatten().any(|option| option.value.starts_with(NO_NEW_PRIVILEGES)) => return None,
+        _ => {}
     }
     let mut adds_keys = BTreeSet::new();
     let sshd = sshd.map(|sshd| server(project, sshd, context, &mut adds_keys, errors));

@@ -132,9 +132,20 @@ fn install(addr: Addr, action: Action, reason: &str) -> Change {
     Change { addr, action, fields: vec![], reason: reason.to_owned(), impact: Impact::None, losses: vec![], place: None }
 }
 
+/// The volume of a machine's guest, where it holds nothing that anybody could miss: it goes with the machine.
+pub fn guest_volume_to_drop<'a>(actual: &'a Actual, name: &Name) -> Option<&'a String> {
+    let state = actual.machine(name)?;
+    let has_key = match actual.net.guests.get(name) {
+        Some(seen) => seen.host_key,
+        // One that runs, and was not seen, might have one.
+        None => state.pid.is_some() || state.host_key,
+    };
+    actual.engine.host_keys.get(name).filter(|_| !has_key)
+}
+
 fn host_keys(desired: &Desired, actual: &Actual, diff: &mut Diff) {
     for name in actual.engine.host_keys.keys() {
-        if desired.machines.get(name).is_some_and(|machine| machine.guest.is_some()) {
+        if desired.machines.get(name).is_some_and(|machine| machine.guest.is_some()) || guest_volume_to_drop(actual, name).is_some() {
             continue;
         }
         match desired.orphan_volumes {

@@ -18,7 +18,7 @@ mod volume;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use change::{Action, Change, Effect, FieldChange, Impact, Loss};
-pub use guest::{guest_config, guest_to_write, not_listening};
+pub use guest::{guest_config, guest_to_write, guest_volume_to_drop, not_listening};
 pub use link::LinkDiff;
 pub use machine::{anonymous_volumes, hosts, leftover_of, lost_networks, runs_as_wanted, stale, stray_networks, wanted_hosts};
 pub use network::{HostLinkDiff, forward_rule, host_link, orphans, unwanted_rules};

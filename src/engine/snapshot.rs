@@ -29,7 +29,7 @@ pub struct EngineSnapshot {
     /// fly's own binaries for machines that the engine has, by version, and the containers that run them, of all projects.
     #[serde(default)]
     pub guests: BTreeMap<String, BTreeSet<String>>,
-    /// The volumes of this project's machines that hold their host keys, by machine; their machine need not be there.
+    /// The volumes of this project's machines' guests, with their host keys, by machine; their machine need not be there.
     #[serde(default)]
     pub host_keys: BTreeMap<Name, String>,
     /// Names in use by somebody else.
@@ -74,6 +74,9 @@ pub struct MachineState {
     pub published: BTreeSet<Port>,
     /// How much its writable layer holds, where that was asked.
     pub writable_layer: Option<Bytes>,
+    /// Whether there is a host key in its guest's volume: asked of one that does not run, where the kernel cannot be.
+    #[serde(default)]
+    pub host_key: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -27,7 +27,12 @@ impl NetPlane for FakeNet {
             let running = state.containers.values().find(|container| container.pid == Some(pid))?;
             let config = running.guest.as_ref()?;
             let listening = |sshd: &GuestSshd| SshdStatus { error: None, listening: vec![format!("0.0.0.0:{}", sshd.port)] };
-            Some(GuestSeen { config: Some(config.clone()), status: None, sshd: config.sshd.as_ref().map(listening) })
+            Some(GuestSeen {
+                config: Some(config.clone()),
+                status: None,
+                sshd: config.sshd.as_ref().map(listening),
+                host_key: running.has_host_key(),
+            })
         };
         Ok(processes.iter().filter_map(|(name, pid)| Some((name.clone(), told(*pid)?))).collect())
     }

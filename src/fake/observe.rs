@@ -125,6 +125,7 @@ impl State {
                 .collect(),
             published: instance.published.clone(),
             writable_layer: None,
+            host_key: instance.pid.is_none() && instance.has_host_key(),
         }
     }
 

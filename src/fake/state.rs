@@ -123,6 +123,10 @@ pub(super) enum Kind {
 }
 
 impl Instance {
+    pub(super) fn has_host_key(&self) -> bool {
+        self.guest.as_ref().is_some_and(|guest| guest.sshd.is_some())
+    }
+
     /// Without one of its own, the first digits of its id.
     pub(super) fn hostname(&self) -> String {
         self.container.hostname.clone().unwrap_or_else(|| self.id[..12].to_owned())

@@ -40,6 +40,9 @@ pub struct GuestSeen {
     pub config: Option<GuestConfig>,
     pub status: Option<GuestStatus>,
     pub sshd: Option<SshdStatus>,
+    /// It has made a host key.
+    #[serde(default)]
+    pub host_key: bool,
 }
 
 /// A name of `/etc/hosts`, and whether fly's mark stands behind it.

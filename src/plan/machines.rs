@@ -132,8 +132,10 @@ fn make_anew(b: &mut Builder<'_>, name: &Name, machine: &Machine, old: &MachineS
         }
         None => {}
     }
-    // No volumes: the anonymous ones live on in the new container.
-    let op = EngineOp::RemoveContainer { name: machine.name.clone(), volumes: unused_volumes(&container, old) };
+    // The anonymous ones live on in the new container.
+    let mut volumes = unused_volumes(&container, old);
+    volumes.extend(diff::guest_volume_to_drop(b.actual, name).filter(|_| machine.guest.is_none()).cloned());
+    let op = EngineOp::RemoveContainer { name: machine.name.clone(), volumes };
     let mut last = b.add(&addr, op, before);
     last = b.add(&addr, EngineOp::RenameContainer { name: new_name, to: machine.name.clone() }, after([last]));
     Replacement { rest, last }

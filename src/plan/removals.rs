@@ -26,7 +26,8 @@ pub(super) fn machines(b: &mut Builder<'_>) {
             before = after([stop]);
         }
         // The volumes that came from an earlier container in its place are not its own, so the engine would leave them.
-        let volumes = diff::anonymous_volumes(state);
+        let mut volumes = diff::anonymous_volumes(state);
+        volumes.extend(diff::guest_volume_to_drop(b.actual, &name).cloned());
         let remove = b.add(&addr, EngineOp::RemoveContainer { name: state.name.clone(), volumes }, before);
         b.leaves(&name, remove);
         b.freed.entry(name).or_default().insert(remove);

@@ -264,7 +264,9 @@ fn is_ours(op: &Op, desired: &Desired) -> bool {
             | EngineOp::StopContainer { name }
             | EngineOp::UnpauseContainer { name }
             | EngineOp::UpdateContainer { name, .. } => named(name),
-            EngineOp::RemoveContainer { name, volumes } => named(name) && volumes.iter().all(|volume| volume.len() == 64),
+            EngineOp::RemoveContainer { name, volumes } => {
+                named(name) && volumes.iter().all(|volume| volume.len() == 64 || volume.strip_suffix(".guest").is_some_and(named))
+            }
             EngineOp::RenameContainer { name, to } => named(name) && named(to),
             EngineOp::Connect { container, network, .. } | EngineOp::Disconnect { container, network } => {
                 named(container) && (named(network) || network == "none")

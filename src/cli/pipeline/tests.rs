@@ -100,8 +100,8 @@ fn up_again_does_nothing_and_down_takes_it_away() {
     let world = world();
     let before = world.canonical();
     let first = up(SHOP, &world, false);
-    assert_eq!((first.exit, said(&first.out)), (Exit::Done, "up: 6 created"), "{}", first.err);
-    assert!(first.err.contains("Plan: 6 to create"), "{}", first.err);
+    assert_eq!((first.exit, said(&first.out)), (Exit::Done, "up: 7 created"), "{}", first.err);
+    assert!(first.err.contains("Plan: 7 to create"), "{}", first.err);
     assert!(!first.err.contains("Steps:"), "{}", first.err);
 
     world.forget_calls();

@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType, MountVolumeOptions};
-use bollard::query_parameters::{CreateContainerOptionsBuilder, CreateImageOptionsBuilder, RemoveImageOptions};
+use bollard::query_parameters::{
+    ContainerArchiveInfoOptionsBuilder, CreateContainerOptionsBuilder, CreateImageOptionsBuilder, RemoveImageOptions,
+};
 use futures_util::StreamExt as _;
 use tokio::time::sleep;
 
@@ -19,8 +21,8 @@ use super::raw::encode;
 use super::{Docker, answer};
 use crate::engine::EngineErrorKind;
 use crate::types::{
-    Container, GUEST_BIN, GUEST_BINARY, GUEST_HOME, GUEST_PREFIX, GUEST_VOLUME, LABEL_GUEST, LABEL_MACHINE, LABEL_PROJECT, Name,
-    guest_words,
+    Container, GUEST_BIN, GUEST_BINARY, GUEST_HOME, GUEST_HOST_KEY, GUEST_PREFIX, GUEST_VOLUME, LABEL_GUEST, LABEL_MACHINE, LABEL_PROJECT,
+    Name, guest_words,
 };
 
 /// What the engine calls the image, before the version.
@@ -144,6 +146,15 @@ impl Docker {
             Some(there) if there.config.labels.get(LABEL_GUEST).is_some_and(|it| it == version) => Ok(true),
             Some(_) => Err(conflict(format!("the name `{name}` is in use by a container that is not fly's"))),
             None => Ok(false),
+        }
+    }
+
+    /// Whether a container that does not run has one in its volume.
+    pub(super) async fn has_host_key(&self, id: &str) -> Result<bool, Failure> {
+        let options = ContainerArchiveInfoOptionsBuilder::default().path(&format!("{GUEST_HOME}/{GUEST_HOST_KEY}")).build();
+        match self.api.get_container_archive_info(id, Some(options)).await.map_err(Failure::from) {
+            Err(failure) if failure.is(404) => Ok(false),
+            found => found.map(|_| true),
         }
     }
 

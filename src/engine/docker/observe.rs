@@ -55,6 +55,7 @@ pub(super) async fn observe(docker: &Docker, query: &EngineQuery) -> Result<Engi
         snapshot.taken.ids.insert(it.id.clone(), it.name().to_owned());
     }
     snapshot.guests = guest::installed(&listed);
+    ask_for_host_keys(docker, &mut snapshot).await?;
     snapshot.lenders = lenders(docker, &machines, &snapshot).await?;
     add_renamed(docker, &mut snapshot, &query.project, &listed).await?;
     add_networks(&mut snapshot, &query.project, &networks, &listed);
@@ -67,6 +68,16 @@ async fn containers(docker: &Docker, project: &Name) -> Result<(Vec<Listed>, Vec
     let listed: Vec<Listed> = docker.http.get("/containers/json?all=1").await?;
     let inspects = try_join_all(ours(&listed, project).keys().map(|id| docker.inspect(id))).await?;
     Ok((listed, inspects))
+}
+
+/// Of machines that do not run.
+async fn ask_for_host_keys(docker: &Docker, snapshot: &mut EngineSnapshot) -> Result<(), Failure> {
+    let stopped = snapshot.machines.values_mut().filter(|machine| machine.pid.is_none() && machine.container.guest.is_some());
+    let asked = stopped.map(|machine| async {
+        machine.host_key = docker.has_host_key(&machine.id).await?;
+        Ok::<(), Failure>(())
+    });
+    try_join_all(asked).await.map(|_| ())
 }
 
 /// Whoever lends one of these machines its network, and is not this project's.
@@ -161,6 +172,7 @@ fn add_container(snapshot: &mut EngineSnapshot, project: &Name, inspect: &Inspec
             .collect(),
         published: inspect::ports(&inspect.network_settings.ports, true),
         writable_layer: None,
+        host_key: false,
     };
     snapshot.machines.insert(proof.what, machine);
 }

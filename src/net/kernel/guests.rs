@@ -13,7 +13,7 @@ use super::error::Refused;
 use super::observe::spread;
 use super::space::Process;
 use crate::net::{GuestSeen, NetError, Processes};
-use crate::types::{GUEST_CONFIG, GUEST_HOME, GUEST_SSHD, GUEST_STATUS, GuestConfig, GuestSettings, Name, own_words};
+use crate::types::{GUEST_CONFIG, GUEST_HOME, GUEST_HOST_KEY, GUEST_SSHD, GUEST_STATUS, GuestConfig, GuestSettings, Name, own_words};
 
 /// A machine can write there what it likes.
 const LARGEST: u64 = 1 << 20;
@@ -31,7 +31,8 @@ pub(super) fn observe(processes: &Processes) -> Result<BTreeMap<Name, GuestSeen>
 fn read(process: &Process) -> GuestSeen {
     let settings = file::<GuestSettings>(process, GUEST_CONFIG);
     let settings = settings.filter(|settings| container(process).is_some_and(|own| settings.container == own.0));
-    GuestSeen { config: settings.map(|it| it.config), status: file(process, GUEST_STATUS), sshd: file(process, GUEST_SSHD) }
+    let host_key = process.file(&format!("{}/{GUEST_HOST_KEY}", GUEST_HOME.trim_start_matches('/')), OFlags::RDONLY).is_ok();
+    GuestSeen { config: settings.map(|it| it.config), status: file(process, GUEST_STATUS), sshd: file(process, GUEST_SSHD), host_key }
 }
 
 /// By which a guest knows the settings that are its own.
