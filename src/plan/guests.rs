@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::StepId;
 use super::builder::{Builder, after};
 use crate::desired::Machine;
-use crate::diff::{self, Action};
+use crate::diff::{self, Action, Impact};
 use crate::engine::EngineOp;
 use crate::types::{Addr, Name};
 
@@ -42,9 +42,13 @@ pub(super) fn settings(b: &mut Builder<'_>, name: &Name, machine: &Machine, befo
     after([b.add(&Addr::Machine(name.clone()), EngineOp::WriteGuest { name: machine.name.clone(), config }, before)])
 }
 
-/// Of a machine that runs on.
+/// Of a machine that runs on. That its cards change is no change of its own.
 pub(super) fn changed(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> Option<StepId> {
     let config = Box::new(diff::guest_to_write(b.actual, name, machine)?);
     let before = b.renamed.get(name).copied().into_iter().collect();
-    Some(b.add(&Addr::Machine(name.clone()), EngineOp::WriteGuest { name: machine.name.clone(), config }, before))
+    let (addr, op) = (Addr::Machine(name.clone()), EngineOp::WriteGuest { name: machine.name.clone(), config });
+    if b.action(&addr) == Action::Keep {
+        return Some(b.add_because(&addr, op, before, "its program waits for its cards when it starts", Impact::None));
+    }
+    Some(b.add(&addr, op, before))
 }
