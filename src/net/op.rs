@@ -100,7 +100,7 @@ impl std::fmt::Display for NetOp {
             Self::SetLink { at, .. } => write!(f, "change {at}"),
             Self::DeleteLink { at } => write!(f, "delete link {at}"),
             Self::SetHosts { machine, .. } => write!(f, "write /etc/hosts of {machine}"),
-            Self::AllowForward { bridge, .. } => write!(f, "let frames between ports of {bridge} pass the firewall"),
+            Self::AllowForward { bridge, .. } => write!(f, "open the firewall between ports of {bridge}"),
             Self::RevokeForward { bridge, .. } => write!(f, "remove the firewall rule of {bridge}"),
         }
     }

@@ -20,7 +20,7 @@ use crate::diff::{Action, Change, Effect, FieldChange, Impact};
 use crate::types::Addr;
 
 /// How wide the columns of the steps may get.
-const LONGEST_OP: usize = 56;
+const LONGEST_OP: usize = 60;
 const LONGEST_AFTER: usize = 26;
 
 /// How a plan is shown.
