@@ -197,7 +197,7 @@ fn nat_card(spec: &spec::Machine, cards: &BTreeSet<&str>, nets: &Nets) -> String
     if spec.network_mode.is_some() {
         return "leave `network_mode` out: then it has a card on a nat network".to_owned();
     }
-    let card = (0..).map(|n| format!("eth{n}")).find(|name| !cards.contains(name.as_str())).unwrap_or_default();
+    let card = (0..=cards.len()).map(|n| format!("eth{n}")).find(|name| !cards.contains(name.as_str())).unwrap_or_default();
     if let Some(net) = nets.values().find(|net| net.kind == NetKind::Nat) {
         return format!("a card on `{}`, which is of kind nat: `{card}: {}` in its `nics`", net.name, net.name);
     }
