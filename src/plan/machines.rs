@@ -64,7 +64,8 @@ pub(super) fn machines(b: &mut Builder<'_>) {
             Action::Replace => replace(b, &name, machine, made.remove(&name)),
             Action::Restart => restart(b, &name, machine),
             Action::Update => update(b, &name, machine),
-            Action::Keep | Action::Delete => BTreeSet::new(),
+            Action::Keep => guests::changed(b, &name, machine).into_iter().collect(),
+            Action::Delete => BTreeSet::new(),
         };
         let mut ready = if b.diff.keeps_namespace(b.actual, &name) || b.diff.rests(b.desired, b.actual, &name) {
             started
