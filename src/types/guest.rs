@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{IfName, Seconds};
 
+/// All that is fly's in a machine is under this.
+pub const GUEST_PLACE: &str = "/.fly";
 /// fly's own binary in a machine, out of a volume that all machines share read-only.
 pub const GUEST_BINARY: &str = "/.fly/bin/fly";
 /// The machine's own volume: settings, state and host key. It outlives the container.

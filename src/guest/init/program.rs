@@ -74,6 +74,13 @@ fn is_shell(program: &OsStr) -> bool {
 fn failure(program: &OsStr, error: &std::io::Error) -> Failure {
     let name = String::from_utf8_lossy(program.as_bytes()).into_owned();
     let (why, code) = match error.raw_os_error() {
+        // The kernel says the same of both.
+        Some(2) if name.contains('/') && Path::new(program).exists() => (
+            format!(
+                "`{name}` cannot be run: the interpreter or loader that it names is not in this image (the `#!` line, or the libc that it was built for)"
+            ),
+            127,
+        ),
         Some(2) => (format!("there is no program `{name}` in this image; `command` and `entrypoint` say what is run"), 127),
         Some(13) => (format!("`{name}` may not be run: is it executable, and on a mount without `noexec`?"), 126),
         Some(8) => {

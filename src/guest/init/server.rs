@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::super::{log, rights};
-use crate::types::{GUEST_SSHD, SshServer};
+use super::super::{rights, status};
+use crate::types::{GUEST_SSHD, SshServer, SshdStatus};
 
 const FIRST_REST: Duration = Duration::from_millis(200);
 const LONGEST_REST: Duration = Duration::from_secs(30);
@@ -23,11 +23,13 @@ pub(super) struct Server<'a> {
     /// It ended, and is not started again before this.
     not_before: Option<Instant>,
     rest: Duration,
+    /// Why it could not be started, as it was told.
+    failure: Option<String>,
 }
 
 impl<'a> Server<'a> {
     pub(super) fn new(home: &'a Path) -> Self {
-        Self { home, process: None, dismissed: false, not_before: None, rest: FIRST_REST }
+        Self { home, process: None, dismissed: false, not_before: None, rest: FIRST_REST, failure: None }
     }
 
     /// Starts or stops it.
@@ -76,12 +78,25 @@ impl<'a> Server<'a> {
             Ok(child) => {
                 let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
                 self.process = pid.map(|pid| (server, pid, Instant::now()));
+                self.failure = None;
             }
             Err(error) => {
-                log::line(&format!("the ssh server cannot be started: {error}"));
+                self.tell(&error);
                 self.rest = (self.rest * 2).min(LONGEST_REST);
                 self.not_before = Some(Instant::now() + self.rest);
             }
+        }
+    }
+
+    /// Once: it is tried again for ever.
+    fn tell(&mut self, error: &std::io::Error) {
+        let lacks = rights::is_raised() && error.kind() == std::io::ErrorKind::PermissionDenied;
+        let hint = if lacks { "; `cap_drop` takes SETUID or SETGID from this machine whose `user` is not root" } else { "" };
+        let told = SshdStatus { error: Some(format!("the ssh server cannot be started: {error}{hint}")), listening: vec![] };
+        if self.failure != told.error {
+            status::say(&told);
+            let _ = status::write(self.home, &told);
+            self.failure = told.error;
         }
     }
 }

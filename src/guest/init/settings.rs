@@ -20,6 +20,14 @@ impl Settings {
     pub(super) fn read(home: &Path, container: Option<&str>) -> Self {
         let mut settings = Self { config: None, container: container.map(ToOwned::to_owned) };
         settings.refresh(home);
+        let refused = |error: std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
+        if settings.0.is_none() && std::fs::File::open(home.join(GUEST_CONFIG)).is_err_and(refused) {
+            // As far as it can be known from here.
+            log::line(
+                "this machine's `user` is not root and fly may not become root in it (`no-new-privileges`?): \
+                 its program waits for no cards, and nobody can log in",
+            );
+        }
         settings
     }
 
@@ -58,7 +66,9 @@ pub(super) fn tell(home: &Path, state: GuestState) {
         std::fs::write(&new, text)?;
         std::fs::rename(&new, &name)
     });
-    if let Err(error) = written {
+    if let Err(error) = written
+        && error.kind() != std::io::ErrorKind::PermissionDenied
+    {
         log::line(&format!("cannot write `{}`: {error}", home.join(GUEST_STATUS).display()));
     }
 }
