@@ -40,10 +40,12 @@ pub(super) fn fields(actual: &Actual, name: &Name, machine: &Machine) -> Vec<Fie
         fields.push("guest", None, Some("its settings".to_owned()), Effect::Live);
         return fields.changes;
     };
-    let GuestConfig { machine: called, nics, patience, sshd } = &wanted;
+    let GuestConfig { machine: called, nics, patience, sshd, becomes_program } = &wanted;
     fields.value("guest.machine", &now.machine, called, Effect::Live);
     fields.set("guest.waits_for", &waits(now), &waits_for(nics), Effect::Live);
     fields.value("guest.patience", &now.patience, patience, Effect::Live);
+    // Other than this one, what `init: systemd` changes is fixed by the engine at creation: nobody sees it alone.
+    fields.value("guest.becomes_program", &now.becomes_program, becomes_program, Effect::Live);
     server(&mut fields, now.sshd.as_ref(), sshd.as_ref());
     fields.changes
 }

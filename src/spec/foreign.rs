@@ -60,7 +60,6 @@ fn machine(key: &str) -> Option<Hint> {
         | "runtime"
         | "isolation"
         | "platform"
-        | "init"
         | "domainname"
         | "label_file"
         | "annotations"

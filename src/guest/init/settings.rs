@@ -29,6 +29,10 @@ impl Settings {
         self.0.as_ref().map_or(Duration::ZERO, |config| Duration::from_nanos(config.patience.nanos()))
     }
 
+    pub(super) fn becomes_program(&self) -> bool {
+        self.0.as_ref().is_some_and(|config| config.becomes_program)
+    }
+
     pub(super) fn wants_server(&self) -> Option<SshServer> {
         Some(self.0.as_ref()?.sshd.as_ref()?.server)
     }
