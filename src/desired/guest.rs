@@ -9,6 +9,7 @@ use sha_crypt::{PasswordHasher as _, ShaCrypt};
 
 use super::context::Context;
 use super::model::{Guest, Machine};
+use super::systemd;
 use super::work::{Errors, Group, Groups};
 use crate::diag::{At, Diagnostic, Place};
 use crate::spec;
@@ -45,7 +46,8 @@ pub(super) fn resolve(project: &Name, group: &Group, context: &Context, errors: 
     }
     let mut adds_keys = BTreeSet::new();
     let sshd = sshd.map(|sshd| server(project, sshd, context, &mut adds_keys, errors));
-    let config = GuestConfig { machine: String::new(), nics: BTreeMap::new(), patience: PATIENCE, sshd };
+    let config =
+        GuestConfig { machine: String::new(), nics: BTreeMap::new(), patience: PATIENCE, sshd, becomes_program: systemd::is_wanted(group) };
     Some(Guest { config, version: context.guest.clone(), adds_keys, renew: false })
 }
 
@@ -158,6 +160,8 @@ pub(super) fn personal(name: &Name, machine: &mut Machine) {
         guest.config.nics = up.map(|(name, nic)| (name.clone(), nic.addresses.clone())).collect();
     }
     machine.container.guest = Some(guest.version.clone());
+    // It is that one already.
+    machine.container.init = false;
 }
 
 /// Machines that share a network share its ports: only one ssh server can have one.

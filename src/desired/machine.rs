@@ -32,6 +32,7 @@ pub(super) fn container(group: &Group, context: &Context, volumes: &Volumes, gro
         working_dir: text(&spec.working_dir),
         tty: spec.tty.as_ref().is_some_and(|tty| tty.value),
         stdin_open: spec.stdin_open.as_ref().is_some_and(|open| open.value),
+        init: spec.init.as_ref().is_some_and(|init| init.value == spec::Init::Small),
         mounts: mounts.mounts,
         tmpfs: mounts.tmpfs,
         shm_size: spec.shm_size.as_ref().map(|size| size.value),
@@ -230,7 +231,7 @@ pub(super) fn places(group: &Group) -> Places {
         };
     }
     value!(image, pull_policy, command, entrypoint, hostname, user, working_dir, shm_size, restart, healthcheck, stop_signal);
-    value!(tty, stdin_open, stop_grace_period, cpus, cpuset, memory, pids_limit, privileged, network_mode, scale);
+    value!(tty, stdin_open, stop_grace_period, cpus, cpuset, memory, pids_limit, privileged, network_mode, scale, init);
     list!(volumes, tmpfs, ports, cap_add, cap_drop, devices, security_opt, dns, dns_search);
     map!(environment, depends_on, ulimits, sysctls, labels, nics);
     note(&mut places, "sshd", spec.sshd.as_ref().map(|sshd| &sshd.place));

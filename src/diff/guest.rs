@@ -43,9 +43,11 @@ pub(super) fn fields(actual: &Actual, name: &Name, machine: &Machine) -> Vec<Fie
         return fields.changes;
     };
     // What it waits for is `cards`'.
-    let GuestConfig { machine: called, nics: _, patience, sshd } = &wanted;
+    let GuestConfig { machine: called, nics: _, patience, sshd, becomes_program } = &wanted;
     fields.value("guest.machine", &now.machine, called, Effect::Live);
     fields.value("guest.waits at most", &now.patience, patience, Effect::Live);
+    // Other than this one, what `init: systemd` changes is fixed by the engine at creation: nobody sees it alone.
+    fields.value("guest.becomes_program", &now.becomes_program, becomes_program, Effect::Live);
     server(&mut fields, now.sshd.as_ref(), sshd.as_ref());
     fields.changes
 }

@@ -61,7 +61,6 @@ fn machine(key: &str) -> Option<Hint> {
         | "runtime"
         | "isolation"
         | "platform"
-        | "init"
         | "domainname"
         | "label_file"
         | "annotations"

@@ -67,6 +67,9 @@ pub struct GuestConfig {
     pub patience: Seconds,
     /// `None`: no ssh server.
     pub sshd: Option<GuestSshd>,
+    /// The guest becomes the machine's program instead of starting it: the program wants to be process 1.
+    #[serde(default)]
+    pub becomes_program: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -196,6 +196,7 @@ const REPLACING: &[(&str, &str, &str)] = &[
     ("/udp", "/tcp", "ports"),
     (", \"443\"]", "]", "ports"),
     ("retries: 4", "retries: 5", "healthcheck"),
+    ("    shm_size", "    init: true\n    shm_size", "init"),
     ("stop_signal: INT", "stop_signal: TERM", "stop_signal"),
     ("stop_grace_period: 3s", "stop_grace_period: 4s", "stop_grace_period"),
     ("soft: 100", "soft: 99", "ulimits.nofile"),

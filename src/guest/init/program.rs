@@ -28,13 +28,32 @@ impl Program {
         Self(words.to_vec())
     }
 
+    /// What there is to run.
+    fn words(&self) -> Option<(&OsString, &[OsString])> {
+        let (program, arguments) = self.0.split_first()?;
+        let idle = arguments.is_empty() && is_shell(program) && !std::io::stdin().is_terminal();
+        (!idle).then_some((program, arguments))
+    }
+
+    /// In this process's place: comes back only where that fails, or where there is nothing to run. Nothing of fly's goes with it: its
+    /// descriptors are closed on exec, the kernel takes handlers back, and the standard library clears mask and `SIGPIPE`.
+    pub(super) fn take_over(&self) -> Option<Failure> {
+        let (program, arguments) = self.words()?;
+        let mut command = Command::new(program);
+        command.args(arguments);
+        if rights::is_raised() {
+            command.env_clear().envs(rights::environment());
+            if let Err(error) = rights::drop_now() {
+                return Some(failure(program, &error));
+            }
+        }
+        Some(failure(program, &command.exec()))
+    }
+
     /// Its process; nothing where there is nothing to run.
     pub(super) fn start(&self) -> Result<Option<Pid>, Failure> {
-        let Some((program, arguments)) = self.0.split_first() else { return Ok(None) };
+        let Some((program, arguments)) = self.words() else { return Ok(None) };
         let terminal = std::io::stdin().is_terminal();
-        if !terminal && arguments.is_empty() && is_shell(program) {
-            return Ok(None);
-        }
         let mut command = if rights::is_raised() {
             // A process of its own becomes the user again, with the groups and the environment that the engine gave.
             let mut command = Command::new("/proc/self/exe");

@@ -54,6 +54,10 @@ impl Settings {
         }
     }
 
+    pub(super) fn becomes_program(&self) -> bool {
+        self.0.as_ref().is_some_and(|config| config.becomes_program)
+    }
+
     pub(super) fn wants_server(&self) -> Option<SshServer> {
         Some(self.config.as_ref()?.sshd.as_ref()?.server)
     }
