@@ -126,6 +126,18 @@ pub struct GuestStatus {
     /// The version of fly that the guest is.
     pub version: String,
     pub state: GuestState,
+    /// As in its words.
+    #[serde(default)]
+    pub container: Option<String>,
+    /// When the first process began: it is this life's status, also where another program has taken the guest's place.
+    #[serde(default)]
+    pub began: u64,
+}
+
+/// When a process began, in ticks of the clock, from its `/proc/PID/stat`.
+pub fn began(stat: &str) -> Option<u64> {
+    // `PID (name) STATE …`, and the name may hold anything, also brackets and spaces.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

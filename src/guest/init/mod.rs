@@ -53,7 +53,7 @@ pub(super) fn main(arguments: &[OsString]) -> ExitCode {
 pub(super) fn keep(arguments: &[OsString]) -> ExitCode {
     let kept = super::home(arguments).and_then(|home| {
         let wake = Wake::new(&home).map_err(|error| error.to_string())?;
-        Ok(Init { begun: true, is_first: false, ..Init::new(&home, Program::new(&[]), wake) }.go_on())
+        Ok(Init { begun: true, is_first: false, ..Init::new(&home, Settings::of_first(&home), Program::new(&[]), wake) }.go_on())
     });
     kept.unwrap_or_else(|error| {
         log::line(&format!("nobody keeps the ssh server: {error}"));
@@ -85,7 +85,7 @@ impl<'a> Init<'a> {
     fn run(self) -> ExitCode {
         // What the server of an earlier life said holds no more; the volume outlives the container.
         let _ = std::fs::remove_file(self.home.join(GUEST_SSHD));
-        settings::tell(self.home, GuestState::Waiting(hold::missing(&self.settings)));
+        self.settings.tell(self.home, GuestState::Waiting(hold::missing(&self.settings)));
         self.go_on()
     }
 
@@ -146,7 +146,7 @@ impl<'a> Init<'a> {
             log::line(&format!("after {waited} s the program starts all the same, although {}", missing.join(", ")));
         }
         self.begun = true;
-        settings::tell(self.home, GuestState::Running { missing });
+        self.settings.tell(self.home, GuestState::Running { missing });
         if self.settings.becomes_program()
             && let Some(failure) = self.program.take_over()
         {

@@ -13,7 +13,7 @@ use super::error::Refused;
 use super::observe::spread;
 use super::space::Process;
 use crate::net::{GuestSeen, NetError, Processes};
-use crate::types::{GUEST_CONFIG, GUEST_HOME, GUEST_SSHD, GUEST_STATUS, GuestConfig, GuestSettings, Name, own_words};
+use crate::types::{GUEST_CONFIG, GUEST_HOME, GUEST_SSHD, GUEST_STATUS, GuestConfig, GuestSettings, GuestStatus, Name, own_words};
 
 /// A machine can write there what it likes.
 const LARGEST: u64 = 1 << 20;
@@ -41,7 +41,12 @@ struct Container(Option<String>);
 fn container(process: &Process) -> Option<Container> {
     let line = process.command_line().ok()?;
     let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-    own_words(&words).map(|(_, own)| Container(own.map(|word| String::from_utf8_lossy(word).into_owned())))
+    if let Some((_, own)) = own_words(&words) {
+        return Some(Container(own.map(|word| String::from_utf8_lossy(word).into_owned())));
+    }
+    // Another program, in the guest's place.
+    let status: GuestStatus = file(process, GUEST_STATUS)?;
+    (process.began() == Some(status.began)).then_some(Container(status.container))
 }
 
 /// The engine says that a container has started a moment before its program is executed.
