@@ -72,6 +72,9 @@ pub enum Kind {
     Stale,
     /// The command line itself is wrong.
     Usage,
+    /// A command that is to be run in a machine is not there, or cannot be run.
+    NotFound,
+    NotExecutable,
     /// Anything else.
     Failed,
 }

@@ -256,7 +256,7 @@ fn tail(text: &str) -> Result<Tail, String> {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-One of both is MACHINE:PATH; PATH begins at the machine's root. `-` is a tar stream on stdin or stdout.
+SRC, DEST or both are MACHINE:PATH, where PATH begins at the machine's root. `-` is a tar stream on stdin or stdout.
 A directory is copied with all that is in it: into DEST if that is a directory, otherwise as DEST. SRC/. copies only what is in it.
 Modes, times and links are kept. The machine need not run.")]
 pub(super) struct CpArgs {

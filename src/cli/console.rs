@@ -55,7 +55,7 @@ pub(super) fn run(args: &ConsoleArgs, settings: &Settings, ui: &Ui) -> Result<Ex
         }
         let resize = async |size| drop(machines.docker.resize(&member, size).await);
         let keys = (is_terminal && stdin).then_some(keys);
-        let end = pump(session, stdin, keys, raw.as_mut(), resize).await;
+        let end = pump(session, stdin, keys, raw.as_mut(), None, resize).await;
         drop(raw);
         match end? {
             End::Output => ended(&machines, &member, ui).await,

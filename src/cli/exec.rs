@@ -1,13 +1,16 @@
 //! `fly exec`: a command in a machine.
 
+mod refusal;
+
 use std::process::ExitCode;
 
 use super::args::ExecArgs;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::machine::{Machines, Project, refused};
-use super::pump::{End, pump};
+use super::pump::{End, Held, pump};
 use super::settings::Settings;
+use super::streams::Sink;
 use super::terminal::{self, Raw};
 use super::ui::Ui;
 use super::world;
@@ -40,7 +43,8 @@ pub(super) fn run(args: &ExecArgs, settings: &Settings, ui: &Ui) -> Result<ExitC
             exec.argv = shell(&machines, &member).await?;
         }
         if args.detach {
-            machines.docker.exec_detached(&member.id, &exec).await.map_err(|error| refused(&error))?;
+            let told = machines.docker.exec_detached(&member.id, &exec).await;
+            told.map_err(|error| if is_refusal(&error.message) { explained(&member, &exec, &error.message) } else { refused(&error) })?;
             return Ok(Exit::Done.into());
         }
         attached(&machines, &member, &mut exec, settings).await
@@ -56,14 +60,37 @@ async fn attached(machines: &Machines, member: &Member, exec: &mut Exec, setting
     let (execution, session) = machines.docker.exec(&member.id, exec).await.map_err(|error| refused(&error))?;
     // One that has ended already has no terminal to be resized.
     let resize = async |size| drop(execution.resize(size).await);
-    let end = pump(session, exec.stdin, None, raw.as_mut(), resize).await;
+    let mut held = Held::beginning_with(&refusal::BEGINNINGS);
+    let end = pump(session, exec.stdin, None, raw.as_mut(), Some(&mut held), resize).await;
     drop(raw);
     Ok(match end? {
-        End::Output => execution.exit_code().await.map_err(|error| refused(&error))?.into(),
+        End::Output => {
+            let code = execution.exit_code().await.map_err(|error| refused(&error))?;
+            match held.text() {
+                Some(words) if matches!(code, 126 | 127) => return Err(explained(member, exec, &words).into()),
+                Some(words) => say(words).await?,
+                None => {}
+            }
+            code.into()
+        }
         End::Signal(number) => (128 + number).into(),
         End::Closed => READER_GONE.into(),
         End::Left => Exit::Done.into(),
     })
+}
+
+fn is_refusal(message: &str) -> bool {
+    refusal::BEGINNINGS.iter().any(|beginning| message.starts_with(beginning))
+}
+
+fn explained(member: &Member, exec: &Exec, words: &str) -> Diagnostic {
+    refusal::explained(member.machine.as_str(), &exec.argv, exec.workdir.as_deref(), words)
+}
+
+async fn say(words: String) -> Result<(), Failure> {
+    let stdout = Sink::stdout();
+    drop(stdout.write(words.into_bytes()).await);
+    stdout.finish().await
 }
 
 /// `NAME=value`, or a name whose value is taken from here, if it has one.

@@ -30,6 +30,9 @@ pub(super) enum Exit {
     Usage = 64,
     /// fly.yml is invalid.
     Invalid = 65,
+    /// `exec`: as a shell has it, the command cannot be run, or is not there.
+    NotExecutable = 126,
+    NotFound = 127,
     Interrupted = 130,
 }
 
@@ -48,6 +51,8 @@ impl Exit {
             Kind::Locked => Self::Locked,
             Kind::Stale => Self::Stale,
             Kind::Usage => Self::Usage,
+            Kind::NotExecutable => Self::NotExecutable,
+            Kind::NotFound => Self::NotFound,
             Kind::Failed => Self::Failed,
         }
     }
@@ -61,7 +66,8 @@ impl Exit {
             Kind::Engine => 3,
             Kind::Locked => 4,
             Kind::Stale => 5,
-            Kind::Failed => 6,
+            Kind::NotExecutable | Kind::NotFound => 6,
+            Kind::Failed => 7,
         };
         diagnostics.iter().map(|diagnostic| diagnostic.kind).min_by_key(first).map_or(Self::Failed, Self::of_kind)
     }

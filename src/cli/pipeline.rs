@@ -19,10 +19,12 @@ use crate::actual::Actual;
 use crate::apply::Report;
 use crate::desired::Desired;
 use crate::diag::{Diagnostic, Kind};
+use crate::diff::{Action, Change};
 use crate::engine::Engine;
 use crate::lock::{self, Holder, Lock, LockError, Patience};
 use crate::net::NetPlane;
 use crate::plan::{Plan, render};
+use crate::types::Addr;
 
 /// How long the world may take to settle after the last step: a NIC's address appears at once, an engine's view a little later.
 pub(super) const SETTLE: Duration = Duration::from_secs(10);
@@ -103,6 +105,7 @@ async fn go<E: Engine, N: NetPlane>(
             return Ok(Exit::Interrupted);
         }
     };
+    let verified = if are_guests(&verified) { remove_guests(job, world, &mut stop, ui, draws).await? } else { verified };
     if verified.is_empty() {
         ui.out(&summary::done(job.verb, render::Counts::of(&plan.changes), elapsed()))?;
         return Ok(Exit::Done);
@@ -111,6 +114,28 @@ async fn go<E: Engine, N: NetPlane>(
     ui.say(&render::changes(&verified, &options));
     ui.say("\nhint: something else may be changing it; `fly plan` looks again\n");
     Ok(Exit::Unverified)
+}
+
+/// Nothing but what fly itself has on the engine, and nobody uses any more.
+fn are_guests(left: &[Change]) -> bool {
+    !left.is_empty() && left.iter().all(|change| matches!(change.addr, Addr::Guest(_)) && change.action == Action::Delete)
+}
+
+/// Where the last machines of two projects went at the same moment, each was planned while the other one still used the guest.
+async fn remove_guests<E: Engine, N: NetPlane>(
+    job: &Job<'_>,
+    world: &World<E, N>,
+    stop: &mut Stop,
+    ui: &Ui,
+    draws: bool,
+) -> Result<Vec<Change>, Failure> {
+    let actual = world.observe_for(job.desired).await?;
+    let plan = crate::plan::plan(job.desired, &actual).map_err(|wrong| Failure::new(wrong, &job.file.sources))?;
+    if are_guests(&plan.changes) {
+        let progress = Progress::new(&plan, ui, draws);
+        apply(job, world, &plan, &actual, stop, &progress).await;
+    }
+    Ok(world.verify(job.desired, job.settle).await?)
 }
 
 fn nothing_to_do(job: &Job<'_>, plan: &Plan) -> String {

@@ -100,7 +100,7 @@ impl Lines {
     }
 
     fn start(&mut self, id: StepId, name: &str) {
-        let line = ProgressBar::new_spinner().with_style(style("  {spinner} {msg}")).with_message(name.to_owned());
+        let line = ProgressBar::new_spinner().with_style(style("  {spinner} {wide_msg}")).with_message(name.to_owned());
         let line = self.all.insert_before(&self.total, line);
         line.enable_steady_tick(Duration::from_millis(120));
         self.running.insert(id, line);
@@ -114,7 +114,7 @@ impl Lines {
         }
         if line.length() != Some(progress.total) {
             line.set_length(progress.total);
-            line.set_style(style("  {spinner} {msg} [{bar:30}] {bytes}/{total_bytes}"));
+            line.set_style(style("  {spinner} {wide_msg} [{bar:30}] {bytes:>10}/{total_bytes:10}"));
         }
         line.set_position(progress.done);
     }

@@ -22,12 +22,40 @@ pub(super) enum End {
     Closed,
 }
 
+/// What may be the engine's words in place of a program's: the first piece of output, if it begins as they do, until another follows.
+pub(super) struct Held {
+    beginnings: &'static [&'static str],
+    is_first: bool,
+    words: Option<String>,
+}
+
+impl Held {
+    pub(super) fn beginning_with(beginnings: &'static [&'static str]) -> Self {
+        Self { beginnings, is_first: true, words: None }
+    }
+
+    fn holds(&mut self, channel: Channel, bytes: &[u8]) -> bool {
+        let begins = |beginning: &&str| bytes.starts_with(beginning.as_bytes());
+        if std::mem::take(&mut self.is_first) && channel == Channel::Stdout && self.beginnings.iter().any(begins) {
+            self.words = String::from_utf8(bytes.to_vec()).ok();
+            return self.words.is_some();
+        }
+        false
+    }
+
+    /// Once.
+    pub(super) fn text(&mut self) -> Option<String> {
+        self.words.take()
+    }
+}
+
 /// Carries everything between a program in a machine and our own streams until the session is over, and all of it is written.
 pub(super) async fn pump(
     session: Session,
     stdin: bool,
     keys: Option<Keys>,
     mut raw: Option<&mut Raw>,
+    held: Option<&mut Held>,
     resize: impl AsyncFn(Size),
 ) -> Result<End, Failure> {
     let Session { input, output } = session;
@@ -49,7 +77,7 @@ pub(super) async fn pump(
         }
     };
     let end = tokio::select! {
-        end = drain(output, &stdout, &stderr) => end,
+        end = drain(output, &stdout, &stderr, held) => end,
         () = feed(input, stdin, keys) => Ok(End::Left),
         number = terminal => Ok(End::Signal(number)),
     };
@@ -62,8 +90,18 @@ pub(super) async fn pump(
 }
 
 /// From the program to us; returns when there is no more, or nobody to take it.
-async fn drain(mut output: Output, stdout: &Sink, stderr: &Sink) -> Result<End, EngineError> {
+async fn drain(mut output: Output, stdout: &Sink, stderr: &Sink, mut held: Option<&mut Held>) -> Result<End, EngineError> {
     while let Some(chunk) = output.next().await? {
+        if let Some(held) = &mut held {
+            if held.holds(chunk.channel, chunk.bytes) {
+                continue;
+            }
+            if let Some(words) = held.text()
+                && stdout.write(words.into_bytes()).await.is_err()
+            {
+                return Ok(End::Closed);
+            }
+        }
         let sink = match chunk.channel {
             Channel::Stdout => stdout,
             Channel::Stderr => stderr,

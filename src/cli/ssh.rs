@@ -123,7 +123,7 @@ fn guest(role: &str, stdin: bool) -> Exec {
 async fn stdio(machines: &Machines, machine: &str) -> Result<ExitCode, Failure> {
     let member = machines.running(machine).await?;
     let (execution, session) = machines.docker.exec(&member.id, &guest("channel", true)).await.map_err(|error| refused(&error))?;
-    Ok(match pump(session, true, None, None, async |_| ()).await? {
+    Ok(match pump(session, true, None, None, None, async |_| ()).await? {
         End::Output => execution.exit_code().await.map_err(|error| refused(&error))?.into(),
         End::Signal(number) => (128 + number).into(),
         End::Closed | End::Left => Exit::Done.into(),

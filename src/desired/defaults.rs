@@ -83,6 +83,7 @@ pub(super) fn merge(name: &str, own: &Machine, below: Option<&Machine>) -> Machi
         nics: over!(nics),
         sshd: over!(sshd),
         guest: over!(guest),
+        init: over!(init),
         broken,
     };
     // Cards and a borrowed namespace exclude each other: what the machine itself says wins over both.

@@ -9,6 +9,7 @@ use sha_crypt::{PasswordHasher as _, ShaCrypt};
 
 use super::context::Context;
 use super::model::{Guest, Machine};
+use super::systemd;
 use super::work::{Errors, Group, Groups};
 use crate::diag::{At, Diagnostic, Place};
 use crate::spec;
@@ -17,7 +18,6 @@ use crate::types::{GuestConfig, GuestSshd, GuestUser, Name, NetworkMode, Seconds
 /// How long a machine's program waits for its cards.
 const PATIENCE: Seconds = Seconds::from_nanos(30_000_000_000);
 const PORT: u16 = 22;
-const NO_NEW_PRIVILEGES: &str = "no-new-privileges";
 
 /// Types of keys that a server takes.
 const KEY_TYPES: [&str; 8] = [
@@ -43,13 +43,18 @@ pub(super) fn resolve(project: &Name, group: &Group, context: &Context, errors: 
         }
         (Some(At { value: false, .. }), None) => return None,
         // It becomes root to read what it is told, which this forbids where the program is somebody else.
-        (None, None) if spec.security_opt.iter().flatten().any(|option| option.value.starts_with(NO_NEW_PRIVILEGES)) => return None,
+        (None, None) if spec.security_opt.iter().flatten().any(|option| is_no_new_privileges(&option.value)) => return None,
         _ => {}
     }
     let mut adds_keys = BTreeSet::new();
     let sshd = sshd.map(|sshd| server(project, sshd, context, &mut adds_keys, errors));
-    let config = GuestConfig { machine: String::new(), nics: BTreeMap::new(), patience: PATIENCE, sshd };
+    let config =
+        GuestConfig { machine: String::new(), nics: BTreeMap::new(), patience: PATIENCE, sshd, becomes_program: systemd::is_wanted(group) };
     Some(Guest { config, version: context.guest.clone(), adds_keys, renew: false })
+}
+
+fn is_no_new_privileges(option: &str) -> bool {
+    option.strip_prefix("no-new-privileges").is_some_and(|value| !value.ends_with("false"))
 }
 
 fn server(project: &Name, sshd: &spec::Sshd, context: &Context, adds_keys: &mut BTreeSet<String>, errors: &mut Errors) -> GuestSshd {
@@ -161,6 +166,8 @@ pub(super) fn personal(name: &Name, machine: &mut Machine) {
         guest.config.nics = up.map(|(name, nic)| (name.clone(), nic.addresses.clone())).collect();
     }
     machine.container.guest = Some(guest.version.clone());
+    // It is that one already.
+    machine.container.init = false;
 }
 
 /// Machines that share a network share its ports: only one ssh server can have one.

@@ -32,6 +32,7 @@ pub(super) fn container(group: &Group, context: &Context, volumes: &Volumes, gro
         working_dir: text(&spec.working_dir),
         tty: spec.tty.as_ref().is_some_and(|tty| tty.value),
         stdin_open: spec.stdin_open.as_ref().is_some_and(|open| open.value),
+        init: spec.init.as_ref().is_some_and(|init| init.value == spec::Init::Small),
         mounts: mounts.mounts,
         tmpfs: mounts.tmpfs,
         shm_size: spec.shm_size.as_ref().map(|size| size.value),
@@ -145,13 +146,14 @@ pub(super) fn check_container(project: &Name, group: &Group, groups: &Groups, er
 pub(super) fn check_network_modes<'a>(groups: &'a Groups, drafts: &[Draft], nets: &Nets, errors: &mut Errors) -> BTreeSet<&'a Name> {
     let on_nat = |draft: &&Draft| draft.network().and_then(|name| nets.get(name)).is_some_and(|net| net.kind == NetKind::Nat);
     let on_nat: BTreeSet<&Name> = drafts.iter().filter(on_nat).map(|draft| &draft.base).collect();
-    let can = |group: &&Group| check_network_mode(group, on_nat.contains(&group.base), nets, errors);
+    let cards = |group: &Group| drafts.iter().filter(|draft| draft.base == group.base).map(|draft| draft.name.as_str()).collect();
+    let can = |group: &&Group| check_network_mode(group, on_nat.contains(&group.base), &cards(group), nets, errors);
     groups.all().iter().filter(can).map(|group| &group.base).collect()
 }
 
 /// What cannot be together with a namespace that is another's, or without a card that the engine can publish by. Answers whether
 /// ports can be published.
-fn check_network_mode(group: &Group, on_nat: bool, nets: &Nets, errors: &mut Errors) -> bool {
+fn check_network_mode(group: &Group, on_nat: bool, cards: &BTreeSet<&str>, nets: &Nets, errors: &mut Errors) -> bool {
     let spec = &group.spec;
     let mut conflict = |key: &str, place: Option<&Place>, mode: &crate::diag::At<NetworkModeSpec>| {
         if let Some(place) = place {
@@ -181,14 +183,27 @@ fn check_network_mode(group: &Group, on_nat: bool, nets: &Nets, errors: &mut Err
         return on_nat && own;
     }
     let of = |nic: &spec::Nic| nic.network.as_ref().and_then(|network| Name::new(network.value.clone()).ok());
-    let mut cards = spec.nics.iter().flat_map(|nics| &nics.0);
+    let mut written = spec.nics.iter().flat_map(|nics| &nics.0);
     // A card on a network that nothing is known of may well be one.
-    let unknown = cards.any(|(_, nic)| of(nic).and_then(|name| nets.get(&name)).is_none_or(|net| net.kind == NetKind::Unknown));
+    let unknown = written.any(|(_, nic)| of(nic).and_then(|name| nets.get(&name)).is_none_or(|net| net.kind == NetKind::Unknown));
     if let Some(ports) = ports.filter(|_| !unknown && !group.has_unknown_cards() && !group.names.is_empty()) {
         let error = Diagnostic::invalid("ports are published by the engine, and this machine has no card on a network of its").at(ports);
-        errors.push(error.hint("add a NIC on a network of kind nat: `networks: {out: {kind: nat}}` and `nics: {eth9: out}`"));
+        errors.push(error.hint(nat_card(spec, cards, nets)));
     }
     false
+}
+
+/// How a machine gets a card on a nat network, by names that are free.
+fn nat_card(spec: &spec::Machine, cards: &BTreeSet<&str>, nets: &Nets) -> String {
+    if spec.network_mode.is_some() {
+        return "leave `network_mode` out: then it has a card on a nat network".to_owned();
+    }
+    let card = (0..=cards.len()).map(|n| format!("eth{n}")).find(|name| !cards.contains(name.as_str())).unwrap_or_default();
+    if let Some(net) = nets.values().find(|net| net.kind == NetKind::Nat) {
+        return format!("a card on `{}`, which is of kind nat: `{card}: {}` in its `nics`", net.name, net.name);
+    }
+    let free = ["out", "nat", "outside"].into_iter().find(|name| nets.keys().all(|known| known.as_str() != *name)).unwrap_or("out");
+    format!("a card on a network of kind nat: `{free}: {{kind: nat}}` in `networks`, `{card}: {free}` in its `nics`")
 }
 
 fn word(mode: &NetworkModeSpec) -> String {
@@ -216,7 +231,7 @@ pub(super) fn places(group: &Group) -> Places {
         };
     }
     value!(image, pull_policy, command, entrypoint, hostname, user, working_dir, shm_size, restart, healthcheck, stop_signal);
-    value!(tty, stdin_open, stop_grace_period, cpus, cpuset, memory, pids_limit, privileged, network_mode, scale);
+    value!(tty, stdin_open, stop_grace_period, cpus, cpuset, memory, pids_limit, privileged, network_mode, scale, init);
     list!(volumes, tmpfs, ports, cap_add, cap_drop, devices, security_opt, dns, dns_search);
     map!(environment, depends_on, ulimits, sysctls, labels, nics);
     note(&mut places, "sshd", spec.sshd.as_ref().map(|sshd| &sshd.place));

@@ -26,6 +26,7 @@ mod routes;
 mod scale;
 mod security;
 mod subnet;
+mod systemd;
 mod volumes;
 mod work;
 mod yaml;

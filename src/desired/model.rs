@@ -122,6 +122,8 @@ pub struct Machine {
     pub container: Container,
     pub pull_policy: PullPolicy,
     pub guest: Option<Guest>,
+    /// The image's systemd is its first process, if the engine can do that.
+    pub systemd: bool,
     pub state: DesiredState,
     pub nics: BTreeMap<IfName, Nic>,
     /// The lines of `/etc/hosts` that are fly's.

@@ -1,13 +1,14 @@
 //! What is mounted into a machine: folders of the host, volumes, and file systems in memory.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::context::Context;
 use super::volumes::Volumes;
 use super::work::{Errors, suggest};
 use crate::diag::{Diagnostic, Place};
 use crate::spec::{self, VolumeMount, VolumeMountKind};
-use crate::types::{Mount, MountSource, Name, clean_path};
+use crate::types::{GUEST_PLACE, Mount, MountSource, Name, clean_path};
 
 #[derive(Default)]
 pub(super) struct Mounts {
@@ -73,6 +74,11 @@ fn target(text: &str, place: &Place, used: &mut BTreeMap<String, Place>, errors:
     if target == "/" {
         let error = Diagnostic::invalid("nothing can be mounted over the machine's whole file system").at(place);
         errors.push(error.hint("a place below `/`, as `/srv/app`"));
+        return None;
+    }
+    if Path::new(&target).starts_with(GUEST_PLACE) {
+        let error = Diagnostic::invalid(format!("nothing can be mounted at `{target}`: fly's own guest lies under `{GUEST_PLACE}`"));
+        errors.push(error.at(place).hint("another place inside the machine"));
         return None;
     }
     if let Some(other) = used.get(&target) {

@@ -94,6 +94,8 @@ fn machine(machine: &Machine, desired: &Desired, derived: &BTreeSet<HostEntry>) 
     };
     map.put("pull_policy", Node::raw(policy));
     process(container, &mut map);
+    let init = if machine.systemd { Some("systemd") } else { container.init.then_some("true") };
+    map.put_some("init", init.map(Node::raw));
     storage(container, desired, &mut map);
     map.put_full("ports", Node::texts(container.ports.iter().map(port)));
     limits(container, &mut map);

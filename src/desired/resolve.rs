@@ -6,7 +6,7 @@ use super::context::Context;
 use super::model::{Attach, Desired, DesiredState, Machine, Nic, OrphanVolumes};
 use super::volumes::Volumes;
 use super::work::{Draft, Errors, Groups, Nets};
-use super::{address, cable, guest, hosts, machine, network, nic, order, passthru, ports, routes, scale, volumes};
+use super::{address, cable, guest, hosts, machine, network, nic, order, passthru, ports, routes, scale, systemd, volumes};
 use crate::diag::Diagnostic;
 use crate::spec::{Condition, Spec};
 use crate::types::{IfName, Name};
@@ -93,7 +93,8 @@ fn machines(
     let mut machines = BTreeMap::new();
     let mut published = vec![];
     for group in groups.all() {
-        let container = machine::container(group, context, volumes, groups, errors);
+        let mut container = machine::container(group, context, volumes, groups, errors);
+        systemd::prepare(group, &mut container, errors);
         let places = machine::places(group);
         let guest = guest::resolve(project, group, context, errors);
         let needs: BTreeMap<Name, Condition> = order.needs.get(&group.base).cloned().unwrap_or_default();
@@ -107,6 +108,7 @@ fn machines(
                 name: name.in_project(project),
                 container,
                 guest: guest.clone(),
+                systemd: systemd::is_wanted(group),
                 pull_policy: group.spec.pull_policy.as_ref().map(|policy| policy.value).unwrap_or_default(),
                 state: if completed { DesiredState::RunningOrCompleted } else { DesiredState::Running },
                 nics: BTreeMap::new(),

@@ -68,6 +68,7 @@ fn compare(fields: &mut Fields<'_>, expected: &Container, actual: &Container) {
         working_dir,
         tty,
         stdin_open,
+        init,
         mounts,
         tmpfs,
         shm_size,
@@ -100,6 +101,7 @@ fn compare(fields: &mut Fields<'_>, expected: &Container, actual: &Container) {
     fields.option("working_dir", actual.working_dir.as_ref(), working_dir.as_ref(), Replace);
     fields.value("tty", &actual.tty, tty, Replace);
     fields.value("stdin_open", &actual.stdin_open, stdin_open, Replace);
+    fields.value("init", &actual.init, init, Replace);
     compare_mounts(fields, mounts, &actual.mounts);
     fields.map("tmpfs", &actual.tmpfs, tmpfs, Replace, |_, options| options.clone());
     fields.option("shm_size", actual.shm_size.as_ref(), shm_size.as_ref(), Replace);

@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ipnet::IpNet;
+
 use super::fields::Fields;
 use super::machine::runs_as_wanted;
 use super::{Action, Change, Diff, Effect, FieldChange, Impact, Loss};
 use crate::actual::Actual;
-use crate::desired::{Desired, Machine, OrphanVolumes};
-use crate::types::{Addr, GuestConfig, GuestSshd, GuestUser, Name};
+use crate::desired::{Attach, Desired, Machine, OrphanVolumes};
+use crate::engine::RunState;
+use crate::types::{Addr, GuestConfig, GuestSshd, GuestUser, IfName, Name};
 
 /// What is to be written for a machine's guest. Keys that come from whoever runs fly are added to those of others; keys that the
 /// file names are all there are.
@@ -26,8 +29,8 @@ pub fn guest_config(actual: &Actual, name: &Name, machine: &Machine) -> Option<G
 /// The same, where a guest that runs has been told something else.
 pub fn guest_to_write(actual: &Actual, name: &Name, machine: &Machine) -> Option<GuestConfig> {
     let state = actual.machine(name)?;
-    let has_guest = state.is_up() && state.container.guest.is_some();
-    let wanted = guest_config(actual, name, machine).filter(|_| has_guest && runs_as_wanted(machine, state))?;
+    let runs_on = state.state == RunState::Paused || state.is_up() && runs_as_wanted(machine, state);
+    let wanted = guest_config(actual, name, machine).filter(|_| runs_on && state.container.guest.is_some())?;
     let now = actual.net.guests.get(name).and_then(|seen| seen.config.as_ref());
     (now != Some(&wanted)).then_some(wanted)
 }
@@ -40,10 +43,12 @@ pub(super) fn fields(actual: &Actual, name: &Name, machine: &Machine) -> Vec<Fie
         fields.push("guest", None, Some("its settings".to_owned()), Effect::Live);
         return fields.changes;
     };
-    let GuestConfig { machine: called, nics, patience, sshd } = &wanted;
+    // What it waits for is `cards`'.
+    let GuestConfig { machine: called, nics: _, patience, sshd, becomes_program } = &wanted;
     fields.value("guest.machine", &now.machine, called, Effect::Live);
-    fields.set("guest.waits_for", &waits(now), &waits_for(nics), Effect::Live);
-    fields.value("guest.patience", &now.patience, patience, Effect::Live);
+    fields.value("guest.waits at most", &now.patience, patience, Effect::Live);
+    // Other than this one, what `init: systemd` changes is fixed by the engine at creation: nobody sees it alone.
+    fields.value("guest.becomes_program", &now.becomes_program, becomes_program, Effect::Live);
     server(&mut fields, now.sshd.as_ref(), sshd.as_ref());
     fields.changes
 }
@@ -92,12 +97,40 @@ fn keys(user: &GuestUser) -> BTreeSet<String> {
     user.authorized_keys.iter().map(short).collect()
 }
 
-fn waits(config: &GuestConfig) -> BTreeSet<String> {
-    waits_for(&config.nics)
+type Cards = BTreeMap<IfName, BTreeSet<IpNet>>;
+
+/// The cards that a machine's program waits for when it starts. Where a card itself changes, its own change says all of it.
+pub(super) fn cards(desired: &Desired, actual: &Actual, diff: &mut Diff) {
+    for (name, machine) in &desired.machines {
+        let now = actual.net.guests.get(name).and_then(|seen| seen.config.as_ref());
+        let Some((wanted, now)) = guest_to_write(actual, name, machine).zip(now) else { continue };
+        let differs = |card: &&IfName| now.nics.get(*card) != wanted.nics.get(*card);
+        let mut differing = now.nics.keys().chain(wanted.nics.keys()).filter(differs);
+        if differing.all(|card| is_told(diff, name, machine, card)) {
+            continue;
+        }
+        let Some(change) = diff.changes.get_mut(&Addr::Machine(name.clone())) else { continue };
+        let mut fields = Fields::new(&machine.places);
+        fields.set("its program waits for", &waits_for(&now.nics), &waits_for(&wanted.nics), Effect::Live);
+        match change.action {
+            Action::Keep => {
+                (change.action, change.impact) = (Action::Update, Impact::Live);
+                "differs from the file".clone_into(&mut change.reason);
+            }
+            Action::Update => {}
+            _ => continue,
+        }
+        change.fields.extend(fields.changes);
+    }
 }
 
-fn waits_for(nics: &BTreeMap<crate::types::IfName, BTreeSet<ipnet::IpNet>>) -> BTreeSet<String> {
-    let one = |(name, addresses): (&crate::types::IfName, &BTreeSet<ipnet::IpNet>)| {
+fn is_told(diff: &Diff, name: &Name, machine: &Machine, card: &IfName) -> bool {
+    let cable = machine.nics.get(card).and_then(|nic| if let Attach::Cable { id, .. } = &nic.attach { Some(id) } else { None });
+    diff.action(&Addr::nic(name, card)) != Action::Keep || cable.is_some_and(|id| diff.action(&Addr::Link(id.clone())) != Action::Keep)
+}
+
+fn waits_for(nics: &Cards) -> BTreeSet<String> {
+    let one = |(name, addresses): (&IfName, &BTreeSet<IpNet>)| {
         [name.to_string()].into_iter().chain(addresses.iter().map(ToString::to_string)).collect::<Vec<_>>().join(" ")
     };
     nics.iter().map(one).collect()

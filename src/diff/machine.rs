@@ -7,7 +7,7 @@ use super::{Action, Change, Diff, Effect, FieldChange, Impact, Loss, container, 
 use crate::actual::Actual;
 use crate::desired::{Desired, DesiredState, Machine};
 use crate::engine::{MachineState, RunState};
-use crate::types::{Addr, HostEntries, HostEntry, MountSource, Name, NetworkMode, Ns};
+use crate::types::{Addr, Bytes, HostEntries, HostEntry, MountSource, Name, NetworkMode, Ns};
 
 pub(super) fn changes(desired: &Desired, actual: &Actual, diff: &mut Diff) {
     for (name, machine) in &desired.machines {
@@ -115,7 +115,11 @@ fn compared(actual: &Actual, name: &Name, machine: &Machine, state: &MachineStat
 
 /// What a machine that goes takes with it. A replaced one hands its anonymous volumes on.
 fn losses(state: &MachineState, anonymous: bool) -> Vec<Loss> {
-    let mut losses = vec![Loss::WritableLayer(state.writable_layer)];
+    let mut losses = vec![];
+    // An empty layer is nothing to lose; of one that nothing is known of the worst is thought.
+    if state.writable_layer != Some(Bytes(0)) {
+        losses.push(Loss::WritableLayer(state.writable_layer));
+    }
     let volumes = anonymous_volumes(state);
     if anonymous && !volumes.is_empty() {
         losses.push(Loss::AnonymousVolumes(volumes.into_iter().collect()));

@@ -2,6 +2,7 @@
 //!
 //! Pure. One file a kind of resource; every tolerance is in `tolerance`. What is impossible in the world as it is, is `refusals`'.
 
+mod cable;
 mod change;
 mod container;
 mod fields;
@@ -68,7 +69,8 @@ pub fn diff(desired: &Desired, actual: &Actual) -> Diff {
     network::changes(desired, actual, &mut diff);
     machine::changes(desired, actual, &mut diff);
     nic::changes(desired, actual, &mut diff);
-    nic::cable_changes(desired, actual, &mut diff);
+    cable::changes(desired, actual, &mut diff);
+    guest::cards(desired, actual, &mut diff);
     image::changes(desired, actual, &mut diff);
     guest::changes(desired, actual, &mut diff);
     diff.notes.extend(guest::notes(desired, actual));

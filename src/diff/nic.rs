@@ -1,11 +1,11 @@
 //! Network cards and cables: what differs, and by which of three ways it is put right.
 
 use super::link::{self, LinkDiff};
-use super::{Action, Change, Diff, Effect, FieldChange, Impact};
+use super::{Action, Change, Diff, Effect, FieldChange, Impact, cable};
 use crate::actual::Actual;
 use crate::desired::{Attach, Desired, Machine, NetworkKind, Nic};
 use crate::net::{LinkSet, LinkState};
-use crate::types::{Addr, CableId, IfName, Link, LinkKind, LinkRef, Name, Ns};
+use crate::types::{Addr, IfName, Link, LinkKind, LinkRef, Name, Ns};
 
 /// How a network card gets from what it is to what it is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub fn host_end(actual: &Actual, desired: &Desired, machine: &Name, name: &IfNam
 
 /// A card is known by its alias, under whatever name, and otherwise by its name; but a port of the engine's that happens to bear
 /// that name is another card's.
-fn find<'a>(actual: &'a Actual, desired: &Desired, machine: &Name, name: &IfName) -> Option<(&'a str, &'a LinkState)> {
+pub(super) fn find<'a>(actual: &'a Actual, desired: &Desired, machine: &Name, name: &IfName) -> Option<(&'a str, &'a LinkState)> {
     let links = &actual.namespace(&Ns::Machine(machine.clone()))?.links;
     let alias = alias(&desired.project, machine, name);
     let first_word = |link: &'a LinkState| link.alias.as_deref().and_then(|alias| alias.split(' ').next());
@@ -222,7 +222,7 @@ fn nic_change(
     };
     if let Attach::Cable { id, .. } = &nic_desired.attach {
         // The cable's own change makes both ends.
-        if cable_state(desired, actual, id, stays).is_some() {
+        if cable::state(desired, actual, id, stays).is_some() {
             return None;
         }
     }
@@ -239,7 +239,7 @@ fn nic_change(
 }
 
 /// What a new card gets, for reading.
-fn created(actual: &Actual, nic: &Nic) -> Vec<FieldChange> {
+pub(super) fn created(actual: &Actual, nic: &Nic) -> Vec<FieldChange> {
     let mut fields = super::fields::Fields::new(&nic.places);
     let link = wanted(actual, nic);
     fields.push("network", None, Some(plug(nic)), Effect::Live);
@@ -338,45 +338,4 @@ pub fn extra_links<'a>(desired: &Desired, actual: &'a Actual, machine: &Name, wa
         extra.clear();
     }
     extra
-}
-
-pub(super) fn cable_changes(desired: &Desired, actual: &Actual, diff: &mut Diff) {
-    for (id, cable) in &desired.cables {
-        let stays = |machine: &Name| diff.keeps_namespace(actual, machine);
-        let addr = Addr::Link(id.clone());
-        let place = cable.places.own.clone();
-        let rests = id.ends().iter().any(|(machine, _)| diff.rests(desired, actual, machine));
-        let change = match cable_state(desired, actual, id, &stays).filter(|_| !rests) {
-            None => Change::keep(addr, place),
-            Some((action, reason)) => {
-                let alive = id.ends().iter().any(|(machine, _)| stays(machine));
-                let impact = if alive { Impact::Live } else { Impact::None };
-                Change { addr, action, fields: vec![], reason: reason.to_owned(), impact, losses: vec![], place }
-            }
-        };
-        diff.add(change);
-    }
-}
-
-/// Nothing when the cable is plugged in at both ends; otherwise what has to be done about it.
-pub(super) fn cable_state(
-    desired: &Desired,
-    actual: &Actual,
-    id: &CableId,
-    stays: &dyn Fn(&Name) -> bool,
-) -> Option<(Action, &'static str)> {
-    let [(a, a_nic), (b, b_nic)] = id.ends();
-    let leads_to = |(_, link): (&str, &LinkState), machine: &Name, (name, _): (&str, &LinkState)| match &link.link.kind {
-        LinkKind::Veth { peer } => peer.as_ref() == Some(&LinkRef::machine(machine, name)),
-        _ => false,
-    };
-    if !stays(a) || !stays(b) {
-        return Some((Action::Create, "its machines start"));
-    }
-    match (find(actual, desired, a, a_nic), find(actual, desired, b, b_nic)) {
-        (Some(one), Some(other)) if leads_to(one, b, other) && leads_to(other, a, one) => None,
-        (None, None) => Some((Action::Create, "not there")),
-        (Some(_), None) | (None, Some(_)) => Some((Action::Replace, "one end is gone")),
-        (Some(_), Some(_)) => Some((Action::Replace, "its ends do not belong together")),
-    }
 }

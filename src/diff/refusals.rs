@@ -3,6 +3,7 @@
 mod card;
 mod machine;
 mod network;
+mod systemd;
 
 use super::{Action, Diff};
 use crate::actual::Actual;
@@ -45,6 +46,7 @@ pub fn refusals(desired: &Desired, actual: &Actual, diff: &Diff) -> Vec<Diagnost
         }
         let made = matches!(diff.action(&Addr::Machine(name.clone())), Action::Create | Action::Replace);
         machine::refusals(actual, name, machine, made, &mut found);
+        found.extend(systemd::refusal(&actual.engine.facts, name, machine));
         machine::health_refusals(desired, actual, name, machine, &mut found);
         card::refusals(&desired.project, actual, name, machine, &mut found);
     }

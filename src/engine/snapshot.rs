@@ -48,6 +48,9 @@ pub struct EngineFacts {
     pub cpus: u32,
     /// Memory that the engine can give.
     pub memory: Bytes,
+    /// `1` or `2`: the version of the host's cgroups; empty where the engine does not say.
+    #[serde(default)]
+    pub cgroups: String,
     /// The host's bridge that is Docker's network `bridge`, where there is one: its address is the engine's `host-gateway`.
     #[serde(default)]
     pub default_bridge: Option<String>,

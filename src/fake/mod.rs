@@ -234,6 +234,7 @@ pub fn blank(image: &str) -> Container {
         working_dir: None,
         tty: false,
         stdin_open: false,
+        init: false,
         mounts: BTreeMap::new(),
         tmpfs: BTreeMap::new(),
         shm_size: None,

@@ -21,6 +21,7 @@ impl State {
                 api: "1.41".to_owned(),
                 cpus: 4,
                 memory: Bytes(8 << 30),
+                cgroups: "2".to_owned(),
                 default_bridge: self.link(HOST, DEFAULT_BRIDGE).map(|_| DEFAULT_BRIDGE.to_owned()),
             },
             ..EngineSnapshot::default()

@@ -7,8 +7,10 @@ use std::ops::Range;
 
 use rustix::mm::{Advice, madvise};
 
-/// Lets go of the pages of the program's own file that nobody has written to. Where there is no /proc, nothing happens.
+/// Lets go of what has been freed, and of the pages of the program's own file that nobody has written to. Where there is no /proc, only
+/// of the former.
 pub(super) fn rest() {
+    give_back_freed();
     let Ok(smaps) = std::fs::read_to_string("/proc/self/smaps") else { return };
     for range in unchanged(&smaps) {
         let start = std::ptr::with_exposed_provenance_mut(range.start);
@@ -18,6 +20,19 @@ pub(super) fn rest() {
         let _ = unsafe { madvise(start, range.end - range.start, Advice::LinuxDontNeed) };
     }
 }
+
+/// By itself the C library keeps what a large transfer has needed: the few bytes that lie above it are still in use.
+#[cfg(target_env = "gnu")]
+fn give_back_freed() {
+    // SAFETY: as the C library declares it; it may be called at any time and by any thread.
+    unsafe extern "C" {
+        safe fn malloc_trim(keep: usize) -> std::ffi::c_int;
+    }
+    malloc_trim(0);
+}
+
+#[cfg(not(target_env = "gnu"))]
+fn give_back_freed() {}
 
 /// The mappings of files that are only read, and are as the file is.
 fn unchanged(smaps: &str) -> Vec<Range<usize>> {

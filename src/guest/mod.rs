@@ -6,7 +6,8 @@
 //! | `fly guest …` | who starts it | what it is |
 //! |---|---|---|
 //! | `init PROGRAM…` | the engine, as process 1 | holds the program until the cards are there, reaps, forwards signals, exits as the program did |
-//! | `serve` | init | the ssh server |
+//! | `keep` | init | init's work for the ssh server, where init itself becomes the program |
+//! | `serve` | init, keep | the ssh server |
 //! | `openssh` | init, instead of `serve` | keeps the image's own sshd |
 //! | `session …` | serve | becomes the user who has logged in, and then the shell or command |
 //! | `sftp` | session | the sftp subsystem on stdin and stdout |
@@ -52,6 +53,7 @@ pub fn role(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     Some(match role.to_str() {
         Some("hostkey") => hostkey::main(&rest),
         Some("init") => init::main(&rest),
+        Some("keep") => init::keep(&rest),
         Some("openssh") => openssh::main(&rest),
         Some("program") => init::program::main(&rest),
         Some("sftp") => sftp::run(rest.into_iter()),

@@ -21,6 +21,11 @@ pub(super) fn drop_unless_first() -> io::Result<()> {
     }
     // Of somebody who was root a moment ago the kernel keeps the environment secret, also from himself.
     let _ = ENVIRONMENT.set(read_environment());
+    drop_now()
+}
+
+/// For good, and only while there is one thread.
+pub(super) fn drop_now() -> io::Result<()> {
     let user = getuid();
     // All three change, so the kernel takes the capabilities away as well.
     set_thread_res_uid(user, user, user)?;

@@ -15,6 +15,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use rustix::fs::{Gid, Mode, Uid};
+use rustix::io::Errno;
 use rustix::process::{Signal, ioctl_tiocsctty, set_parent_process_death_signal, setsid, umask};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
@@ -67,7 +68,10 @@ pub(super) fn main(arguments: &[OsString]) -> ExitCode {
 fn become_user(user: User, tty: bool) -> Result<User, String> {
     let failed = |what: &str| {
         let text = format!("cannot become {}: {what}", user.name);
-        move |error: rustix::io::Errno| format!("{text}: {error}")
+        move |error: Errno| {
+            let hint = if error == Errno::PERM { "; does `cap_drop` take SETUID and SETGID from this machine?" } else { "" };
+            format!("{text}: {error}{hint}")
+        }
     };
     umask(Mode::from_raw_mode(0o022));
     setsid().map_err(failed("a session of its own"))?;
@@ -82,7 +86,7 @@ fn become_user(user: User, tty: bool) -> Result<User, String> {
     }
     if root {
         let groups: Vec<Gid> = users::groups(&user).into_iter().map(Gid::from_raw).collect();
-        set_thread_groups(&groups).map_err(failed("groups"))?;
+        set_groups(&groups).map_err(failed("groups"))?;
         set_thread_res_gid(gid, gid, gid).map_err(failed("group"))?;
         set_thread_res_uid(uid, uid, uid).map_err(failed("user"))?;
     }
@@ -98,12 +102,26 @@ fn become_user(user: User, tty: bool) -> Result<User, String> {
     Ok(user)
 }
 
+/// Root of a machine without the capability keeps the groups that it has, if they are its own: nothing has to be changed for it.
+fn set_groups(wanted: &[Gid]) -> rustix::io::Result<()> {
+    set_thread_groups(wanted).or_else(|error| {
+        let has = rustix::process::getgroups()?;
+        if error == Errno::PERM && has.iter().all(|gid| wanted.contains(gid)) { Ok(()) } else { Err(error) }
+    })
+}
+
 /// As login does it: the user's, writable for the group `tty`, which `write` and `wall` have.
 fn own_terminal(terminal: impl AsFd, uid: Uid, gid: Gid) -> rustix::io::Result<()> {
     const TTY: u32 = 5;
     let file = terminal.as_fd();
-    rustix::fs::fchown(file, Some(uid), Some(Gid::from_raw(TTY))).or_else(|_| rustix::fs::fchown(file, Some(uid), Some(gid)))?;
-    rustix::fs::fchmod(file, Mode::from_raw_mode(0o620))
+    let owned = rustix::fs::fchown(file, Some(uid), Some(Gid::from_raw(TTY)))
+        .or_else(|_| rustix::fs::fchown(file, Some(uid), Some(gid)))
+        .and_then(|()| rustix::fs::fchmod(file, Mode::from_raw_mode(0o620)));
+    match owned {
+        // A machine may lack the capability. What is open works all the same; only by its name the user cannot open it.
+        Err(Errno::PERM) => Ok(()),
+        other => other,
+    }
 }
 
 /// The environment of a login: what the server let through of the client's, and what every login has.

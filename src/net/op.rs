@@ -106,7 +106,7 @@ impl std::fmt::Display for NetOp {
             Self::DeleteLink { at } => write!(f, "delete link {at}"),
             Self::SetHosts { machine, .. } => write!(f, "write /etc/hosts of {machine}"),
             Self::SetGuest { machine, .. } => write!(f, "write guest settings of {machine}"),
-            Self::AllowForward { bridge, .. } => write!(f, "let frames between ports of {bridge} pass the firewall"),
+            Self::AllowForward { bridge, .. } => write!(f, "open the firewall between ports of {bridge}"),
             Self::RevokeForward { bridge, .. } => write!(f, "remove the firewall rule of {bridge}"),
         }
     }

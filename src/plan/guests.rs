@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::StepId;
 use super::builder::{Builder, after};
 use crate::desired::Machine;
-use crate::diff::{self, Action};
+use crate::diff::{self, Action, Impact};
 use crate::engine::EngineOp;
 use crate::net::NetOp;
 use crate::types::{Addr, GuestConfig, Name};
@@ -45,10 +45,15 @@ pub(super) fn tell(b: &mut Builder<'_>, name: &Name, machine: &Machine, started:
     }
 }
 
-/// Of a machine that runs on.
+/// Of a machine that runs on. That its cards change is no change of its own.
 pub(super) fn changed(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> Option<StepId> {
     let config = diff::guest_to_write(b.actual, name, machine)?;
     let before = b.renamed.get(name).copied().into_iter().collect();
+    let addr = Addr::Machine(name.clone());
+    if b.action(&addr) == Action::Keep {
+        let op = NetOp::SetGuest { machine: name.clone(), config: Box::new(config) };
+        return Some(b.add_because(&addr, op, before, "its program waits for its cards when it starts", Impact::None));
+    }
     Some(settings(b, name, config, before))
 }
 

@@ -64,7 +64,8 @@ pub(super) fn machines(b: &mut Builder<'_>) {
             Action::Replace => replace(b, &name, machine, made.remove(&name)),
             Action::Restart => restart(b, &name, machine),
             Action::Update => update(b, &name, machine),
-            Action::Keep | Action::Delete => BTreeSet::new(),
+            Action::Keep => guests::changed(b, &name, machine).into_iter().collect(),
+            Action::Delete => BTreeSet::new(),
         };
         let mut ready = if b.diff.keeps_namespace(b.actual, &name) || b.diff.rests(b.desired, b.actual, &name) {
             started
@@ -290,6 +291,7 @@ fn update(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> BTreeSet<StepI
     if state.state == RunState::Paused {
         let mut ready = after([b.add(&addr, EngineOp::UnpauseContainer { name: machine.name.clone() }, last)]);
         ready.extend(names(b, name, machine, &ready.clone()));
+        ready.extend(guests::changed(b, name, machine));
         return ready;
     }
     last.extend(endpoints_while_stopped(b, name, machine, state, &last.clone()));

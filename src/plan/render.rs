@@ -19,6 +19,10 @@ use crate::diag::Place;
 use crate::diff::{Action, Change, Effect, FieldChange, Impact};
 use crate::types::Addr;
 
+/// How wide the columns of the steps may get.
+const LONGEST_OP: usize = 60;
+const LONGEST_AFTER: usize = 26;
+
 /// How a plan is shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
@@ -265,15 +269,21 @@ impl Text {
         }
         self.section("Steps:", AnsiColor::White);
         let ops: Vec<String> = steps.iter().map(|step| clean(&step.does())).collect();
-        let afters: Vec<String> = steps.iter().map(|step| values::ranges(&step.after)).collect();
-        let widest = |texts: &[String]| texts.iter().map(|t| t.chars().count()).filter(|w| *w <= 60).max().unwrap_or(0);
+        let afters: Vec<String> = steps.iter().map(|step| values::ranges(&step.after, LONGEST_AFTER)).collect();
+        let widest = |texts: &[String]| texts.iter().map(|t| t.chars().count()).filter(|w| *w <= LONGEST_OP).max().unwrap_or(0);
         let (op_width, after_width) = (widest(&ops), widest(&afters));
         let id_width = steps.iter().map(|step| step.id.to_string().len()).max().unwrap_or(0);
         for (step, (op, after)) in steps.iter().zip(ops.iter().zip(&afters)) {
             let impact = format!("{:<8}", step.impact);
             let impact = if step.impact.is_disruptive() { self.paint(&impact, AnsiColor::Red.on_default()) } else { impact };
             let reason = clean(step.reason.as_str());
-            self.line(&format!("  {:>id_width$}  {op:<op_width$}  {after:<after_width$}  {impact}  {reason}", step.id));
+            let (mut id, mut op) = (step.id.to_string(), op.as_str());
+            // What is longer than its column has a line of its own.
+            if op.chars().count() > op_width {
+                self.line(&format!("  {id:>id_width$}  {op}"));
+                (id, op) = (String::new(), "");
+            }
+            self.line(&format!("  {id:>id_width$}  {op:<op_width$}  {after:<after_width$}  {impact}  {reason}"));
         }
     }
 

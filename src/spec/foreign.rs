@@ -50,6 +50,7 @@ fn machine(key: &str) -> Option<Hint> {
         "expose" => Instead("leave it out: machines on one network reach all ports of each other"),
         "container_name" => Instead("leave it out: containers are named after project and machine"),
         "external_links" => Instead("`extra_hosts`"),
+        "build" => Instead("`image`: images are pulled, not built yet; so `docker build -t NAME .`, and `image: NAME`"),
         "deploy" => Instead("`scale`, `cpus`, `memory` and `restart`"),
         "pid"
         | "ipc"
@@ -60,7 +61,6 @@ fn machine(key: &str) -> Option<Hint> {
         | "runtime"
         | "isolation"
         | "platform"
-        | "init"
         | "domainname"
         | "label_file"
         | "annotations"
@@ -98,7 +98,6 @@ fn machine(key: &str) -> Option<Hint> {
         | "extends"
         | "profiles"
         | "attach"
-        | "build"
         | "rootfs"
         | "ssh" => NotYet,
         _ => return None,

@@ -9,7 +9,7 @@ use super::nic::NICS;
 use super::node::Node;
 use super::ports::PORTS;
 use super::reader::{Key, Reader, key};
-use super::runtime::{CAPS, CPUSET, DEVICES, HEALTHCHECK, MEMORY, PIDS, PULL_POLICY, RESTART, SCALE, STOP_SIGNAL, ULIMITS};
+use super::runtime::{CAPS, CPUSET, DEVICES, HEALTHCHECK, INIT, MEMORY, PIDS, PULL_POLICY, RESTART, SCALE, STOP_SIGNAL, ULIMITS};
 use super::scalars::{BOOL, BYTES, CPUS, LOOSE_TEXT, PLACE, SECONDS};
 use super::security::SECURITY;
 use super::sshd::SSHD;
@@ -57,7 +57,8 @@ const KEYS: &[Key<Machine>] = &[
     key!(network_mode: NETWORK_MODE, "Whose network it uses instead of cards of its own: `none`, `host`, `machine:NAME`, `container:NAME`"),
     key!(scale: SCALE, "How many of it there are. Default: 1"),
     key!(sshd: SSHD, "Whether one can log in by ssh: `true`, `openssh` for the image's own server, or its keys. Default: `false`"),
-    key!(guest: BOOL, "Whether fly is its first process, which waits for the cards. Default: with `sshd`"),
+    key!(guest: BOOL, "Whether fly is its first process, which waits for the cards. Default: true, but with `no-new-privileges`"),
+    key!(init: INIT, "`true`: a first process that reaps and hands signals on, as the guest does anyway; `systemd`: the image's. Default: `false`"),
     key!(nics: NICS, "Its network cards, by their names inside. Default: one on the project's own nat network"),
 ];
 
@@ -111,6 +112,7 @@ fn empty(place: Place) -> Machine {
         nics: None,
         sshd: None,
         guest: None,
+        init: None,
         broken: Broken::default(),
     }
 }

@@ -144,7 +144,19 @@ pub struct Machine {
     pub sshd: Option<Sshd>,
     /// Whether fly is its first process.
     pub guest: Option<At<bool>>,
+    pub init: Option<At<Init>>,
     pub broken: Broken,
+}
+
+/// Who reaps and hands signals on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Init {
+    /// Whoever the first process is.
+    Program,
+    /// fly's guest; without it, the engine's own.
+    Small,
+    /// The image's systemd.
+    Systemd,
 }
 
 /// The ssh server of a machine.

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::lists::word;
-use super::model::{Entries, PullPolicy};
+use super::model::{Entries, Init, PullPolicy};
 use super::node::{Body, Kind, Node, Part};
 use super::reader::{Form, Key, NO_ZEROS, Reader, key, zero_led};
 use super::scalars::{self, BOOL, SECONDS};
@@ -23,6 +23,22 @@ pub(super) const PULL_POLICY: Form<At<PullPolicy>> = Form {
     read: |r, node| {
         let part = r.words(node, "a pull policy")?;
         r.one_of(&part, POLICIES, "a pull policy")
+    },
+};
+
+pub(super) const INIT: Form<At<Init>> = Form {
+    schema: || schema::any(vec![schema::boolean(), schema::one_of(["systemd"])]),
+    read: |r, node| {
+        const WHAT: &str = "`true`, `false` or `systemd`";
+        let part = r.scalar(node, WHAT)?;
+        if part.text == "systemd" {
+            return Some(part.at(Init::Systemd));
+        }
+        let is_truth = ["true", "false"].iter().any(|word| part.text.eq_ignore_ascii_case(word));
+        if !is_truth {
+            return r.bad_hint(&part, WHAT, "`init: true`, or `init: systemd` where the image has systemd");
+        }
+        Some(scalars::boolean(r, node)?.map(|on| if on { Init::Small } else { Init::Program }))
     },
 };
 

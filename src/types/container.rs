@@ -12,6 +12,7 @@ use super::{Bytes, Cpus, HostEntries, IfName, Mac, Name, Seconds};
 ///
 /// On the desired side `None` means "what the image says" where an image can say it, otherwise the engine's default. The
 /// actual side is what inspect shows, in which the image's values are merged in: `diff::tolerance` takes them out again.
+#[expect(clippy::struct_excessive_bools, reason = "they are the engine's own, each by itself")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Container {
     /// As written: `debian:12`.
@@ -28,6 +29,9 @@ pub struct Container {
     /// The first process's input stays open, for whoever attaches.
     #[serde(default)]
     pub stdin_open: bool,
+    /// The engine's own small init is its first process, and the program that one's child.
+    #[serde(default)]
+    pub init: bool,
     /// By the place inside.
     pub mounts: BTreeMap<String, Mount>,
     /// By the place inside; the value is the kernel's mount options, comma separated and sorted.

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{IfName, Seconds};
 
+/// All that is fly's in a machine is under this.
+pub const GUEST_PLACE: &str = "/.fly";
 /// fly's own binary in a machine, out of a volume that all machines share read-only.
 pub const GUEST_BINARY: &str = "/.fly/bin/fly";
 /// The machine's own volume: settings, state and host key. It outlives the container.
@@ -65,6 +67,9 @@ pub struct GuestConfig {
     pub patience: Seconds,
     /// `None`: no ssh server.
     pub sshd: Option<GuestSshd>,
+    /// The guest becomes the machine's program instead of starting it: the program wants to be process 1.
+    #[serde(default)]
+    pub becomes_program: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,6 +126,18 @@ pub struct GuestStatus {
     /// The version of fly that the guest is.
     pub version: String,
     pub state: GuestState,
+    /// As in its words.
+    #[serde(default)]
+    pub container: Option<String>,
+    /// When the first process began: it is this life's status, also where another program has taken the guest's place.
+    #[serde(default)]
+    pub began: u64,
+}
+
+/// When a process began, in ticks of the clock, from its `/proc/PID/stat`.
+pub fn began(stat: &str) -> Option<u64> {
+    // `PID (name) STATE …`, and the name may hold anything, also brackets and spaces.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -20,9 +20,9 @@ pub use container::{
     Relabel, Restart, UNLABELLED, Ulimit,
 };
 pub use guest::{
-    GUEST_BIN, GUEST_BINARY, GUEST_CONFIG, GUEST_CONTAINER, GUEST_HOME, GUEST_HOST_KEY, GUEST_PREFIX, GUEST_SOCKET, GUEST_SSHD,
-    GUEST_STATUS, GUEST_VOLUME, GuestConfig, GuestSettings, GuestSshd, GuestState, GuestStatus, GuestUser, LABEL_GUEST, SshServer,
-    SshdStatus, guest_words, own_words,
+    GUEST_BIN, GUEST_BINARY, GUEST_CONFIG, GUEST_CONTAINER, GUEST_HOME, GUEST_HOST_KEY, GUEST_PLACE, GUEST_PREFIX, GUEST_SOCKET,
+    GUEST_SSHD, GUEST_STATUS, GUEST_VOLUME, GuestConfig, GuestSettings, GuestSshd, GuestState, GuestStatus, GuestUser, LABEL_GUEST,
+    SshServer, SshdStatus, began, guest_words, own_words,
 };
 pub use ifname::{IfName, IfNameError};
 pub use link::{HostEntries, HostEntry, Link, LinkKind, LinkRef, MacvlanMode, Ns, PlacedLink, Route};

@@ -431,7 +431,7 @@ name: shop
 machines:
   a:
     image: x
-    volumes: ['daat:/data', '~root/x:/x', './a:/a', './b:/a/']
+    volumes: ['daat:/data', '~root/x:/x', './a:/a', './b:/a/', './c:/.fly/bin/', './d:/.flying']
     tmpfs: [/a]
   b:
     image: x

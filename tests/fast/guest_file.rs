@@ -84,3 +84,47 @@ machines:
 ";
     try_resolve(good).unwrap();
 }
+
+#[test]
+fn systemd_gets_what_it_needs_and_the_guest_in_front() {
+    let one = |keys: &str| {
+        let desired = try_resolve(&format!("name: shop\nmachines: {{web: {{image: x, {keys}}}}}\n")).unwrap();
+        desired.machines.into_values().next().unwrap()
+    };
+    let web = one("init: systemd, sshd: true, tmpfs: '/tmp:size=1m', volumes: ['./lock:/run/lock'], environment: {container: lxc}");
+    assert_eq!((web.container.entrypoint, web.container.command), (Some(vec![]), Some(vec!["/sbin/init".to_owned()])));
+    let tmpfs: Vec<_> = web.container.tmpfs.iter().map(|(place, options)| format!("{place}:{options}")).collect();
+    assert_eq!(tmpfs, ["/run:mode=755", "/tmp:size=1m"], "what the file mounts itself stays");
+    assert_eq!((web.container.stop_signal.as_deref(), web.container.user.as_deref()), (Some("SIGRTMIN+3"), Some("0")));
+    assert_eq!(web.container.security_opt.iter().collect::<Vec<_>>(), ["writable-cgroups=true"]);
+    assert_eq!(web.container.environment["container"], "lxc");
+    assert!(web.systemd && !web.container.init && web.guest.unwrap().config.becomes_program);
+    // The file's own program and signal, and its own word about cgroups.
+    let own = one(
+        "init: systemd, guest: false, command: [/lib/systemd/systemd, --user], stop_signal: TERM, security_opt: ['writable-cgroups=false']",
+    );
+    assert_eq!(own.container.command.unwrap(), ["/lib/systemd/systemd", "--user"]);
+    assert_eq!((own.container.entrypoint, own.container.stop_signal.as_deref()), (None, Some("SIGTERM")));
+    assert!(own.guest.is_none() && own.systemd && own.container.security_opt.contains("writable-cgroups=false"));
+    insta::assert_snapshot!(told(
+        "name: shop\nmachines:\n  web: {image: x, init: systemd, user: app}\n  db: {image: x, init: systemd, user: 'root:adm'}\n"
+    ));
+}
+
+#[test]
+fn who_reaps_is_the_guest_or_the_engines_own() {
+    for (keys, by_engine) in [
+        ("init: true, guest: false", true),
+        ("init: True, guest: false", true),
+        ("init: true, guest: true", false),
+        ("init: false, guest: false", false),
+        ("guest: false", false),
+    ] {
+        let desired = try_resolve(&format!("name: shop\nmachines: {{web: {{image: x, {keys}}}}}\n")).unwrap();
+        let web = desired.machines.values().next().unwrap();
+        assert_eq!((web.container.init, web.systemd), (by_engine, false), "{keys}");
+    }
+    let defaults = "name: shop\ndefaults: {init: systemd}\nmachines: {web: {image: x}, db: {image: x, init: false}}\n";
+    let machines = try_resolve(defaults).unwrap().machines;
+    assert_eq!(machines.values().map(|it| it.systemd).collect::<Vec<_>>(), [false, true]);
+}

@@ -3,6 +3,9 @@
 mod abuse;
 mod forwarding;
 mod fuzz;
+mod fuzz_session;
 mod lab;
 mod logins;
+mod memory;
+mod raw;
 mod sessions;

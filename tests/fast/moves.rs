@@ -339,3 +339,30 @@ fn a_privileged_machine_may_say_what_is_so_anyway() {
         up(&world, &format!("machines: {{app: {{privileged: true, security_opt: {options}}}}}\n"), 16);
     }
 }
+
+#[test]
+fn what_a_program_waits_for_is_said_by_its_cards() {
+    let world = world();
+    let file = |address: &str, up: bool| {
+        format!(
+            "machines: {{a: {{guest: true, nics: {{eth0: {{network: back, ip: {address}}}}}}}, b: {{guest: true, nics: {{eth0: back}}}}}}
+networks: {{back: {{subnet: 10.1.0.0/24}}}}
+links: [{{ends: [{{nic: 'a:eth5', ip: 10.9.0.1/29}}, {{nic: 'b:eth5', ip: 10.9.0.2/29, up: {up}}}], mtu: 9000}}]
+"
+        )
+    };
+    let made = lines(&up(&world, &file("10.1.0.9", true), 16));
+    let cable = made.iter().find(|line| line.starts_with("link/")).unwrap();
+    for part in ["ip of a:eth5 - > 10.9.0.1/29", "ip of b:eth5 - > 10.9.0.2/29", "mtu - > 9000"] {
+        assert!(cable.contains(part), "{cable}");
+    }
+    // Its name goes with the address.
+    let said = lines(&up(&world, &file("10.1.0.8", true), 16));
+    let names = "names 10.1.0.9 a > 10.1.0.8 a";
+    let a = [format!("machine/a update: {names}"), format!("machine/b update: {names}")];
+    assert_eq!(said[..2], a);
+    assert_eq!(said[2..], ["nic/a:eth0 update: ip 10.1.0.9/24 > 10.1.0.8/24"]);
+    let plan = up(&world, &file("10.1.0.8", false), 16);
+    assert_eq!(lines(&plan), ["nic/b:eth5 update: up up > down"]);
+    assert!(plan.steps.iter().any(|step| step.op.to_string() == "write guest settings of b"), "{:?}", plan.steps);
+}

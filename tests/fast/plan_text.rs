@@ -167,6 +167,26 @@ fn a_volume_goes_with_its_data() {
 }
 
 #[test]
+fn long_rows_keep_to_their_columns() {
+    let network = |length: usize| engine(EngineOp::DeleteNetwork { name: "n".repeat(length) });
+    let changes = vec![change("network/back", Action::Delete, Impact::Live, "no longer wanted", vec![], vec![])];
+    let of = |id, op, after: &[u32]| step(id, "network/back", op, after, "no longer wanted", Impact::Live);
+    let mut steps: Vec<Step> = (1..40).map(|id| of(id, network(4), &[])).collect();
+    steps.push(of(40, network(70), &[1, 2, 3]));
+    steps.push(of(41, network(20), &(0..19).map(|n| 1 + 2 * n).collect::<Vec<_>>()));
+    let text = text(&plan(changes, steps));
+    let last: Vec<&str> = text.lines().skip_while(|line| !line.starts_with("  39")).collect();
+    insta::assert_snapshot!(last.join("\n"), @r"
+      39  delete Docker network nnnn                                             live      no longer wanted
+      40  delete Docker network nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn
+                                                      after 1-3                  live      no longer wanted
+      41  delete Docker network nnnnnnnnnnnnnnnnnnnn  after ..., 31, 33, 35, 37  live      no longer wanted
+
+    Plan: 1 to delete; impact: live
+    ");
+}
+
+#[test]
 fn nothing_to_do() {
     let changes = vec![Change::keep(addr("machine/db"), Some(at(20))), Change::keep(addr("machine/web"), Some(at(12)))];
     let mut plan = plan(changes, vec![]);

@@ -370,7 +370,10 @@ fn whatever_somebody_deletes_shows_as_exactly_that() {
     // The engine (before 28) takes the card that bears the name it remembers, and the machine's own name from `/etc/hosts`.
     let gone = seen(|world| world.drift_disconnect("shop.a", "shop.out"));
     assert_eq!(gone, ["machine/a update names".to_owned(), format!("nic/a:eth0 create {fields}"), "nic/a:lan0 replace ".to_owned()]);
-    assert_eq!(seen(|world| world.drift_delete_link(Some("shop.a"), "cable0")), ["link/a:cable0-b:cable0 create "]);
+    assert_eq!(
+        seen(|world| world.drift_delete_link(Some("shop.a"), "cable0")),
+        ["link/a:cable0-b:cable0 create ip of a:cable0 mac of a:cable0 ip of b:cable0 mac of b:cable0 mtu"]
+    );
     let all = seen(|world| world.drift_kill("shop.a"));
     assert_eq!(
         all.iter().map(|line| line.split(' ').next().unwrap()).collect::<Vec<_>>(),

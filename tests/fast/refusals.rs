@@ -106,3 +106,17 @@ fn nobody_waits_for_a_health_that_nothing_checks() {
     let none = refused(&text("plain", ", healthcheck: {interval: 5s}"), &actual);
     insta::assert_snapshot!("healthy", [refused(&text("plain", ""), &actual), none].join("\n"));
 }
+
+#[test]
+fn systemd_needs_a_new_engine_and_new_cgroups() {
+    let file = "machines:
+  a: {image: plain, nics: {}, guest: false, init: systemd}
+  b: {image: plain, nics: {}, init: true}
+";
+    let mut actual = world();
+    let old = refused(file, &actual);
+    actual.engine.facts.version = "28.5.2".to_owned();
+    assert_eq!(refused(file, &actual), "planned\n");
+    actual.engine.facts.cgroups = "1".to_owned();
+    insta::assert_snapshot!("systemd", [old, refused(file, &actual)].join("\n"));
+}

@@ -447,6 +447,7 @@ fn nothing() -> Machine {
         nics: None,
         sshd: None,
         guest: None,
+        init: None,
         broken: Broken::default(),
     }
 }

@@ -99,6 +99,7 @@ fn full(machine: &str, folder: &str) -> Container {
         working_dir: Some("/srv".into()),
         tty: true,
         stdin_open: true,
+        init: true,
         mounts: [
             ("/a", bind("a")),
             ("/b", Mount { read_only: true, relabel: Some(Relabel::Private), ..bind("b") }),

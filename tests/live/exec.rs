@@ -64,11 +64,38 @@ fn a_command_runs_in_its_machine() {
     assert_eq!(said.success().stdout, "1000\n/var\nb c\nfrom here\nunset\n");
 
     // As docker has it, to the letter.
-    for command in [&["no-such-program"][..], &["/etc"], &["false"], &["sh", "-c", "kill -9 $$"], &["cat", "/no/such"]] {
+    for command in [&["false"][..], &["sh", "-c", "kill -9 $$"], &["cat", "/no/such"]] {
         let ours = shop.fly(&[&["exec", "web"][..], command].concat());
         let docker = lab.try_docker(&[&["exec", "shop.web"][..], command].concat());
         assert_eq!((ours.code, &ours.stdout, &ours.stderr), (docker.code, &docker.stdout, &docker.stderr), "{command:?}");
     }
+
+    // What cannot be run is said in fly's words, on stderr, by the codes of a shell, whatever the engine's are.
+    for (command, code, words) in [
+        (&["no-such-program"][..], 127, "machine `web` has no program `no-such-program`"),
+        (&["/no/such"], 127, "machine `web` cannot find `/no/such`"),
+        (&["/etc"], 126, "`/etc` in machine `web`"),
+        (&["/etc/passwd"], 126, "`/etc/passwd` in machine `web` may not be run"),
+        (&["sh", "-c", "no-such-program"], 127, "not found"),
+    ] {
+        for detached in [&[][..], &["-d"][..]] {
+            let said = shop.fly(&[&["exec"][..], detached, &["web"], command].concat());
+            if command[0] == "sh" && !detached.is_empty() {
+                continue;
+            }
+            said.expect_code(code);
+            assert!(said.stderr.contains(words) && said.stdout.is_empty() && !said.stderr.contains("OCI"), "{said}");
+        }
+    }
+    let said = shop.fly(&["exec", "-w", "/nowhere", "web", "true"]);
+    assert!(said.code == 126 && said.stderr.contains("machine `web` has no directory `/nowhere`"), "{said}");
+    let said = shop.fly(&["exec", "-u", "nobody-knows", "web", "true"]);
+    assert!(said.code == 126 && said.stderr.contains("unable to find user") && said.stdout.is_empty(), "{said}");
+    // What a program says is the program's, whatever it looks like.
+    let said = shop.fly(&["exec", "web", "sh", "-c", "echo OCI runtime exec failed: not at all; exit 3"]);
+    assert_eq!((said.code, said.stdout.as_str()), (3, "OCI runtime exec failed: not at all\n"), "{said}");
+    let said = on_terminal(&shop, "sleep 1", &["exec", "web", "no-such-program"]);
+    assert!(said.stdout.contains("has no program") && !said.stdout.contains("OCI"), "{said}");
 
     // Nobody waits for this one.
     shop.fly(&["exec", "-d", "web", "sh", "-c", "sleep 0.2; echo done > /tmp/later"]).success();

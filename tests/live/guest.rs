@@ -263,3 +263,74 @@ fn scp_sftp_and_ssh_go_by_name_with_the_printed_configuration() {
     project.command().env("HOME", &home).args(&["ssh-config", "--install"]).run().success();
     assert_eq!(std::fs::read_to_string(format!("{home}/.ssh/config")).unwrap(), installed, "once is enough");
 }
+
+/// A program that says who it is, and what has come to it.
+const LOOK: &str = "echo $$$$ > /tmp/seen; ls -l /proc/$$$$/fd >> /tmp/seen; grep -E '^(Sig(Blk|Ign|Cgt)|Cap|Uid|Gid|Groups)' /proc/$$$$/status >> /tmp/seen; \
+                    env >> /tmp/seen; ip -4 -o addr show eth0 >> /tmp/seen; trap 'exit 5' TERM; while :; do sleep 0.1; done";
+
+/// What `init: systemd` makes of the guest. The engine here cannot run systemd, so it is told by hand, and the program is none.
+#[test]
+fn a_program_that_wants_to_be_the_first_process_takes_the_guests_place() {
+    let lab = Lab::start();
+    for user in ["0", "1234:1234"] {
+        let text = format!(
+            "name: vm\nnetworks: {{out: {{kind: nat}}}}\nmachines:\n  web:\n    image: fly/busybox:test\n    user: '{user}'\n    guest: true\n    \
+             sshd: true\n    environment: {{LD_LIBRARY_PATH: /x, A: b}}\n    nics: {{eth0: out}}\n    command: [sh, -c, \"{LOOK}\"]\n"
+        );
+        let project = lab.project("vm", &text);
+        project.fly(&["up", "--yes"]).success();
+        let child = first_look(&lab);
+        assert_ne!(child.lines().next(), Some("1"), "{child}");
+        let config = lab.docker(&["exec", "--user", "0", "vm.web", "cat", "/.fly/machine/config.json"]);
+        let told = config.replace("\"becomes_program\":false", "\"becomes_program\":true");
+        assert_ne!(told, config);
+        lab.docker(&["exec", "--user", "0", "vm.web", "sh", "-c", &format!("rm /tmp/seen; echo '{told}' > /.fly/machine/config.json")]);
+        lab.docker(&["restart", "vm.web"]);
+        let first = first_look(&lab);
+        assert_eq!(first.lines().next(), Some("1"), "{first}");
+        assert!(first.contains("inet "), "it has waited: {first}");
+        // Everything else is what a child of the guest sees: descriptors, signals, rights, environment.
+        let rest = |text: &str| {
+            let kept = text.lines().skip(1).filter(|line| !line.contains("inet "));
+            kept.map(look).collect::<Vec<_>>()
+        };
+        assert_eq!(rest(&first), rest(&child));
+        // One logs in all the same, also after the server has died: its keeper starts another.
+        eventually("a login", Duration::from_secs(5), || login(&project));
+        lab.docker(&[
+            "exec",
+            "--user",
+            "0",
+            "vm.web",
+            "sh",
+            "-c",
+            "set -- $(grep -la 'guest.serv[e]' /proc/[0-9]*/cmdline); kill -9 $(echo $1 | cut -d/ -f3)",
+        ]);
+        eventually("another login", Duration::from_secs(5), || login(&project));
+        // The program is whom the engine stops, and by whose code the machine ends.
+        lab.docker(&["stop", "vm.web"]);
+        assert_eq!(lab.inspect("vm.web")["State"]["ExitCode"], 5);
+        project.fly(&["down", "--yes", "--volumes"]).success();
+    }
+}
+
+fn login(project: &Project<'_>) -> Result<(), String> {
+    let login = project.fly(&["ssh", "web", "id -u"]);
+    if login.code == 0 && login.stdout.trim() == "0" { Ok(()) } else { Err(login.to_string()) }
+}
+
+/// A descriptor without its number of the day; ignored signals without two that the C library keeps to itself.
+fn look(line: &str) -> String {
+    if let Some(mask) = line.strip_prefix("SigIgn:\t") {
+        return format!("SigIgn {:x}", u64::from_str_radix(mask, 16).expect("hexadecimal digits") & !(3 << 31));
+    }
+    let line = line.rsplit("-> ").next().unwrap_or(line);
+    line.split("pipe:").next().unwrap_or(line).to_owned()
+}
+
+fn first_look(lab: &Lab) -> String {
+    eventually("what the program wrote", Duration::from_secs(5), || {
+        let text = lab.docker(&["exec", "vm.web", "sh", "-c", "cat /tmp/seen 2>/dev/null || true"]);
+        if text.contains("inet ") { Ok(text) } else { Err(text) }
+    })
+}

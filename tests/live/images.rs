@@ -168,7 +168,7 @@ fn the_users_login_is_used() {
     let denied = project.fly(&["up", "--yes"]);
     denied.expect_code(6);
     assert!(denied.stderr.contains(&image) && denied.stderr.contains("no basic auth credentials"), "{denied}");
-    assert_eq!(lab.docker(&["ps", "--all", "--quiet"]), "");
+    assert_eq!(lab.docker(&["ps", "--all", "--quiet", "--filter=label=fly.machine"]), "");
 
     let docker = lab.dir().join("home/.docker");
     fs::create_dir_all(&docker).expect("a folder in our own folder");

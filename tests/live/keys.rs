@@ -43,6 +43,7 @@ machines:
     cap_add: [NET_ADMIN]
     cap_drop: [CHOWN, cap_mknod]
     devices: ["/dev/null:/dev/nothing:rw"]
+    guest: false
     security_opt: ["no-new-privileges:true"]
     dns: [192.0.2.53, 192.0.2.54]
     dns_search: [example.com, lan]
@@ -196,6 +197,7 @@ const REPLACING: &[(&str, &str, &str)] = &[
     ("/udp", "/tcp", "ports"),
     (", \"443\"]", "]", "ports"),
     ("retries: 4", "retries: 5", "healthcheck"),
+    ("    shm_size", "    init: true\n    shm_size", "init"),
     ("stop_signal: INT", "stop_signal: TERM", "stop_signal"),
     ("stop_grace_period: 3s", "stop_grace_period: 4s", "stop_grace_period"),
     ("soft: 100", "soft: 99", "ulimits.nofile"),

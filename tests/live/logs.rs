@@ -95,6 +95,9 @@ fn following_goes_on_over_restarts_and_ends_with_the_last() {
     lab.docker(&["restart", "--time=1", "shop.web"]);
     has(&follow, "web | web 1\n");
     has(&follow, "web | web 2\n");
+    eventually("all of its lines once more", Duration::from_secs(20), || {
+        if follow.so_far().matches("web | web 3\n").count() == 2 { Ok(()) } else { Err(follow.so_far()) }
+    });
     assert!(!follow.has_ended());
     lab.docker(&["stop", "--time=1", "shop.web"]);
     std::thread::sleep(Duration::from_secs(3));

@@ -35,6 +35,7 @@ mod refusals;
 mod renew;
 mod sample;
 mod ssh_client;
+mod ssh_hardened;
 mod ssh_images;
 mod ssh_openssh;
 mod strangers;

@@ -48,6 +48,7 @@ fn external_volumes_are_used_and_never_deleted() {
     assert_eq!(inside(&lab, "touch /short/x 2>/dev/null || echo refused"), "refused\n");
     let mounts = lab.inspect("mounts.a")["Mounts"].take();
     let mut used: Vec<&str> = mounts.as_array().into_iter().flatten().filter_map(|mount| mount["Name"].as_str()).collect();
+    used.retain(|name| !name.starts_with("fly-guest-") && *name != "mounts.a.guest");
     used.sort_unstable();
     assert_eq!(used, names);
     project.fly(&["down", "--volumes", "--yes"]).success();
@@ -146,7 +147,8 @@ fn folders_of_the_host_are_made_or_have_to_be_there() {
     assert!(project.dir().join("made").is_dir());
     assert_eq!(inside(&lab, "cat /there/file; touch /there/x 2>/dev/null || echo refused"), "x\nrefused\n");
     let mounts = lab.inspect("mounts.a")["HostConfig"]["Mounts"].take();
-    assert_eq!(mounts.as_array().map(Vec::len), Some(1), "{mounts}");
+    let binds = mounts.as_array().map(|mounts| mounts.iter().filter(|mount| mount["Type"] == "bind").count());
+    assert_eq!(binds, Some(1), "{mounts}");
     // Once it is mounted, how it came to be is no difference.
     for create in ["true", "false"] {
         project.write("fly.yml", &long(create));

@@ -40,6 +40,9 @@ fn what_the_host_does_not_have() {
     refused(&lab, &shop, &file("cpus: 1.5", "cpuset: \"0,999\""), 65, &["999", "fly.yml:17:"]);
     let image = file("    cpus: 1.5\n", "    image: not/here:1\n    pull_policy: never\n");
     refused(&lab, &shop, &image, 65, &["`not/here:1`", "`never`", "fly.yml:17:"]);
+    // The engine is too old, and so are its host's cgroups.
+    let systemd = file("    cpus: 1.5\n", "    init: systemd\n");
+    refused(&lab, &shop, &systemd, 65, &["systemd cannot be the first process of `web`", "this one is", "fly.yml:17:11"]);
     // The kernel takes no card that takes more than its parent.
     let mtu = file("parent: eth1, ", "parent: eth1, mtu: 9000, ");
     refused(&lab, &shop, &mtu, 65, &["`mtu` of 9000", "`eth1`", "1500", "fly.yml:6:28", "ip link set eth1 mtu 9000"]);

@@ -11,7 +11,7 @@ const FILE: &str = "
 name: vm
 machines:
   web: {image: 'fly/busybox:test', sshd: true}
-  db: {image: 'fly/busybox:test'}
+  db: {image: 'fly/busybox:test', guest: false}
 ";
 
 /// The same program under another name of its build: the bytes that the linker wrote into the note `GNU`, and nothing else, differ.

@@ -79,7 +79,7 @@ impl Progress {
             ui.warn(&format!("and {} more", counts.more));
         }
         if !self.is_quiet {
-            let files = if counts.files == 1 { String::new() } else { format!("{} files, ", counts.files) };
+            let files = if counts.files <= 1 { String::new() } else { format!("{} files, ", counts.files) };
             ui.say(&format!("copied {files}{} {what}\n", BinaryBytes(counts.bytes)));
         }
         if counts.failed.is_empty() { Exit::Done } else { Exit::Failed }

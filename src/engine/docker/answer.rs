@@ -22,6 +22,8 @@ pub(super) struct Info {
     #[serde(rename = "NCPU")]
     pub(super) ncpu: u32,
     pub(super) mem_total: u64,
+    /// From 20.10 on.
+    pub(super) cgroup_version: String,
     /// The host's name.
     pub(super) name: String,
 }
@@ -167,6 +169,7 @@ pub(super) struct HostConfig {
     #[serde(deserialize_with = "null")]
     pub(super) extra_hosts: Vec<String>,
     pub(super) privileged: bool,
+    pub(super) init: Option<bool>,
     #[serde(deserialize_with = "null")]
     pub(super) security_opt: Vec<String>,
     /// Empty, not null: nothing is masked because somebody said so.

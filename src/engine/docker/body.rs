@@ -114,6 +114,8 @@ fn host_config(container: &Container) -> HostConfig {
                 .collect(),
         ),
         privileged: Some(container.privileged),
+        // Said in either case: an engine can have been told to put its own before everybody.
+        init: Some(container.init),
         security_opt: list(container.security_opt.iter().filter(|option| *option != SYSTEM_PATHS).cloned()),
         masked_paths: unconfined.clone(),
         readonly_paths: unconfined,
@@ -300,7 +302,7 @@ pub(super) fn satisfies(asked: &Container, there: &Container) -> bool {
             .chain([(&asked.stop_signal, &there.stop_signal)])
             .all(|(asked, there)| word(asked, there))
         && mounts
-        && (asked.tty, asked.stdin_open) == (there.tty, there.stdin_open)
+        && (asked.tty, asked.stdin_open, asked.init) == (there.tty, there.stdin_open, there.init)
         && (&asked.tmpfs, &asked.ports, asked.restart) == (&there.tmpfs, &there.ports, there.restart)
         && (&asked.ulimits, &asked.sysctls, &asked.devices) == (&there.ulimits, &there.sysctls, &there.devices)
         && (&asked.cap_add, &asked.cap_drop, asked.privileged) == (&there.cap_add, &there.cap_drop, there.privileged)

@@ -42,6 +42,7 @@ pub(super) fn container(inspect: &Inspect, around: &Around) -> Container {
         working_dir: text(&config.working_dir),
         tty: config.tty,
         stdin_open: config.open_stdin,
+        init: host.init.unwrap_or_default(),
         mounts: mounts(&inspect.mounts, host),
         tmpfs: host.tmpfs.iter().map(|(place, options)| (place.clone(), sorted(options))).collect(),
         shm_size: Some(host.shm_size).filter(|size| !matches!(*size, 0 | SHM_SIZE)).map(Bytes),

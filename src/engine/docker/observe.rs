@@ -123,6 +123,7 @@ fn facts(docker: &Docker, info: &answer::Info) -> EngineFacts {
         api: format!("{major}.{minor}"),
         cpus: info.ncpu,
         memory: Bytes(info.mem_total),
+        cgroups: info.cgroup_version.clone(),
         default_bridge: None,
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! It holds the machine's own program until the cards carry their addresses, keeps the ssh server running, hands signals on, reaps
 //! whoever is left behind, and ends as the program ended. Nothing here may panic: the machine would go with it.
+//!
+//! A program that wants to be the first process itself (systemd) takes its place: then a second one of these, a child, keeps the ssh
+//! server, and everything else is the program's own work.
 
 mod addresses;
 mod hold;
@@ -18,7 +21,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process};
 
 use self::program::Program;
-use self::server::Server;
+use self::server::{Role, Server};
 use self::settings::Settings;
 use self::wake::Wake;
 use super::{log, memory};
@@ -46,6 +49,18 @@ pub(super) fn main(arguments: &[OsString]) -> ExitCode {
     }
 }
 
+/// `fly guest keep --home DIR`: the ssh server's keeper, where the first process is not fly's any more.
+pub(super) fn keep(arguments: &[OsString]) -> ExitCode {
+    let kept = super::home(arguments).and_then(|home| {
+        let wake = Wake::new(&home).map_err(|error| error.to_string())?;
+        Ok(Init { begun: true, is_first: false, ..Init::new(&home, Settings::of_first(&home), Program::new(&[]), wake) }.go_on())
+    });
+    kept.unwrap_or_else(|error| {
+        log::line(&format!("nobody keeps the ssh server: {error}"));
+        ExitCode::from(125)
+    })
+}
+
 struct Init<'a> {
     home: &'a Path,
     wake: Wake,
@@ -57,20 +72,29 @@ struct Init<'a> {
     /// It waits no longer than this.
     deadline: Instant,
     begun: bool,
+    /// Not the keeper.
+    is_first: bool,
 }
 
 impl<'a> Init<'a> {
     fn new(home: &'a Path, settings: Settings, program: Program, wake: Wake) -> Self {
         let deadline = Instant::now() + settings.patience();
-        Self { home, wake, settings, server: Server::new(home), program, main: None, deadline, begun: false }
+        Self { home, wake, settings, server: Server::new(home), program, main: None, deadline, begun: false, is_first: true }
     }
 
-    fn run(mut self) -> ExitCode {
+    fn run(self) -> ExitCode {
         // What the server of an earlier life said holds no more; the volume outlives the container.
         let _ = std::fs::remove_file(self.home.join(GUEST_SSHD));
-        settings::tell(self.home, GuestState::Waiting(hold::missing(&self.settings)));
+        self.settings.tell(self.home, GuestState::Waiting(hold::missing(&self.settings)));
+        self.go_on()
+    }
+
+    fn go_on(mut self) -> ExitCode {
+        if self.begun {
+            memory::rest();
+        }
         loop {
-            self.server.keep(self.settings.wants_server());
+            self.server.keep(self.wanted());
             if !self.begun
                 && let Some(code) = self.begin()
             {
@@ -79,6 +103,7 @@ impl<'a> Init<'a> {
             let woken = self.wake.wait(self.pause());
             for signal in woken.signals {
                 if let Some(code) = self.on_signal(signal) {
+                    self.server.dismiss();
                     return code;
                 }
             }
@@ -94,6 +119,14 @@ impl<'a> Init<'a> {
                 }
             }
         }
+    }
+
+    /// What is to run beside the program.
+    fn wanted(&self) -> Option<Role> {
+        if self.is_first && self.settings.becomes_program() {
+            return Some(Role::Keeper);
+        }
+        self.settings.wants_server().map(Role::Server)
     }
 
     /// How long there is nothing to do of itself.
@@ -113,7 +146,13 @@ impl<'a> Init<'a> {
             log::line(&format!("after {waited} s the program starts all the same, although {}", missing.join(", ")));
         }
         self.begun = true;
-        settings::tell(self.home, GuestState::Running { missing });
+        self.settings.tell(self.home, GuestState::Running { missing });
+        if self.settings.becomes_program()
+            && let Some(failure) = self.program.take_over()
+        {
+            log::line(&failure.message);
+            return Some(ExitCode::from(failure.code));
+        }
         match self.program.start() {
             Ok(main) => {
                 self.main = main;
@@ -130,6 +169,10 @@ impl<'a> Init<'a> {
 
     /// Hands it on. Without a program to hand it to, whatever is to end a program ends the machine.
     fn on_signal(&self, signal: i32) -> Option<ExitCode> {
+        // It has no handle here but its number, and is meant for a program that is process 1 itself.
+        if signal == wake::HALT {
+            return self.main.is_none().then_some(ExitCode::SUCCESS);
+        }
         let signal = Signal::from_named_raw(signal)?;
         if signal == Signal::CHILD {
             return None;

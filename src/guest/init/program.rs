@@ -28,13 +28,32 @@ impl Program {
         Self(words.to_vec())
     }
 
+    /// What there is to run.
+    fn words(&self) -> Option<(&OsString, &[OsString])> {
+        let (program, arguments) = self.0.split_first()?;
+        let idle = arguments.is_empty() && is_shell(program) && !std::io::stdin().is_terminal();
+        (!idle).then_some((program, arguments))
+    }
+
+    /// In this process's place: comes back only where that fails, or where there is nothing to run. Nothing of fly's goes with it: its
+    /// descriptors are closed on exec, the kernel takes handlers back, and the standard library clears mask and `SIGPIPE`.
+    pub(super) fn take_over(&self) -> Option<Failure> {
+        let (program, arguments) = self.words()?;
+        let mut command = Command::new(program);
+        command.args(arguments);
+        if rights::is_raised() {
+            command.env_clear().envs(rights::environment());
+            if let Err(error) = rights::drop_now() {
+                return Some(failure(program, &error));
+            }
+        }
+        Some(failure(program, &command.exec()))
+    }
+
     /// Its process; nothing where there is nothing to run.
     pub(super) fn start(&self) -> Result<Option<Pid>, Failure> {
-        let Some((program, arguments)) = self.0.split_first() else { return Ok(None) };
+        let Some((program, arguments)) = self.words() else { return Ok(None) };
         let terminal = std::io::stdin().is_terminal();
-        if !terminal && arguments.is_empty() && is_shell(program) {
-            return Ok(None);
-        }
         let mut command = if rights::is_raised() {
             // A process of its own becomes the user again, with the groups and the environment that the engine gave.
             let mut command = Command::new("/proc/self/exe");
@@ -74,6 +93,13 @@ fn is_shell(program: &OsStr) -> bool {
 fn failure(program: &OsStr, error: &std::io::Error) -> Failure {
     let name = String::from_utf8_lossy(program.as_bytes()).into_owned();
     let (why, code) = match error.raw_os_error() {
+        // The kernel says the same of both.
+        Some(2) if name.contains('/') && Path::new(program).exists() => (
+            format!(
+                "`{name}` cannot be run: the interpreter or loader that it names is not in this image (the `#!` line, or the libc that it was built for)"
+            ),
+            127,
+        ),
         Some(2) => (format!("there is no program `{name}` in this image; `command` and `entrypoint` say what is run"), 127),
         Some(13) => (format!("`{name}` may not be run: is it executable, and on a mount without `noexec`?"), 126),
         Some(8) => {

@@ -1,4 +1,4 @@
-//! The ssh server: a process of its own, started again whenever it ends.
+//! The ssh server, or its keeper: a process of its own, started again whenever it ends.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -7,39 +7,53 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::super::{log, rights};
-use crate::types::{GUEST_SSHD, SshServer};
+use super::super::{rights, status};
+use crate::types::{GUEST_SSHD, SshServer, SshdStatus};
 
 const FIRST_REST: Duration = Duration::from_millis(200);
 const LONGEST_REST: Duration = Duration::from_secs(30);
 /// Whoever ran this long is not ailing.
 const WELL: Duration = Duration::from_secs(60);
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Server(SshServer),
+    /// Who does this work for a first process that is about to become the machine's program.
+    Keeper,
+}
+
 pub(super) struct Server<'a> {
     home: &'a Path,
-    process: Option<(SshServer, Pid, Instant)>,
+    process: Option<(Role, Pid, Instant)>,
     /// It has been asked to end.
     dismissed: bool,
     /// It ended, and is not started again before this.
     not_before: Option<Instant>,
     rest: Duration,
+    /// Why it could not be started, as it was told.
+    failure: Option<String>,
 }
 
 impl<'a> Server<'a> {
     pub(super) fn new(home: &'a Path) -> Self {
-        Self { home, process: None, dismissed: false, not_before: None, rest: FIRST_REST }
+        Self { home, process: None, dismissed: false, not_before: None, rest: FIRST_REST, failure: None }
     }
 
     /// Starts or stops it.
-    pub(super) fn keep(&mut self, wanted: Option<SshServer>) {
+    pub(super) fn keep(&mut self, wanted: Option<Role>) {
         match (&self.process, wanted) {
-            (None, Some(server)) if self.rests().is_none() => self.start(server),
+            (None, Some(role)) if self.rests().is_none() => self.start(role),
             // The other one comes when this one is gone.
-            (Some((running, process, _)), wanted) if Some(*running) != wanted && !self.dismissed => {
-                self.dismissed = true;
-                let _ = kill_process(*process, Signal::TERM);
-            }
+            (Some((running, ..)), wanted) if Some(*running) != wanted && !self.dismissed => self.dismiss(),
             _ => {}
+        }
+    }
+
+    /// Asks it to end.
+    pub(super) fn dismiss(&mut self) {
+        if let Some((_, process, _)) = self.process {
+            self.dismissed = true;
+            let _ = kill_process(process, Signal::TERM);
         }
     }
 
@@ -62,26 +76,44 @@ impl<'a> Server<'a> {
         self.not_before = Some(Instant::now() + self.rest);
     }
 
-    fn start(&mut self, server: SshServer) {
-        let role = match server {
-            SshServer::Fly => "serve",
-            SshServer::Openssh => "openssh",
+    fn start(&mut self, role: Role) {
+        let word = match role {
+            Role::Server(SshServer::Fly) => "serve",
+            Role::Server(SshServer::Openssh) => "openssh",
+            Role::Keeper => "keep",
         };
         let mut command = Command::new("/proc/self/exe");
-        command.args(["guest", role, "--home"]).arg(self.home).stdin(Stdio::null()).env_clear();
+        command.args(["guest", word, "--home"]).arg(self.home).stdin(Stdio::null()).env_clear();
         if rights::is_raised() {
             command.uid(0).gid(0);
+        }
+        if role == Role::Keeper {
+            // A key on the program's terminal is not meant for it.
+            command.process_group(0);
         }
         match command.spawn() {
             Ok(child) => {
                 let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-                self.process = pid.map(|pid| (server, pid, Instant::now()));
+                self.process = pid.map(|pid| (role, pid, Instant::now()));
+                self.failure = None;
             }
             Err(error) => {
-                log::line(&format!("the ssh server cannot be started: {error}"));
+                self.tell(&error);
                 self.rest = (self.rest * 2).min(LONGEST_REST);
                 self.not_before = Some(Instant::now() + self.rest);
             }
+        }
+    }
+
+    /// Once: it is tried again for ever.
+    fn tell(&mut self, error: &std::io::Error) {
+        let lacks = rights::is_raised() && error.kind() == std::io::ErrorKind::PermissionDenied;
+        let hint = if lacks { "; `cap_drop` takes SETUID or SETGID from this machine whose `user` is not root" } else { "" };
+        let told = SshdStatus { error: Some(format!("the ssh server cannot be started: {error}{hint}")), listening: vec![] };
+        if self.failure != told.error {
+            status::say(&told);
+            let _ = status::write(self.home, &told);
+            self.failure = told.error;
         }
     }
 }

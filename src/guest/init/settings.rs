@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::process::geteuid;
+
 use super::super::log;
-use crate::types::{GUEST_CONFIG, GUEST_STATUS, GuestConfig, GuestSettings, GuestState, GuestStatus, SshServer};
+use crate::types::{GUEST_CONFIG, GUEST_STATUS, GuestConfig, GuestSettings, GuestState, GuestStatus, SshServer, began};
 
 /// How long a new container's settings are waited for. They come as soon as it has started.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -20,7 +22,24 @@ impl Settings {
     pub(super) fn read(home: &Path, container: Option<&str>) -> Self {
         let mut settings = Self { config: None, container: container.map(ToOwned::to_owned) };
         settings.refresh(home);
+        let refused = |error: std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
+        let is_refused = || std::fs::File::open(home.join(GUEST_CONFIG)).is_err_and(refused);
+        if settings.config.is_none() && (is_refused() || settings.are_awaited() && !geteuid().is_root()) {
+            // What is written for it, it could not read.
+            settings.container = None;
+            // As far as it can be known from here.
+            log::line(
+                "this machine's `user` is not root and fly may not become root in it (`no-new-privileges`?): \
+                 its program waits for no cards, and nobody can log in",
+            );
+        }
         settings
+    }
+
+    /// The first process's, read by another one beside it.
+    pub(super) fn of_first(home: &Path) -> Self {
+        let status = std::fs::read(home.join(GUEST_STATUS)).ok().and_then(|text| serde_json::from_slice::<GuestStatus>(&text).ok());
+        Self::read(home, status.and_then(|status| status.container).as_deref())
     }
 
     /// A file that is half written, or gone, changes nothing.
@@ -46,19 +65,30 @@ impl Settings {
         }
     }
 
+    pub(super) fn becomes_program(&self) -> bool {
+        self.config.as_ref().is_some_and(|config| config.becomes_program)
+    }
+
     pub(super) fn wants_server(&self) -> Option<SshServer> {
         Some(self.config.as_ref()?.sshd.as_ref()?.server)
     }
+
+    /// Says how the machine is.
+    pub(super) fn tell(&self, home: &Path, state: GuestState) {
+        let began = std::fs::read_to_string("/proc/self/stat").ok().and_then(|stat| began(&stat)).unwrap_or_default();
+        tell(home, &GuestStatus { version: env!("CARGO_PKG_VERSION").to_owned(), state, container: self.container.clone(), began });
+    }
 }
 
-pub(super) fn tell(home: &Path, state: GuestState) {
-    let status = GuestStatus { version: env!("CARGO_PKG_VERSION").to_owned(), state };
-    let written = serde_json::to_vec(&status).map_err(std::io::Error::from).and_then(|text| {
+fn tell(home: &Path, status: &GuestStatus) {
+    let written = serde_json::to_vec(status).map_err(std::io::Error::from).and_then(|text| {
         let (new, name) = (home.join(format!("{GUEST_STATUS}.new")), home.join(GUEST_STATUS));
         std::fs::write(&new, text)?;
         std::fs::rename(&new, &name)
     });
-    if let Err(error) = written {
+    if let Err(error) = written
+        && error.kind() != std::io::ErrorKind::PermissionDenied
+    {
         log::line(&format!("cannot write `{}`: {error}", home.join(GUEST_STATUS).display()));
     }
 }

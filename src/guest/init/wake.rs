@@ -18,6 +18,9 @@ use super::addresses;
 /// Job control of a terminal that is the program's, a pipe without a reader: not for handing on.
 const NOT_OURS: [i32; 3] = [signal_hook::consts::SIGPIPE, signal_hook::consts::SIGTTIN, signal_hook::consts::SIGTTOU];
 
+/// `SIGRTMIN+3`, as systemd and engines count: what a machine with systemd is stopped by, also before systemd runs.
+pub(super) const HALT: i32 = 37;
+
 pub(super) struct Wake {
     signals: Vec<(i32, Arc<AtomicBool>)>,
     bell: UnixStream,
@@ -36,8 +39,8 @@ impl Wake {
         let (bell, ring) = UnixStream::pair()?;
         bell.set_nonblocking(true)?;
         let mut signals = vec![];
-        // Real-time signals are left alone: the program has them by its own name, and nobody stops it by one.
-        for number in (1..32).filter(|number| !FORBIDDEN.contains(number) && !NOT_OURS.contains(number)) {
+        // Other real-time signals are left alone: the program has them by its own name, and nobody stops it by one.
+        for number in (1..32).chain([HALT]).filter(|number| !FORBIDDEN.contains(number) && !NOT_OURS.contains(number)) {
             let flag = Arc::new(AtomicBool::new(false));
             let told = flag::register(number, Arc::clone(&flag)).and_then(|_| low_level::pipe::register(number, ring.try_clone()?));
             if told.is_ok() {

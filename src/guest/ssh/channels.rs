@@ -2,6 +2,7 @@
 //!
 //! russh's own queue of a channel is not used: it stops the whole connection when it is full (see `transport`).
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,10 +11,15 @@ use russh::{ChannelId, ChannelWriteHalf};
 use rustix::process::Signal;
 use rustix::termios::Winsize;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
 
 use super::limits::CHANNELS;
 use super::transport::Gate;
+
+/// What a piece of input costs besides its bytes: a client may send them one by one.
+const PIECE: usize = 128;
+/// Words that wait for a session. More come only from a client that wants nothing good, or before there is anybody to hear them.
+const WORDS: usize = 64;
 
 /// What else a client says on a channel. It overtakes the data.
 pub(crate) enum Word {
@@ -24,26 +30,30 @@ pub(crate) enum Word {
 /// The end of a channel that the connection feeds. Dropped when the client has closed the channel or is gone.
 pub(crate) struct Feed {
     data: UnboundedSender<Option<Vec<u8>>>,
-    words: UnboundedSender<Word>,
+    words: Sender<Word>,
     gate: Arc<Gate>,
+    /// The client has said that it sends no more.
+    ended: Cell<bool>,
 }
 
 impl Feed {
     pub(crate) fn data(&self, bytes: &[u8]) {
-        if !bytes.is_empty() {
-            self.gate.queue(bytes.len());
+        if !bytes.is_empty() && !self.ended.get() {
+            self.gate.queue(bytes.len() + PIECE);
             if self.data.send(Some(bytes.to_vec())).is_err() {
-                self.gate.unqueue(bytes.len());
+                self.gate.unqueue(bytes.len() + PIECE);
             }
         }
     }
 
     pub(crate) fn end(&self) {
-        let _ = self.data.send(None);
+        if !self.ended.replace(true) {
+            let _ = self.data.send(None);
+        }
     }
 
     pub(crate) fn word(&self, word: Word) {
-        let _ = self.words.send(word);
+        let _ = self.words.try_send(word);
     }
 }
 
@@ -57,7 +67,7 @@ impl Input {
     /// `None`: the client sends no more.
     pub(crate) async fn next(&mut self) -> Option<Vec<u8>> {
         let bytes = self.data.recv().await.flatten()?;
-        self.gate.unqueue(bytes.len());
+        self.gate.unqueue(bytes.len() + PIECE);
         Some(bytes)
     }
 }
@@ -66,18 +76,18 @@ impl Drop for Input {
     fn drop(&mut self) {
         self.data.close();
         while let Ok(bytes) = self.data.try_recv() {
-            self.gate.unqueue(bytes.map_or(0, |bytes| bytes.len()));
+            self.gate.unqueue(bytes.map_or(0, |bytes| bytes.len() + PIECE));
         }
     }
 }
 
 /// What a client says on a channel; its end is the channel's.
-pub(crate) type Words = UnboundedReceiver<Word>;
+pub(crate) type Words = Receiver<Word>;
 
 pub(crate) fn feed(gate: &Arc<Gate>) -> (Feed, Input, Words) {
     let (data, input) = unbounded_channel();
-    let (words, said) = unbounded_channel();
-    (Feed { data, words, gate: Arc::clone(gate) }, Input { data: input, gate: Arc::clone(gate) }, said)
+    let (words, said) = channel(WORDS);
+    (Feed { data, words, gate: Arc::clone(gate), ended: Cell::new(false) }, Input { data: input, gate: Arc::clone(gate) }, said)
 }
 
 /// What goes out on a channel, as fast as the client takes it.
@@ -161,5 +171,41 @@ impl<T> Channels<T> {
 
     pub(crate) fn take(&self, id: ChannelId) -> Option<T> {
         self.map().get_mut(&id).and_then(|channel| channel.more.take())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_waits_is_bounded_however_small_it_is() {
+        let gate = Gate::new(Duration::from_secs(1));
+        let (tap, mut input, mut words) = feed(&gate);
+        let mut pieces = 0;
+        while !gate.is_full() {
+            tap.data(b"x");
+            pieces += 1;
+        }
+        assert!(pieces < 100_000, "{pieces} pieces of a byte");
+        for _ in 0..1000 {
+            tap.word(Word::Signal(Signal::USR1));
+            tap.end();
+        }
+        tap.data(b"after the end");
+        let mut left = pieces;
+        while input.next().await.is_some() {
+            left -= 1;
+        }
+        assert_eq!(left, 0);
+        assert!(!gate.is_full());
+        assert!(input.data.is_empty(), "one end, and nothing after it");
+        let mut said = 0;
+        while words.try_recv().is_ok() {
+            said += 1;
+        }
+        assert_eq!(said, WORDS);
     }
 }

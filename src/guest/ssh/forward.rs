@@ -64,10 +64,15 @@ pub(crate) enum Target {
 }
 
 /// `-L` and `-D`: the channel is confirmed when the connection stands, as clients expect.
-pub(crate) async fn direct(link: Link, login: Arc<Login>, target: Target, channel: Channel<Msg>, reply: ChannelOpenHandle) {
-    let id = channel.id();
+pub(crate) fn direct(link: Link, login: Arc<Login>, target: Target, channel: Channel<Msg>, reply: ChannelOpenHandle) {
     let (tap, input, words) = feed(&link.gate);
-    link.channels.insert(id, tap, None);
+    // Counted at once, and not when the task first runs: a client may open many in one breath.
+    link.channels.insert(channel.id(), tap, None);
+    tokio::spawn(reach(link, login, target, channel, reply, input, words));
+}
+
+async fn reach(link: Link, login: Arc<Login>, target: Target, channel: Channel<Msg>, reply: ChannelOpenHandle, input: Input, words: Words) {
+    let id = channel.id();
     let (reader, half) = channel.split();
     drop(reader);
     let output = Output { half, gate: Arc::clone(&link.gate) };

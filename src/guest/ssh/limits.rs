@@ -58,8 +58,8 @@ pub(crate) struct Place {
 enum Kind {
     /// Counts as a connection only.
     Known,
-    /// Has not logged in, and comes from there; without an address, over the machine's own socket.
-    Stranger(Option<IpAddr>),
+    /// Has not logged in, and comes from there.
+    Stranger(IpAddr),
 }
 
 impl Connections {
@@ -68,20 +68,21 @@ impl Connections {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for somebody new, if there is one. Without an address it is the machine's own socket.
+    /// A place for somebody new, if there is one. Without an address it is the machine's own socket: whoever has the engine is no
+    /// stranger, and has a place however many of those there are.
     pub(crate) fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Option<Place> {
         let source = address.map(source);
         let mut counts = self.counts();
         let of_one = source.map_or(0, |source| counts.of_one.get(&source).copied().unwrap_or(0));
-        if counts.all >= CONNECTIONS || counts.strangers >= STRANGERS || of_one >= STRANGERS_OF_ONE {
+        let crowded = source.is_some() && (counts.strangers >= STRANGERS || of_one >= STRANGERS_OF_ONE);
+        if crowded || counts.all >= CONNECTIONS {
             return None;
         }
         counts.all += 1;
         counts.admitted += 1;
+        let Some(source) = source else { return Some(Place { connections: Arc::clone(self), kind: Kind::Known }) };
         counts.strangers += 1;
-        if let Some(source) = source {
-            counts.of_one.insert(source, of_one + 1);
-        }
+        counts.of_one.insert(source, of_one + 1);
         Some(Place { connections: Arc::clone(self), kind: Kind::Stranger(source) })
     }
 }
@@ -100,13 +101,11 @@ impl Place {
         let Kind::Stranger(source) = std::mem::replace(&mut self.kind, Kind::Known) else { return };
         let mut counts = self.connections.counts();
         counts.strangers = counts.strangers.saturating_sub(1);
-        if let Some(source) = source {
-            let left = counts.of_one.get(&source).copied().unwrap_or(0).saturating_sub(1);
-            if left == 0 {
-                counts.of_one.remove(&source);
-            } else {
-                counts.of_one.insert(source, left);
-            }
+        let left = counts.of_one.get(&source).copied().unwrap_or(0).saturating_sub(1);
+        if left == 0 {
+            counts.of_one.remove(&source);
+        } else {
+            counts.of_one.insert(source, left);
         }
     }
 }
@@ -141,6 +140,19 @@ mod tests {
         places[0].logged_in();
         assert!(connections.admit(Some(one)).is_some());
         drop(places);
+        let counts = connections.counts();
+        assert_eq!((counts.all, counts.strangers, counts.of_one.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn strangers_do_not_keep_out_whoever_has_the_engine() {
+        let connections = Arc::new(Connections::default());
+        let address = |last: u8| Some(IpAddr::from([192, 0, 2, last]));
+        let places: Vec<Place> = (0..200).filter_map(|last| connections.admit(address(last))).collect();
+        assert_eq!(places.len(), STRANGERS);
+        let engine = connections.admit(None);
+        assert!(engine.is_some());
+        drop((places, engine));
         let counts = connections.counts();
         assert_eq!((counts.all, counts.strangers, counts.of_one.len()), (0, 0, 0));
     }

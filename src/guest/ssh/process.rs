@@ -82,37 +82,61 @@ pub(crate) fn signal(pid: Option<u32>, signal: Signal) {
     }
 }
 
-/// Ends what runs in a session that is gone: asked first, and then made to.
+/// Ends what runs in a session that is gone: asked first, and then made to. Also its jobs in the background, which are groups of their
+/// own; what has made itself a session of its own lives on.
 pub(crate) async fn end(child: &mut Child, pid: Option<u32>) {
-    signal_group(pid, Signal::HUP);
+    signal_all(pid, Signal::HUP);
     // What has been stopped cannot hear.
-    signal_group(pid, Signal::CONT);
+    signal_all(pid, Signal::CONT);
     if child.id().is_some() {
         signal(pid, Signal::HUP);
         let _ = tokio::time::timeout(GRACE, child.wait()).await;
     }
-    // The others of the group, which nobody waits for.
+    // The others, which nobody waits for.
     let end = tokio::time::Instant::now() + GRACE;
-    while group_lives(pid) && tokio::time::Instant::now() < end {
+    while !members(pid).is_empty() && tokio::time::Instant::now() < end {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    signal_group(pid, Signal::KILL);
+    signal_all(pid, Signal::KILL);
     if child.id().is_some() {
         signal(pid, Signal::KILL);
         let _ = child.wait().await;
     }
 }
 
-fn group(pid: Option<u32>) -> Option<Pid> {
-    pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw)
-}
-
-fn signal_group(pid: Option<u32>, signal: Signal) {
-    if let Some(group) = group(pid) {
-        let _ = kill_process_group(group, signal);
+fn signal_all(session: Option<u32>, signal: Signal) {
+    for process in members(session) {
+        let _ = kill_process(process, signal);
     }
 }
 
-fn group_lives(pid: Option<u32>) -> bool {
-    group(pid).is_some_and(|group| rustix::process::test_kill_process_group(group).is_ok())
+/// The processes of a session, which has the number of its first one. None where there is no /proc.
+fn members(session: Option<u32>) -> Vec<Pid> {
+    let (Some(session), Ok(all)) = (session, std::fs::read_dir("/proc")) else { return vec![] };
+    let member = |entry: io::Result<std::fs::DirEntry>| {
+        let pid: i32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+        if session_of(&String::from_utf8_lossy(&stat)) == Some(session) { Pid::from_raw(pid) } else { None }
+    };
+    all.filter_map(member).collect()
+}
+
+/// `7 (a name) S 1 7 7 …`: state, parent, group, session. `None` for what has ended already.
+fn session_of(stat: &str) -> Option<u32> {
+    let mut words = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    if matches!(words.next()?, "Z" | "X") { None } else { words.nth(2)?.parse().ok() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_read_whatever_the_program_is_called() {
+        assert_eq!(session_of("7 (a) b) S 1 8 9 0 -1"), Some(9));
+        assert_eq!(session_of("7 (sh) Z 1 8 9 0 -1"), None);
+        assert_eq!(session_of("7 (sh"), None);
+        let own = rustix::process::getsid(None).unwrap().as_raw_nonzero().get().unsigned_abs();
+        assert!(members(Some(own)).contains(&rustix::process::getpid()));
+    }
 }

@@ -123,7 +123,7 @@ impl Client {
     fn direct(&self, target: Target, channel: Channel<Msg>, reply: ChannelOpenHandle, session: &Session) {
         // Dropping the reply refuses.
         if let Some(login) = self.permitted(|login| login.rights.forwarding).filter(|_| !self.channels.full()) {
-            tokio::spawn(direct(self.link(session), login, target, channel, reply));
+            direct(self.link(session), login, target, channel, reply);
         }
     }
 }

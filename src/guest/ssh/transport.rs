@@ -84,6 +84,11 @@ impl Gate {
         self.state().queued += bytes;
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_full(&self) -> bool {
+        self.state().paused()
+    }
+
     pub(crate) fn unqueue(&self, bytes: usize) {
         let mut state = self.state();
         state.queued = state.queued.saturating_sub(bytes);

@@ -13,7 +13,9 @@ use super::error::Refused;
 use super::observe::spread;
 use super::space::Process;
 use crate::net::{GuestSeen, NetError, Processes};
-use crate::types::{GUEST_CONFIG, GUEST_HOME, GUEST_HOST_KEY, GUEST_SSHD, GUEST_STATUS, GuestConfig, GuestSettings, Name, own_words};
+use crate::types::{
+    GUEST_CONFIG, GUEST_HOME, GUEST_HOST_KEY, GUEST_SSHD, GUEST_STATUS, GuestConfig, GuestSettings, GuestStatus, Name, own_words,
+};
 
 /// A machine can write there what it likes.
 const LARGEST: u64 = 1 << 20;
@@ -32,7 +34,14 @@ fn read(process: &Process) -> GuestSeen {
     let settings = file::<GuestSettings>(process, GUEST_CONFIG);
     let settings = settings.filter(|settings| container(process).is_some_and(|own| settings.container == own.0));
     let host_key = process.file(&format!("{}/{GUEST_HOST_KEY}", GUEST_HOME.trim_start_matches('/')), OFlags::RDONLY).is_ok();
-    GuestSeen { config: settings.map(|it| it.config), status: file(process, GUEST_STATUS), sshd: file(process, GUEST_SSHD), host_key }
+    let status = status(process);
+    let sshd = status.as_ref().and_then(|_| file(process, GUEST_SSHD));
+    GuestSeen { config: settings.map(|it| it.config), status, sshd, host_key }
+}
+
+/// What the guest says in this life of the container: the volume may still hold what it said in another one.
+fn status(process: &Process) -> Option<GuestStatus> {
+    file::<GuestStatus>(process, GUEST_STATUS).filter(|status| Some(status.began) == process.began())
 }
 
 /// By which a guest knows the settings that are its own.
@@ -42,7 +51,11 @@ struct Container(Option<String>);
 fn container(process: &Process) -> Option<Container> {
     let line = process.command_line().ok()?;
     let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-    own_words(&words).map(|(_, own)| Container(own.map(|word| String::from_utf8_lossy(word).into_owned())))
+    if let Some((_, own)) = own_words(&words) {
+        return Some(Container(own.map(|word| String::from_utf8_lossy(word).into_owned())));
+    }
+    // Another program, in the guest's place.
+    status(process).map(|status| Container(status.container))
 }
 
 /// The engine says that a container has started a moment before its program is executed.

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::error::Refused;
+use crate::types::began;
 
 /// A network namespace, kept alive by an open file.
 pub(super) struct Space {
@@ -60,16 +61,21 @@ impl Process {
 
     /// A zombie has left its namespaces already.
     pub(super) fn is_alive(&self) -> bool {
-        let Ok(file) = rustix::fs::openat(&self.folder, "stat", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) else {
-            return false;
-        };
-        let mut text = String::new();
-        if File::from(file).take(4096).read_to_string(&mut text).is_err() {
-            return false;
-        }
+        let Ok(stat) = self.stat() else { return false };
         // `PID (name) STATE …`, and the name may hold anything, also brackets and spaces.
-        let state = text.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+        let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
         state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
+    }
+
+    fn stat(&self) -> Result<String, Refused> {
+        let mut text = String::new();
+        let file = rustix::fs::openat(&self.folder, "stat", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        File::from(file).take(4096).read_to_string(&mut text)?;
+        Ok(text)
+    }
+
+    pub(super) fn began(&self) -> Option<u64> {
+        began(&self.stat().ok()?)
     }
 
     /// The words that it was started with, each with a zero behind it.

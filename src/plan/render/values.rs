@@ -94,8 +94,8 @@ fn split(field: &FieldChange, text: &str) -> Vec<String> {
     inner.split(", ").map(str::to_owned).collect()
 }
 
-/// `after 1-3, 5`; empty for none.
-pub(super) fn ranges(ids: &BTreeSet<StepId>) -> String {
+/// `after 1-3, 5`; empty for none. Of more than fit into `width`, the last ones: they are the latest to be done.
+pub(super) fn ranges(ids: &BTreeSet<StepId>, width: usize) -> String {
     let mut runs: Vec<(u32, u32)> = vec![];
     for StepId(id) in ids {
         match runs.last_mut() {
@@ -111,7 +111,19 @@ pub(super) fn ranges(ids: &BTreeSet<StepId>) -> String {
         1 => format!("{first}, {last}"),
         _ => format!("{first}-{last}"),
     };
-    format!("after {}", runs.iter().map(run).collect::<Vec<_>>().join(", "))
+    let all = runs.iter().map(run).collect::<Vec<_>>().join(", ");
+    if "after ".len() + all.len() <= width {
+        return format!("after {all}");
+    }
+    let mut text = run(&runs[runs.len() - 1]);
+    for earlier in runs.iter().rev().skip(1).map(run) {
+        let longer = format!("{earlier}, {text}");
+        if "after ..., ".len() + longer.len() > width {
+            break;
+        }
+        text = longer;
+    }
+    format!("after ..., {text}")
 }
 
 #[cfg(test)]
@@ -127,7 +139,9 @@ mod tests {
     #[test]
     fn runs_of_steps_are_short() {
         let ids = [1, 2, 3, 5, 7, 8].map(StepId).into_iter().collect();
-        assert_eq!(ranges(&ids), "after 1-3, 5, 7, 8");
-        assert_eq!(ranges(&BTreeSet::new()), "");
+        assert_eq!(ranges(&ids, 26), "after 1-3, 5, 7, 8");
+        assert_eq!(ranges(&BTreeSet::new(), 26), "");
+        let odd = (0..20).map(|n| StepId(100 + 2 * n)).collect();
+        assert_eq!(ranges(&odd, 26), "after ..., 134, 136, 138");
     }
 }

@@ -13,7 +13,7 @@ use super::abuse::{connect, resident};
 use super::lab::{Guest, run};
 
 /// Each case is a connection: fewer are usual than for what is only read.
-fn cases(usual: u32) -> TestRunner {
+pub(super) fn cases(usual: u32) -> TestRunner {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
     let cases = number("FLY_CASES").map_or(usual, |cases| cases / 10);
     let seed = u64::from(number("FLY_SEED").unwrap_or(3));

@@ -165,6 +165,22 @@ fn what_ran_dies_with_its_client() {
     run(Command::new("kill").arg(&pid));
 }
 
+/// A shell with job control makes groups of them, and on its own end tells none but the one in front.
+#[test]
+fn jobs_in_the_background_die_with_the_client_too() {
+    let guest = Guest::start();
+    let file = guest.home.join("pid");
+    let job = format!("set -m; (trap '' HUP; exec sleep 1000) & echo $! > {0}.new; mv {0}.new {0}; sleep 1000", file.display());
+    let mut ssh =
+        guest.ssh_with("id", &["-tt"]).arg(job).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    guest.until("the job runs", || file.exists());
+    let pid = fs::read_to_string(&file).unwrap().trim().to_owned();
+    assert!(alive(&pid));
+    ssh.kill().unwrap();
+    ssh.wait().unwrap();
+    guest.until("the job dies", || !alive(&pid));
+}
+
 #[test]
 fn many_sessions_share_one_connection() {
     let guest = Guest::start();
