@@ -44,7 +44,7 @@ pub(super) fn fields(actual: &Actual, name: &Name, machine: &Machine) -> Vec<Fie
     fields.value("guest.machine", &now.machine, called, Effect::Live);
     fields.set("guest.waits_for", &waits(now), &waits_for(nics), Effect::Live);
     fields.value("guest.patience", &now.patience, patience, Effect::Live);
-    // Other than this one, what `init: systemd` changes is fixed by the engine at creation: nobody sees it alone.
+    // Seldom alone: whatever else `init: systemd` asks for replaces the machine. It counts from the next start on.
     fields.value("guest.becomes_program", &now.becomes_program, becomes_program, Effect::Live);
     server(&mut fields, now.sshd.as_ref(), sshd.as_ref());
     fields.changes
