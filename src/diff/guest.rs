@@ -47,7 +47,7 @@ pub(super) fn fields(actual: &Actual, name: &Name, machine: &Machine) -> Vec<Fie
     let GuestConfig { machine: called, nics: _, patience, sshd, becomes_program } = &wanted;
     fields.value("guest.machine", &now.machine, called, Effect::Live);
     fields.value("guest.waits at most", &now.patience, patience, Effect::Live);
-    // Other than this one, what `init: systemd` changes is fixed by the engine at creation: nobody sees it alone.
+    // Seldom alone: whatever else `init: systemd` asks for replaces the machine. It counts from the next start on.
     fields.value("guest.becomes_program", &now.becomes_program, becomes_program, Effect::Live);
     server(&mut fields, now.sshd.as_ref(), sshd.as_ref());
     fields.changes
