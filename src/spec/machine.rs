@@ -57,7 +57,7 @@ const KEYS: &[Key<Machine>] = &[
     key!(network_mode: NETWORK_MODE, "Whose network it uses instead of cards of its own: `none`, `host`, `machine:NAME`, `container:NAME`"),
     key!(scale: SCALE, "How many of it there are. Default: 1"),
     key!(sshd: SSHD, "Whether one can log in by ssh: `true`, `openssh` for the image's own server, or its keys. Default: `false`"),
-    key!(guest: BOOL, "Whether fly is its first process, which waits for the cards. Default: true, but with `no-new-privileges`"),
+    key!(guest: BOOL, "Whether fly is its first process, which waits for the cards. Default: true, unless `security_opt` has `no-new-privileges`"),
     key!(init: INIT, "`true`: a first process that reaps and hands signals on, as the guest does anyway; `systemd`: the image's. Default: `false`"),
     key!(nics: NICS, "Its network cards, by their names inside. Default: one on the project's own nat network"),
 ];

@@ -114,7 +114,11 @@ fn a_card_is_deleted() {
 #[test]
 fn a_cable_is_cut() {
     let by_hand = |lab: &Lab| drop(lab.in_machine("shop.web", &["ip", "link", "del", "eth5"]));
-    drifts(by_hand, &[("link/db:eth5-web:eth5", "create", &[])], &MACHINES);
+    drifts(
+        by_hand,
+        &[("link/db:eth5-web:eth5", "create", &["ip of db:eth5", "mac of db:eth5", "ip of web:eth5", "mac of web:eth5", "mtu"])],
+        &MACHINES,
+    );
 }
 
 #[test]

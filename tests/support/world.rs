@@ -34,7 +34,11 @@ pub(crate) fn network(place: &Place) -> String {
 /// Containers, networks and volumes of an engine.
 pub(super) fn engine(api: &Api) -> String {
     let rows = |value: Value, fields: &[&str]| {
-        let rows = value.as_array().cloned().unwrap_or_default();
+        let mut rows = value.as_array().cloned().unwrap_or_default();
+        // The engine lists them as they come.
+        for mounts in rows.iter_mut().filter_map(|row| row.get_mut("Mounts")?.as_array_mut()) {
+            mounts.sort_by_key(|mount| mount["Destination"].to_string());
+        }
         let line = |row: &Value| fields.iter().map(|field| format!("{field}={}", row[*field])).collect::<Vec<_>>().join(" ");
         let mut lines: Vec<String> = rows.iter().map(line).collect();
         lines.sort();
