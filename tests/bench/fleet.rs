@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::measure::{self, Measured};
 use crate::report::{self, Times};
 use crate::support::{Lab, command};
-use crate::{Asked, attach, compose, raw};
+use crate::{Asked, attach, compose, guest, raw};
 
 const MACHINES: usize = 50;
 /// fly's own default.
@@ -66,6 +66,7 @@ pub(crate) fn figures(asked: &Asked) {
     let compose = compose::program().map(|words| words.iter().map(|&word| word.to_owned()).collect());
     let fleet = Fleet { lab: Lab::start(), compose };
     let project = fleet.lab.project("fleet", &fly_yml(""));
+    guest::keep(&fleet.lab);
     let (folder, socket) = (project.dir(), fleet.lab.socket());
     let theirs = fleet.lab.dir().join("projects/compose");
     compose::write(&theirs, MACHINES);
