@@ -29,9 +29,8 @@ pub(super) fn own(environment: &Environment) -> BTreeSet<String> {
 /// Under sudo the keys are still those of the person.
 fn homes(environment: &Environment) -> BTreeSet<PathBuf> {
     let person = ["SUDO_USER", "DOAS_USER"].into_iter().find_map(|name| environment.variable(name)).filter(|user| *user != "root");
-    let homes =
-        [environment.variable("HOME").map(PathBuf::from), passwd::home_of_id(environment.user), person.and_then(passwd::home_of_user)];
-    homes.into_iter().flatten().collect()
+    let own = environment.variable("HOME").map(PathBuf::from).or_else(|| passwd::home_of_id(environment.user));
+    own.into_iter().chain(person.and_then(passwd::home_of_user)).collect()
 }
 
 fn files(home: &Path) -> Vec<String> {

@@ -181,9 +181,11 @@ fn one_can_log_in_by_the_machines_own_address_as_soon_as_up_is_done() {
     assert_eq!(lab.pid_and_start("vm.web"), before);
     // The host key outlives the machine: `known_hosts` still fits.
     project.fly(&["down", "--yes"]).success();
+    assert_eq!(lab.docker(&["volume", "ls", "--quiet"]).trim(), "vm.web.guest", "the machine's own volume stays");
     project.fly(&["up", "--yes"]).success();
     ssh(&lab, &project, "other", &["true"]).success();
     project.fly(&["down", "--yes", "--volumes"]).success();
+    assert_eq!(lab.docker(&["volume", "ls", "--quiet"]).trim(), "");
     project.fly(&["up", "--yes"]).success();
     assert!(ssh(&lab, &project, "other", &["true"]).stderr.contains("HOST IDENTIFICATION HAS CHANGED"));
 }
