@@ -180,6 +180,10 @@ fn one_can_log_in_by_the_machines_own_address_as_soon_as_up_is_done() {
     ssh(&lab, &project, "id", &["true"]).expect_code(255);
     assert_eq!(lab.pid_and_start("vm.web"), before);
     // The host key outlives the machine: `known_hosts` still fits.
+    lab.docker(&["stop", "--time=1", "vm.web"]);
+    project.fly(&["down", "--yes"]).success();
+    assert_eq!(lab.docker(&["volume", "ls", "--quiet"]).trim(), "vm.web.guest", "also that of a machine that does not run");
+    project.fly(&["up", "--yes"]).success();
     project.fly(&["down", "--yes"]).success();
     assert_eq!(lab.docker(&["volume", "ls", "--quiet"]).trim(), "vm.web.guest", "the machine's own volume stays");
     project.fly(&["up", "--yes"]).success();
