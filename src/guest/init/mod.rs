@@ -111,7 +111,7 @@ impl<'a> Init<'a> {
             if let Some(code) = self.reap() {
                 return code;
             }
-            if woken.settings {
+            if woken.settings || !self.begun {
                 let first = self.settings.are_awaited();
                 self.settings.refresh(self.home);
                 if first && !self.settings.are_awaited() {
