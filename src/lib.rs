@@ -41,6 +41,7 @@
 //! | [`diff`] | desired, actual and what they are made of |
 //! | [`plan`] | diff, and the operations of both boundaries |
 //! | [`observe`], [`apply`], [`verify`] | all of these |
+//! | [`agent`] | engine, net, types: the network plane where fly itself cannot be |
 //! | [`lock`] | types, diag |
 //! | [`archive`] | nothing: files into a tar stream and out of one |
 //! | [`fake`] | engine, net, types: a small world for the fast tests, with faults to order |
@@ -69,6 +70,7 @@
 //! `diff/tolerance` (how an image shows through a container).
 
 pub mod actual;
+pub mod agent;
 pub mod apply;
 pub mod archive;
 pub mod cli;

@@ -40,12 +40,13 @@ pub(super) struct Job<'a> {
 
 pub(super) fn run(job: &Job<'_>, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
     world::block_on(async {
-        let world = Real::connect(settings.engine.as_deref()).await?;
-        // Blocking is as good as waiting: nothing else goes on yet.
-        let _lock = lock(job, settings, &world.engine_id().await?, ui)?;
-        world.check_rights()?;
-        let draws = ui.can_draw && !settings.is_verbose;
-        go(job, &world, ui, draws, Stop::signals).await
+        Real::with(settings.engine.as_deref(), async |world| {
+            // Blocking is as good as waiting: nothing else goes on yet.
+            let _lock = lock(job, settings, &world.engine_id().await?, ui)?;
+            let draws = ui.can_draw && !settings.is_verbose;
+            go(job, world, ui, draws, Stop::signals).await
+        })
+        .await?
     })?
 }
 

@@ -40,12 +40,14 @@ pub(super) fn run(args: &PlanArgs, settings: &Settings, ui: &Ui) -> Result<Exit,
 }
 
 async fn look(settings: &Settings, desired: &Desired) -> Result<Actual, Diagnostic> {
-    let world = Real::connect(settings.engine.as_deref()).await?;
-    let mut actual = world.observe_for(desired).await?;
-    if let Ok(plan) = crate::plan::plan(desired, &actual) {
-        world.weigh(&plan, &mut actual).await;
-    }
-    Ok(actual)
+    let look = async |world: &Real| {
+        let mut actual = world.observe_for(desired).await?;
+        if let Ok(plan) = crate::plan::plan(desired, &actual) {
+            world.weigh(&plan, &mut actual).await;
+        }
+        Ok(actual)
+    };
+    Real::with(settings.engine.as_deref(), look).await?
 }
 
 fn from_snapshot(path: &Path) -> Result<Actual, Diagnostic> {

@@ -8,11 +8,12 @@ use futures_util::future::join_all;
 use tokio::sync::watch;
 
 use crate::actual::Actual;
+use crate::agent::{self, Client, Plane};
 use crate::apply::{self, Event, Report};
 use crate::desired::Desired;
 use crate::diag::{Diagnostic, Kind};
 use crate::diff::{Change, Loss};
-use crate::engine::{Docker, Engine};
+use crate::engine::{Docker, Engine, Helper, guest_version};
 use crate::net::{Kernel, NetPlane};
 use crate::plan::Plan;
 use crate::types::Name;
@@ -31,10 +32,12 @@ pub(super) struct World<E, N> {
     net: Arc<N>,
     /// Who can count what a machine has written: no operation, so not part of the boundary.
     docker: Option<Docker>,
+    /// Beside the engine, as long as this is open.
+    helper: Option<Helper>,
 }
 
 /// The real one.
-pub(super) type Real = World<Docker, Kernel>;
+pub(super) type Real = World<Docker, Plane>;
 
 /// How long the engine may count what machines have written: a plan is not worth more.
 const COUNTING: Duration = Duration::from_secs(5);
@@ -42,9 +45,22 @@ const COUNTING: Duration = Duration::from_secs(5);
 impl Real {
     pub(super) async fn connect(address: Option<&str>) -> Result<Self, Diagnostic> {
         let engine = Docker::connect(address).await.map_err(|error| observe::engine_diagnostic(&error))?;
-        let net = Kernel::new().map_err(|error| observe::net_diagnostic(&error))?;
+        let (net, helper) = plane(&engine).await?;
         let docker = Some(engine.clone());
-        Ok(Self { engine: Arc::new(engine), net: Arc::new(net), docker })
+        Ok(Self { engine: Arc::new(engine), net: Arc::new(net), docker, helper })
+    }
+
+    /// Does `work`, and takes away what was only there for it.
+    pub(super) async fn with<T>(address: Option<&str>, work: impl AsyncFnOnce(&Self) -> T) -> Result<T, Diagnostic> {
+        let world = Self::connect(address).await?;
+        let done = work(&world).await;
+        let Self { net, helper, .. } = world;
+        // Its input ends with this, and it with that.
+        drop(net);
+        if let Some(helper) = helper {
+            helper.end().await;
+        }
+        Ok(done)
     }
 
     /// Which engine it is: the same by whatever address it is reached.
@@ -54,17 +70,29 @@ impl Real {
             None => Ok(String::new()),
         }
     }
+}
 
-    /// Before anything is changed: a run that stops half way for want of a right has touched too much.
-    pub(super) fn check_rights(&self) -> Result<(), Diagnostic> {
-        self.net.check_rights().map_err(|error| observe::net_diagnostic(&error))
+/// This process does the work on the network itself where the engine is on this host, and it has the rights. Otherwise one beside the
+/// engine does, for whoever may use the engine.
+async fn plane(engine: &Docker) -> Result<(Plane, Option<Helper>), Diagnostic> {
+    let engines = |error| observe::engine_diagnostic(&error);
+    if engine.is_local().await.map_err(engines)? {
+        let kernel = Kernel::new().and_then(|kernel| kernel.check_rights().map(|()| kernel));
+        if let Ok(kernel) = kernel {
+            return Ok((Plane::Here(kernel), None));
+        }
     }
+    let version = guest_version().map_err(|error| Diagnostic::new(Kind::Failed, "fly's own binary cannot be read").cause(error))?;
+    let (helper, session) = engine.helper(&version, &agent::SERVE).await.map_err(engines)?;
+    let (stdout, _stderr) = session.output.streams();
+    let client = Client::new(stdout, session.input, &version).await.map_err(|error| observe::net_diagnostic(&error))?;
+    Ok((Plane::There(client), Some(helper)))
 }
 
 impl<E: Engine, N: NetPlane> World<E, N> {
     #[cfg(test)]
     pub(super) fn of(engine: Arc<E>, net: Arc<N>) -> Self {
-        Self { engine, net, docker: None }
+        Self { engine, net, docker: None, helper: None }
     }
 
     pub(super) async fn observe(&self, project: &Name, images: BTreeSet<String>) -> Result<Actual, Diagnostic> {

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 
 pub use build::guest_version;
-pub use docker::{Docker, Download, Execution};
+pub use docker::{Docker, Download, Execution, Helper};
 pub use op::{EngineOp, WaitFor};
 pub use snapshot::{
     EngineFacts, EngineSnapshot, Health, ImageState, InRegistry, Leftover, MachineState, NetworkState, RunState, Taken, VolumeState,

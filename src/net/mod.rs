@@ -14,12 +14,15 @@ pub use kernel::Kernel;
 pub use op::{LinkSet, NetOp};
 pub use snapshot::{Firewall, GuestSeen, HostsLine, LinkState, Namespace, NetSnapshot};
 
+use serde::{Deserialize, Serialize};
+
 use crate::types::Name;
 
 /// The machines that run, by the process that their namespace is found by.
 pub type Processes = BTreeMap<Name, u32>;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum NetErrorKind {
     /// A capability is missing.
     Denied,
@@ -37,7 +40,7 @@ pub enum NetErrorKind {
 }
 
 /// What the kernel refused, and while doing what.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{doing}: {message}")]
 pub struct NetError {
     pub kind: NetErrorKind,

@@ -17,6 +17,7 @@ mod faults;
 mod files;
 mod guest;
 mod guest_ssh;
+mod helper;
 mod images;
 mod inplace;
 mod keys;

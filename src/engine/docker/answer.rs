@@ -26,6 +26,7 @@ pub(super) struct Info {
     pub(super) cgroup_version: String,
     /// The host's name.
     pub(super) name: String,
+    pub(super) kernel_version: String,
 }
 
 /// A line of the list of containers.

@@ -10,7 +10,7 @@
 //! | `ownership` | whose a resource is |
 //! | `observe` | everything at once: the snapshot |
 //! | `inspect`, `body` | a `Container` from the engine's words, and into them |
-//! | `guest` | fly's own binary on the engine, and what guests are told |
+//! | `guest`, `helper` | fly's own binary on the engine: for machines, and beside the engine |
 //! | `network`, `image` | the same for networks and images; pulling |
 //! | `perform`, `wait` | one operation |
 //! | `stream` | connections that carry a stream |
@@ -26,6 +26,7 @@ mod body;
 mod error;
 mod exec;
 mod guest;
+mod helper;
 mod image;
 mod inspect;
 mod logs;
@@ -46,6 +47,7 @@ use address::Address;
 pub use archive::Download;
 use error::Failure;
 pub use exec::Execution;
+pub use helper::Helper;
 use raw::Http;
 use tokio::sync::OnceCell;
 
@@ -103,6 +105,17 @@ impl Docker {
     pub async fn id(&self) -> Result<String, EngineError> {
         let info = self.info().await.map_err(|failure| failure.doing("ask the Docker Engine who it is"))?;
         Ok(if info.id.is_empty() { self.http.address.to_string() } else { info.id.clone() })
+    }
+
+    /// Whether the engine is on this very host: then its processes are this kernel's. A socket can lead anywhere.
+    pub async fn is_local(&self) -> Result<bool, EngineError> {
+        if !matches!(self.http.address, Address::Unix(_)) {
+            return Ok(false);
+        }
+        let info = self.info().await.map_err(|failure| failure.doing("ask the Docker Engine who it is"))?;
+        let own = rustix::system::uname();
+        let is = |theirs: &str, ours: &std::ffi::CStr| theirs.as_bytes() == ours.to_bytes();
+        Ok(is(&info.kernel_version, own.release()) && is(&info.name, own.nodename()))
     }
 
     /// How much a container has written into its own layer. The engine has to count it file by file, so `observe` does not ask.
