@@ -6,7 +6,6 @@
 //! | `fly agent …` | who starts it | what it is |
 //! |---|---|---|
 //! | `serve` | a command, by way of the engine | the network plane over stdin and stdout, as long as these last |
-//! | `host PROGRAM…` | `serve` | a program of the host, as `iptables`, in its root: the image has nothing but fly |
 
 mod client;
 mod host;
@@ -33,7 +32,6 @@ pub fn role(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     }
     match arguments.next()?.to_str()? {
         "serve" => Some(serve::main()),
-        "host" => Some(host::main(arguments)),
         _ => None,
     }
 }

@@ -12,6 +12,9 @@ use crate::engine::guest_version;
 use crate::net::{Kernel, NetError, NetPlane as _};
 
 pub(super) fn main() -> ExitCode {
+    if host::enter().is_err() {
+        return ExitCode::FAILURE;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     // Whatever there is to say goes to stderr, which the engine hands on apart from stdout.
     match runtime.and_then(|runtime| runtime.block_on(serve())) {
@@ -23,7 +26,7 @@ pub(super) fn main() -> ExitCode {
 
 async fn serve() -> io::Result<()> {
     let (mut stdin, mut stdout) = (tokio::io::stdin(), tokio::io::stdout());
-    let kernel = Kernel::new().map(|kernel| kernel.with_host(host::command()));
+    let kernel = Kernel::new();
     let denied = kernel.as_ref().map_or_else(|error| Some(error.clone()), |kernel| kernel.check_rights().err());
     wire::write(&mut stdout, &Hello { version: guest_version()?, denied }).await?;
     let Ok(kernel) = kernel else { return Ok(()) };

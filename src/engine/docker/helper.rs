@@ -20,7 +20,7 @@ const CAPABILITIES: [&str; 6] = [
     "NET_RAW",      // asking on the wire whether an address is in use
     "SYS_ADMIN",    // entering the namespaces of machines
     "SYS_PTRACE",   // finding these namespaces, and `/etc/hosts`, by the machines' processes
-    "SYS_CHROOT",   // running the host's own iptables
+    "SYS_CHROOT",   // the host's own iptables, and `/proc/sys`
     "DAC_OVERRIDE", // files of machines whose root is another user
 ];
 
@@ -48,10 +48,8 @@ pub(super) fn host_config() -> Value {
         "CapDrop": ["ALL"],
         "CapAdd": CAPABILITIES,
         "ReadonlyRootfs": true,
-        // Profiles for ordinary containers forbid looking at other processes; and settings of links are files under /proc/sys.
+        // Profiles for ordinary containers forbid looking at other processes.
         "SecurityOpt": ["apparmor=unconfined", "label=disable"],
-        "MaskedPaths": [],
-        "ReadonlyPaths": [],
     })
 }
 

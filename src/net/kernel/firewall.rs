@@ -8,7 +8,6 @@
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
 
 use rustix::io::Errno;
 
@@ -38,30 +37,14 @@ impl Family {
         let path = format!("/proc/sys/net/bridge/bridge-nf-call-{}", self.command());
         std::fs::read_to_string(path).is_ok_and(|text| text.trim() == "1")
     }
-}
 
-/// The host's `iptables`, with the words that it has to be run by.
-pub(super) struct Iptables(pub(super) Arc<[String]>);
-
-impl Iptables {
     /// `None`: there is no such program, so there are no rules of its making either.
-    fn run(&self, family: Family, arguments: &[&str]) -> Result<Option<Output>, Refused> {
-        /// What is said by a program on the way that does not find this one.
-        const NOT_FOUND: i32 = 127;
+    fn run(self, arguments: &[&str]) -> Result<Option<Output>, Refused> {
         for folder in ["", "/usr/sbin/", "/sbin/"] {
-            let program = format!("{folder}{}", family.command());
-            let mut command = match &*self.0 {
-                [] => Command::new(program),
-                [first, rest @ ..] => {
-                    let mut command = Command::new(first);
-                    command.args(rest).arg(program);
-                    command
-                }
-            };
+            let mut command = Command::new(format!("{folder}{}", self.command()));
             command.args(["-w", WAIT]).args(arguments).stdin(Stdio::null());
             match command.output() {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Ok(output) if !self.0.is_empty() && output.status.code() == Some(NOT_FOUND) => {}
                 other => return Ok(Some(other?)),
             }
         }
@@ -69,75 +52,15 @@ impl Iptables {
     }
 
     /// The table `filter`, if frames between ports are dropped by it.
-    fn rules_that_drop(&self, family: Family) -> Result<Option<Rules>, Refused> {
-        if !family.is_called() {
+    fn rules_that_drop(self) -> Result<Option<Rules>, Refused> {
+        if !self.is_called() {
             return Ok(None);
         }
-        let Some(output) = self.run(family, &["-S"])? else { return Ok(None) };
+        let Some(output) = self.run(&["-S"])? else { return Ok(None) };
         if !output.status.success() {
-            return Err(failure(family, &output));
+            return Err(failure(self, &output));
         }
         Ok(Some(Rules::parse(&String::from_utf8_lossy(&output.stdout))).filter(|rules| rules.drops))
-    }
-
-    /// Of the namespace that the calling thread is in. A bridge counts as allowed if every family that drops has its rule.
-    pub(super) fn observe(&self) -> Result<Firewall, Refused> {
-        let (v4, v6) = std::thread::scope(|scope| {
-            let v6 = scope.spawn(|| self.rules_that_drop(Family::V6));
-            (self.rules_that_drop(Family::V4), v6.join().unwrap_or(Ok(None)))
-        });
-        Ok(match (readable(v4)?, readable(v6)?) {
-            (None, None) => Firewall::default(),
-            (Some(one), None) | (None, Some(one)) => Firewall { drops_bridged: true, allowed: one.allowed },
-            (Some(v4), Some(v6)) => {
-                let allowed = v4.allowed.intersection(&v6.allowed).cloned().collect();
-                Firewall { drops_bridged: true, allowed }
-            }
-        })
-    }
-
-    /// Inserts what is missing, in every family that drops.
-    pub(super) fn allow(&self, bridge: &str, comment: &str) -> Result<(), Refused> {
-        for family in [Family::V4, Family::V6] {
-            let Some(rules) = self.rules_that_drop(family)? else { continue };
-            if rules.has(bridge, comment) {
-                continue;
-            }
-            self.change(family, "-I", rules.chain(), bridge, comment)?;
-        }
-        Ok(())
-    }
-
-    /// Removes the rule wherever it is, also if it is not needed any more and if it is there twice.
-    pub(super) fn revoke(&self, bridge: &str, comment: &str) -> Result<(), Refused> {
-        const AT_MOST: u32 = 16;
-        for family in [Family::V4, Family::V6] {
-            for _ in 0..AT_MOST {
-                let Some(output) = self.run(family, &["-S"])? else { break };
-                if !output.status.success() {
-                    // No rules of this family can be listed: with IPv6 switched off there are none.
-                    if matches!(family, Family::V6) {
-                        break;
-                    }
-                    return Err(failure(family, &output));
-                }
-                let text = String::from_utf8_lossy(&output.stdout);
-                let ours = |line: &&str| Rules::parse(line).has(bridge, comment);
-                let Some(line) = text.lines().find(ours) else { break };
-                let chain = line.split_whitespace().nth(1).unwrap_or(DOCKERS_CHAIN);
-                self.change(family, "-D", chain, bridge, comment)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn change(&self, family: Family, how: &str, chain: &str, bridge: &str, comment: &str) -> Result<(), Refused> {
-        let rule = [how, chain, "-i", bridge, "-o", bridge, "-m", "comment", "--comment", comment, "-j", "ACCEPT"];
-        match self.run(family, &rule)? {
-            Some(output) if !output.status.success() => Err(failure(family, &output)),
-            Some(_) => Ok(()),
-            None => Err(Refused::new(Errno::NOENT, format!("`{}` is not installed", family.command()))),
-        }
     }
 }
 
@@ -195,6 +118,22 @@ impl Rules {
     }
 }
 
+/// Of the namespace that the calling thread is in. A bridge counts as allowed if every family that drops has its rule.
+pub(super) fn observe() -> Result<Firewall, Refused> {
+    let (v4, v6) = std::thread::scope(|scope| {
+        let v6 = scope.spawn(|| Family::V6.rules_that_drop());
+        (Family::V4.rules_that_drop(), v6.join().unwrap_or(Ok(None)))
+    });
+    Ok(match (readable(v4)?, readable(v6)?) {
+        (None, None) => Firewall::default(),
+        (Some(one), None) | (None, Some(one)) => Firewall { drops_bridged: true, allowed: one.allowed },
+        (Some(v4), Some(v6)) => {
+            let allowed = v4.allowed.intersection(&v6.allowed).cloned().collect();
+            Firewall { drops_bridged: true, allowed }
+        }
+    })
+}
+
 /// A table that `iptables` calls incompatible is not of its making, nor of Docker's: there is nothing to be seen in it. That must
 /// not keep anybody from his network.
 fn readable(rules: Result<Option<Rules>, Refused>) -> Result<Option<Rules>, Refused> {
@@ -204,6 +143,50 @@ fn readable(rules: Result<Option<Rules>, Refused>) -> Result<Option<Rules>, Refu
             Ok(None)
         }
         other => other,
+    }
+}
+
+/// Inserts what is missing, in every family that drops.
+pub(super) fn allow(bridge: &str, comment: &str) -> Result<(), Refused> {
+    for family in [Family::V4, Family::V6] {
+        let Some(rules) = family.rules_that_drop()? else { continue };
+        if rules.has(bridge, comment) {
+            continue;
+        }
+        change(family, "-I", rules.chain(), bridge, comment)?;
+    }
+    Ok(())
+}
+
+/// Removes the rule wherever it is, also if it is not needed any more and if it is there twice.
+pub(super) fn revoke(bridge: &str, comment: &str) -> Result<(), Refused> {
+    const AT_MOST: u32 = 16;
+    for family in [Family::V4, Family::V6] {
+        for _ in 0..AT_MOST {
+            let Some(output) = family.run(&["-S"])? else { break };
+            if !output.status.success() {
+                // No rules of this family can be listed: with IPv6 switched off there are none.
+                if matches!(family, Family::V6) {
+                    break;
+                }
+                return Err(failure(family, &output));
+            }
+            let text = String::from_utf8_lossy(&output.stdout);
+            let ours = |line: &&str| Rules::parse(line).has(bridge, comment);
+            let Some(line) = text.lines().find(ours) else { break };
+            let chain = line.split_whitespace().nth(1).unwrap_or(DOCKERS_CHAIN);
+            change(family, "-D", chain, bridge, comment)?;
+        }
+    }
+    Ok(())
+}
+
+fn change(family: Family, how: &str, chain: &str, bridge: &str, comment: &str) -> Result<(), Refused> {
+    let rule = [how, chain, "-i", bridge, "-o", bridge, "-m", "comment", "--comment", comment, "-j", "ACCEPT"];
+    match family.run(&rule)? {
+        Some(output) if !output.status.success() => Err(failure(family, &output)),
+        Some(_) => Ok(()),
+        None => Err(Refused::new(Errno::NOENT, format!("`{}` is not installed", family.command()))),
     }
 }
 

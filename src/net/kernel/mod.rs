@@ -29,7 +29,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use self::error::{While, fault};
-use self::firewall::Iptables;
 use self::place::Places;
 use self::space::{Process, Space};
 use super::{Firewall, GuestSeen, NetError, NetErrorKind, NetOp, NetPlane, NetSnapshot, Processes};
@@ -39,8 +38,6 @@ use crate::types::Name;
 #[derive(Clone)]
 pub struct Kernel {
     host: Arc<Space>,
-    /// What stands before a program of the host's; nothing where this process has the host's root.
-    prefix: Arc<[String]>,
 }
 
 impl Kernel {
@@ -52,13 +49,7 @@ impl Kernel {
     /// In the namespace of a file, as `/proc/PID/ns/net` or `/run/netns/NAME`.
     pub fn in_namespace(file: &Path) -> Result<Self, NetError> {
         let host = Space::at(file).doing(|| format!("open the network namespace {}", file.display()))?;
-        Ok(Self { host: Arc::new(host), prefix: Arc::default() })
-    }
-
-    /// Runs the host's programs by way of this command: this process has a root of its own.
-    #[must_use]
-    pub fn with_host(self, command: Vec<String>) -> Self {
-        Self { prefix: command.into(), ..self }
+        Ok(Self { host: Arc::new(host) })
     }
 
     /// Whether this process may do what it is going to be asked for: looking takes less than changing.
@@ -69,9 +60,9 @@ impl Kernel {
 
 impl NetPlane for Kernel {
     async fn firewall(&self) -> Result<Firewall, NetError> {
-        let (host, iptables) = (Arc::clone(&self.host), Iptables(Arc::clone(&self.prefix)));
+        let host = Arc::clone(&self.host);
         let look = "look at the firewall";
-        apart(look, move || host.enter().and_then(|()| iptables.observe()).doing(|| look)).await
+        apart(look, move || host.enter().and_then(|()| firewall::observe()).doing(|| look)).await
     }
 
     async fn observe(&self, project: &Name, processes: &Processes) -> Result<NetSnapshot, NetError> {
@@ -97,8 +88,7 @@ impl NetPlane for Kernel {
 
     async fn perform(&self, op: &NetOp, project: &Name, processes: &Processes) -> Result<(), NetError> {
         let (host, op, project, processes) = (Arc::clone(&self.host), op.clone(), project.clone(), processes.clone());
-        let iptables = Iptables(Arc::clone(&self.prefix));
-        apart("change the network", move || perform(&Places::new(&host, &processes), &op, &project, &iptables)).await
+        apart("change the network", move || perform(&Places::new(&host, &processes), &op, &project)).await
     }
 }
 
@@ -113,7 +103,7 @@ async fn apart<T: Send + 'static>(doing: &'static str, work: impl FnOnce() -> Re
     answered.await.unwrap_or_else(|_| Err(fault(NetErrorKind::Other, doing, "the thread ended without an answer")))
 }
 
-fn perform(places: &Places<'_>, op: &NetOp, project: &Name, iptables: &Iptables) -> Result<(), NetError> {
+fn perform(places: &Places<'_>, op: &NetOp, project: &Name) -> Result<(), NetError> {
     let done = match op {
         NetOp::CreateLink { link } => create::link(places, link),
         NetOp::CreateVeth { a, b } => create::veth(places, a, b),
@@ -122,8 +112,8 @@ fn perform(places: &Places<'_>, op: &NetOp, project: &Name, iptables: &Iptables)
         NetOp::DeleteLink { at } => delete::link(places, at, project),
         NetOp::SetHosts { machine, set, remove } => places.with(machine, op, |process| hosts::write(process, set, remove)),
         NetOp::SetGuest { machine, config } => places.with(machine, op, |process| guests::tell(process, config)),
-        NetOp::AllowForward { bridge, comment } => places.on_host(|| iptables.allow(bridge, comment)).doing(|| op.to_string()),
-        NetOp::RevokeForward { bridge, comment } => places.on_host(|| iptables.revoke(bridge, comment)).doing(|| op.to_string()),
+        NetOp::AllowForward { bridge, comment } => places.on_host(|| firewall::allow(bridge, comment)).doing(|| op.to_string()),
+        NetOp::RevokeForward { bridge, comment } => places.on_host(|| firewall::revoke(bridge, comment)).doing(|| op.to_string()),
     };
     // Whatever went wrong in the namespace of a machine that has ended, went wrong for that.
     places.still_there().and(done)
