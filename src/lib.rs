@@ -41,7 +41,7 @@
 //! | [`diff`] | desired, actual and what they are made of |
 //! | [`plan`] | diff, and the operations of both boundaries |
 //! | [`observe`], [`apply`], [`verify`] | all of these |
-//! | [`agent`] | engine, net, types: the network plane where fly itself cannot be |
+//! | [`agent`] | observe, engine, net: fly beside the engine; the planner is none of its business |
 //! | [`lock`] | types, diag |
 //! | [`archive`] | nothing: files into a tar stream and out of one |
 //! | [`fake`] | engine, net, types: a small world for the fast tests, with faults to order |

@@ -80,7 +80,7 @@ fn with_guest(actual: &Actual) -> Processes {
 
 /// The machines that have a namespace, by the process that it is found by. One on the host's network has none of its own;
 /// one that shares another machine's is among them: the inode tells whether it still does.
-fn namespaces(actual: &Actual) -> Processes {
+pub fn namespaces(actual: &Actual) -> Processes {
     let has_namespace = |mode: &NetworkMode| match mode {
         NetworkMode::Own | NetworkMode::Machine(_) | NetworkMode::Container(_) => true,
         NetworkMode::Host => false,

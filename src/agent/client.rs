@@ -89,6 +89,15 @@ impl Client {
     }
 }
 
+impl Client {
+    pub(super) async fn hold(&self, project: &Name) -> Result<bool, NetError> {
+        match self.call(Call::Hold { project: project.clone() }).await? {
+            Reply::Held(held) => Ok(held),
+            reply => other(reply),
+        }
+    }
+}
+
 fn other<T>(_: Reply) -> Result<T, NetError> {
     Err(broken(NetErrorKind::Other, "it answers something else than what it was asked"))
 }

@@ -6,9 +6,13 @@
 //! | `fly agent …` | who starts it | what it is |
 //! |---|---|---|
 //! | `serve` | a command, by way of the engine | the network plane over stdin and stdout, as long as these last |
+//! | `run` | the engine, as the container `fly-agent` | stays, and puts network cards back when machines start again |
 
 mod client;
 mod host;
+mod log;
+mod resident;
+mod restore;
 mod serve;
 mod wire;
 
@@ -18,7 +22,7 @@ use std::process::ExitCode;
 
 pub use client::Client;
 
-use crate::net::{Firewall, GuestSeen, Kernel, NetError, NetOp, NetPlane, NetSnapshot, Processes};
+use crate::net::{Firewall, GuestSeen, Hold, Kernel, NetError, NetOp, NetPlane, NetSnapshot, Processes};
 use crate::types::Name;
 
 /// How a helper is called, behind the path of its binary.
@@ -32,14 +36,32 @@ pub fn role(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     }
     match arguments.next()?.to_str()? {
         "serve" => Some(serve::main()),
+        "run" => Some(resident::main(arguments)),
         _ => None,
     }
+}
+
+/// Work on one project's network, which others leave alone meanwhile.
+pub enum Held {
+    Here(Hold),
+    /// As long as the helper is there.
+    There,
 }
 
 /// The kernel where the engine runs: by this process itself, or by one beside the engine.
 pub enum Plane {
     Here(Kernel),
     There(Client),
+}
+
+impl Plane {
+    /// Nothing: somebody else is at work on this project.
+    pub async fn hold(&self, project: &Name) -> Result<Option<Held>, NetError> {
+        match self {
+            Self::Here(kernel) => Ok(kernel.hold(project).await?.map(Held::Here)),
+            Self::There(client) => Ok(client.hold(project).await?.then_some(Held::There)),
+        }
+    }
 }
 
 impl NetPlane for Plane {

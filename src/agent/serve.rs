@@ -2,14 +2,14 @@
 
 use std::io;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 
 use super::host;
 use super::wire::{self, Call, Hello, Reply, Request, Response};
 use crate::engine::guest_version;
-use crate::net::{Kernel, NetError, NetPlane as _};
+use crate::net::{Hold, Kernel, NetError, NetPlane as _};
 
 pub(super) fn main() -> ExitCode {
     if host::enter().is_err() {
@@ -31,6 +31,7 @@ async fn serve() -> io::Result<()> {
     wire::write(&mut stdout, &Hello { version: guest_version()?, denied }).await?;
     let Ok(kernel) = kernel else { return Ok(()) };
     let kernel = Arc::new(kernel);
+    let holds = Arc::new(Mutex::new(vec![]));
     let (answer, mut answers) = mpsc::unbounded_channel::<Response>();
     let speak = tokio::spawn(async move {
         while let Some(response) = answers.recv().await {
@@ -39,9 +40,9 @@ async fn serve() -> io::Result<()> {
         io::Result::Ok(())
     });
     while let Some(Request { id, call }) = wire::read(&mut stdin).await? {
-        let (kernel, answer) = (Arc::clone(&kernel), answer.clone());
+        let (kernel, answer, holds) = (Arc::clone(&kernel), answer.clone(), Arc::clone(&holds));
         tokio::spawn(async move {
-            let reply = perform(&kernel, call).await.unwrap_or_else(Reply::Refused);
+            let reply = perform(&kernel, &holds, call).await.unwrap_or_else(Reply::Refused);
             // What was begun is finished, also when nobody waits for it any more.
             let _ = answer.send(Response { id, reply });
         });
@@ -50,12 +51,18 @@ async fn serve() -> io::Result<()> {
     speak.await.map_err(io::Error::other)?
 }
 
-async fn perform(kernel: &Kernel, call: Call) -> Result<Reply, NetError> {
+async fn perform(kernel: &Kernel, holds: &Mutex<Vec<Hold>>, call: Call) -> Result<Reply, NetError> {
     Ok(match call {
         Call::Firewall => Reply::Firewall(kernel.firewall().await?),
         Call::Observe { project, processes } => Reply::Observed(Box::new(kernel.observe(&project, &processes).await?)),
         Call::Guests { processes } => Reply::Guests(kernel.guests(&processes).await?),
         Call::Space { pid } => Reply::Space(kernel.space(pid).await?),
+        Call::Hold { project } => {
+            let hold = kernel.hold(&project).await?;
+            let held = hold.is_some();
+            holds.lock().unwrap_or_else(PoisonError::into_inner).extend(hold);
+            Reply::Held(held)
+        }
         Call::Perform { op, project, processes } => {
             kernel.perform(&op, &project, &processes).await?;
             Reply::Performed

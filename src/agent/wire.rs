@@ -24,15 +24,30 @@ pub(super) struct Hello {
     pub(super) denied: Option<NetError>,
 }
 
-/// A call of the trait `NetPlane`.
+/// A call of the trait `NetPlane`, or of `Plane`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "call", rename_all = "snake_case")]
 pub(super) enum Call {
     Firewall,
-    Observe { project: Name, processes: Processes },
-    Guests { processes: Processes },
-    Space { pid: u32 },
-    Perform { op: Box<NetOp>, project: Name, processes: Processes },
+    Observe {
+        project: Name,
+        processes: Processes,
+    },
+    Guests {
+        processes: Processes,
+    },
+    Space {
+        pid: u32,
+    },
+    /// The project is held until the helper ends.
+    Hold {
+        project: Name,
+    },
+    Perform {
+        op: Box<NetOp>,
+        project: Name,
+        processes: Processes,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -49,6 +64,7 @@ pub(super) enum Reply {
     Observed(Box<NetSnapshot>),
     Guests(BTreeMap<Name, GuestSeen>),
     Space(Option<u64>),
+    Held(bool),
     Performed,
     Refused(NetError),
 }

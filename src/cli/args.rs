@@ -93,6 +93,15 @@ pub(super) struct PlanArgs {
     /// Record the world that the plan is made from, without the values of the machines' environment
     #[arg(long, value_name = "FILE")]
     pub(super) record: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) agent: AgentArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AgentArgs {
+    /// Do without the agent that puts network cards back when a machine starts again, as with `agent: false` in the file
+    #[arg(long, env = "FLY_NO_AGENT", hide_env = true)]
+    pub(super) no_agent: bool,
 }
 
 #[derive(Debug, Args)]
@@ -116,6 +125,8 @@ pub(super) struct UpArgs {
     /// Replace machines whose guest is not of this version of fly
     #[arg(long)]
     pub(super) renew_guests: bool,
+    #[command(flatten)]
+    pub(super) agent: AgentArgs,
     #[command(flatten)]
     pub(super) run: Run,
 }

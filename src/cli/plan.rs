@@ -17,7 +17,10 @@ use crate::diag::{Diagnostic, Kind};
 use crate::plan::render;
 
 pub(super) fn run(args: &PlanArgs, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
-    let file = load::load(settings, ui)?;
+    let mut file = load::load(settings, ui)?;
+    if args.agent.no_agent {
+        file.desired.agent = None;
+    }
     let actual = match &args.snapshot {
         Some(path) => {
             let mut actual = from_snapshot(path)?;

@@ -11,6 +11,9 @@ use super::ui::Ui;
 
 pub(super) fn run(args: &UpArgs, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
     let mut file = load::load(settings, ui)?;
+    if args.agent.no_agent {
+        file.desired.agent = None;
+    }
     for guest in file.desired.machines.values_mut().filter_map(|machine| machine.guest.as_mut()) {
         guest.renew = args.renew_guests;
     }

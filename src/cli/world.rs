@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use tokio::sync::watch;
 
 use crate::actual::Actual;
-use crate::agent::{self, Client, Plane};
+use crate::agent::{self, Client, Held, Plane};
 use crate::apply::{self, Event, Report};
 use crate::desired::Desired;
 use crate::diag::{Diagnostic, Kind};
@@ -42,6 +42,9 @@ pub(super) type Real = World<Docker, Plane>;
 /// How long the engine may count what machines have written: a plan is not worth more.
 const COUNTING: Duration = Duration::from_secs(5);
 
+/// How often it is asked whether a project is free again.
+const LOOK: Duration = Duration::from_millis(20);
+
 impl Real {
     pub(super) async fn connect(address: Option<&str>) -> Result<Self, Diagnostic> {
         let engine = Docker::connect(address).await.map_err(|error| observe::engine_diagnostic(&error))?;
@@ -61,6 +64,19 @@ impl Real {
             helper.end().await;
         }
         Ok(done)
+    }
+
+    /// Nobody else works on this project's network meanwhile, on the engine's host: also not from another computer. The agent is there
+    /// for a moment now and then. Nothing: somebody else is at it.
+    pub(super) async fn hold(&self, project: &Name, patience: Option<Duration>) -> Result<Option<Held>, Diagnostic> {
+        let began = Instant::now();
+        loop {
+            let held = self.net.hold(project).await.map_err(|error| observe::net_diagnostic(&error))?;
+            if held.is_some() || patience.is_some_and(|patience| began.elapsed() > patience) {
+                return Ok(held);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// Which engine it is: the same by whatever address it is reached.

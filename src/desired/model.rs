@@ -29,6 +29,8 @@ impl Places {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Desired {
     pub project: Name,
+    /// The version of the agent that puts its cards back; nothing: it does without one.
+    pub agent: Option<String>,
     pub networks: BTreeMap<Name, Network>,
     pub volumes: BTreeMap<Name, Volume>,
     pub machines: BTreeMap<Name, Machine>,
@@ -50,6 +52,7 @@ impl Desired {
     pub fn empty(project: Name) -> Self {
         Self {
             project,
+            agent: None,
             networks: BTreeMap::new(),
             volumes: BTreeMap::new(),
             machines: BTreeMap::new(),

@@ -50,7 +50,8 @@ pub fn resolve(spec: &Spec, context: &Context) -> Result<Desired, Vec<Diagnostic
     }
     let order =
         machines.iter().map(|(name, machine)| (name.clone(), machine.depends_on.keys().cloned().collect::<BTreeSet<Name>>())).collect();
-    Ok(Desired { project, networks, volumes: volumes.all, machines, cables, order, orphan_volumes: OrphanVolumes::Keep })
+    let agent = context.agent.clone().filter(|_| spec.agent.as_ref().is_none_or(|wanted| wanted.value));
+    Ok(Desired { project, agent, networks, volumes: volumes.all, machines, cables, order, orphan_volumes: OrphanVolumes::Keep })
 }
 
 /// The name in the file, or what a name can have of the folder's.

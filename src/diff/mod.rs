@@ -2,6 +2,7 @@
 //!
 //! Pure. One file a kind of resource; every tolerance is in `tolerance`. What is impossible in the world as it is, is `refusals`'.
 
+mod agent;
 mod cable;
 mod change;
 mod container;
@@ -18,6 +19,7 @@ mod volume;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use agent::{agent, is_told};
 pub use change::{Action, Change, Effect, FieldChange, Impact, Loss};
 pub use guest::{guest_config, guest_to_write, guest_volume_to_drop, not_listening};
 pub use link::LinkDiff;

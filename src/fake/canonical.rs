@@ -44,6 +44,14 @@ impl State {
                 say(format!("guest {version}"));
             }
         }
+        if let Some(agent) = self.agent.as_ref().filter(|_| wanted(&|_| Owner::Ours)) {
+            say(format!("agent {agent:?}"));
+        }
+        for (project, orders) in &self.orders {
+            if wanted(&|own| if own == project { Owner::Ours } else { Owner::Project(project.clone()) }) {
+                say(format!("orders of {project} {orders}"));
+            }
+        }
         for (name, network) in &self.networks {
             if wanted(&|project| mark(name, &network.settings.labels, LABEL_RESOURCE, project).0) {
                 say(format!("network {name} {:?}", network.settings));

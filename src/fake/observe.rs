@@ -56,6 +56,9 @@ impl State {
             }
         }
         snapshot.guests = self.guests.iter().map(|version| (version.clone(), self.guest_users(version).cloned().collect())).collect();
+        snapshot.agent.clone_from(&self.agent);
+        snapshot.orders = self.orders.get(project).cloned().into_iter().collect();
+        snapshot.agent_users = self.orders.keys().filter(|user| *user != project).cloned().collect();
         for (name, volume) in &self.volumes {
             if let Some(machine) = host_key_of(name, &volume.labels, project) {
                 snapshot.host_keys.insert(machine, name.clone());

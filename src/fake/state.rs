@@ -7,9 +7,9 @@ use ipnet::IpNet;
 
 use super::Call;
 use super::faults::Faults;
-use crate::engine::{Health, RunState};
+use crate::engine::{AgentState, Health, RunState};
 use crate::net::HostsLine;
-use crate::types::{Container, Endpoint, EngineNetwork, GuestConfig, ImageDefaults, Mac, MacvlanMode, Port, Route};
+use crate::types::{Container, Endpoint, EngineNetwork, GuestConfig, ImageDefaults, Mac, MacvlanMode, Name, Port, Route};
 
 /// The host's namespace.
 pub(super) const HOST: NsId = NsId(0);
@@ -31,6 +31,9 @@ pub(super) struct State {
     pub(super) volumes: BTreeMap<String, Volume>,
     /// Versions of the guest that are installed.
     pub(super) guests: BTreeSet<String>,
+    pub(super) agent: Option<AgentState>,
+    /// What the agent is to put back, by project.
+    pub(super) orders: BTreeMap<Name, String>,
     /// Each with its links by name.
     pub(super) namespaces: BTreeMap<NsId, BTreeMap<String, FakeLink>>,
     /// Bridge and comment.
@@ -181,6 +184,8 @@ impl State {
             networks: BTreeMap::new(),
             volumes: BTreeMap::new(),
             guests: BTreeSet::new(),
+            agent: None,
+            orders: BTreeMap::new(),
             namespaces: BTreeMap::from([(HOST, BTreeMap::new())]),
             rules: BTreeSet::new(),
             faults: Faults::default(),

@@ -5,13 +5,15 @@
 
 mod kernel;
 mod op;
+mod orders;
 mod snapshot;
 
 use std::collections::BTreeMap;
 use std::future::Future;
 
-pub use kernel::Kernel;
+pub use kernel::{Hold, Kernel};
 pub use op::{LinkSet, NetOp};
+pub use orders::{MachineOrders, Orders};
 pub use snapshot::{Firewall, GuestSeen, HostsLine, LinkState, Namespace, NetSnapshot};
 
 use serde::{Deserialize, Serialize};

@@ -50,6 +50,8 @@ impl Broken {
 #[derive(Clone, Debug, Default)]
 pub struct Spec {
     pub name: Option<At<String>>,
+    /// Whether network cards are put back when a machine starts anew without fly.
+    pub agent: Option<At<bool>>,
     /// Under every machine; a machine's own value wins, key by key.
     pub defaults: Option<Machine>,
     pub networks: Entries<Network>,

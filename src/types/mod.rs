@@ -5,6 +5,7 @@
 //! to one cannot be forgotten on the other.
 
 mod addr;
+mod agent;
 mod container;
 mod guest;
 mod ifname;
@@ -15,6 +16,7 @@ mod owner;
 mod values;
 
 pub use addr::{Addr, AddrError, CableId};
+pub use agent::{AGENT, LABEL_AGENT, LABEL_ORDERS, orders_named, orders_of, orders_volume};
 pub use container::{
     Container, Device, Endpoint, EngineNetwork, Healthcheck, ImageDefaults, Limits, Mount, MountSource, NetworkMode, Port, Protocol,
     Relabel, Restart, UNLABELLED, Ulimit,

@@ -17,7 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("observe", &["actual", "engine", "net", "types", "diag"]),
     ("apply", &["plan", "engine", "net", "types", "diag"]),
     ("verify", &["observe", "plan", "diff", "desired", "actual", "engine", "net", "types", "diag"]),
-    ("agent", &["engine", "net", "types"]),
+    ("agent", &["observe", "actual", "engine", "net", "types"]),
     ("lock", &["types", "diag"]),
     ("archive", &[]),
     ("fake", &["engine", "net", "types"]),

@@ -7,6 +7,8 @@ use std::time::Duration;
 use super::place::{Running, command};
 use super::{Lab, Output, Place, Proxy};
 
+const NO_AGENT: &str = "FLY_NO_AGENT";
+
 /// A `fly` to be run: `lab.fly(dir).args(&["up", "--yes"]).env("MODE", "dev").run()`.
 pub(crate) struct FlyCommand {
     place: Place,
@@ -22,7 +24,11 @@ pub(crate) struct FlyCommand {
 impl FlyCommand {
     pub(super) fn new(lab: &Lab, dir: &Path) -> Self {
         let home = lab.dir().join("home");
-        let mut env = vec![("DOCKER_HOST".to_owned(), format!("unix://{}", lab.socket().display()))];
+        let mut env = vec![
+            ("DOCKER_HOST".to_owned(), format!("unix://{}", lab.socket().display())),
+            // It would put right what tests put wrong; those of it have it.
+            (NO_AGENT.to_owned(), "true".to_owned()),
+        ];
         for (name, folder) in [
             ("HOME", ""),
             ("XDG_CONFIG_HOME", "config"),
@@ -48,6 +54,12 @@ impl FlyCommand {
 
     pub(crate) fn args(mut self, args: &[&str]) -> Self {
         self.args.extend(args.iter().map(|&arg| arg.to_owned()));
+        self
+    }
+
+    /// With the agent that puts cards back.
+    pub(crate) fn with_agent(mut self) -> Self {
+        self.env.retain(|(name, _)| name != NO_AGENT);
         self
     }
 

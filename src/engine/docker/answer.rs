@@ -38,6 +38,8 @@ pub(super) struct Listed {
     pub(super) names: Vec<String>,
     #[serde(rename = "ImageID")]
     pub(super) image_id: String,
+    /// `running`, `exited`.
+    pub(super) state: String,
     #[serde(deserialize_with = "null")]
     pub(super) labels: Labels,
     #[serde(deserialize_with = "null")]

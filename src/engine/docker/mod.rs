@@ -10,6 +10,7 @@
 //! | `ownership` | whose a resource is |
 //! | `observe` | everything at once: the snapshot |
 //! | `inspect`, `body` | a `Container` from the engine's words, and into them |
+//! | `agent` | the container that puts network cards back, what it is told, and what happens |
 //! | `guest`, `helper` | fly's own binary on the engine: for machines, and beside the engine |
 //! | `network`, `image` | the same for networks and images; pulling |
 //! | `perform`, `wait` | one operation |
@@ -19,6 +20,7 @@
 //! | `error` | what the engine refuses, by kind |
 
 mod address;
+mod agent;
 mod answer;
 mod archive;
 mod attach;
@@ -44,6 +46,7 @@ mod wait;
 use std::sync::Arc;
 
 use address::Address;
+pub use agent::{Event, Events};
 pub use archive::Download;
 use error::Failure;
 pub use exec::Execution;
@@ -58,6 +61,7 @@ use crate::types::Bytes;
 const NEWEST: (u16, u16) = (1, 53);
 /// The oldest that knows all that fly asks for: Engine 20.10.
 const OLDEST: (u16, u16) = (1, 41);
+const WHO: &str = "ask the Docker Engine who it is";
 /// Until an answer begins. Creating can copy an image's files into a volume, starting can wait for a slow disk.
 const PATIENCE: u64 = 120;
 
@@ -103,16 +107,18 @@ impl Docker {
 
     /// Which engine it is, however it is reached: the engine's own id, or its address where it has none.
     pub async fn id(&self) -> Result<String, EngineError> {
-        let info = self.info().await.map_err(|failure| failure.doing("ask the Docker Engine who it is"))?;
+        let info = self.info().await.map_err(|failure| failure.doing(WHO))?;
         Ok(if info.id.is_empty() { self.http.address.to_string() } else { info.id.clone() })
     }
 
     /// Whether the engine is on this very host: then its processes are this kernel's. A socket can lead anywhere.
     pub async fn is_local(&self) -> Result<bool, EngineError> {
-        if !matches!(self.http.address, Address::Unix(_)) {
-            return Ok(false);
-        }
-        let info = self.info().await.map_err(|failure| failure.doing("ask the Docker Engine who it is"))?;
+        let is_here = matches!(self.http.address, Address::Unix(_)) && self.is_here().await.map_err(|failure| failure.doing(WHO))?;
+        Ok(is_here)
+    }
+
+    async fn is_here(&self) -> Result<bool, Failure> {
+        let info = self.info().await?;
         let own = rustix::system::uname();
         let is = |theirs: &str, ours: &std::ffi::CStr| theirs.as_bytes() == ours.to_bytes();
         Ok(is(&info.kernel_version, own.release()) && is(&info.name, own.nodename()))

@@ -9,6 +9,7 @@ mod delete;
 mod error;
 mod firewall;
 mod guests;
+mod hold;
 mod hosts;
 mod link;
 mod message;
@@ -29,6 +30,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use self::error::{While, fault};
+pub use self::hold::Hold;
 use self::place::Places;
 use self::space::{Process, Space};
 use super::{Firewall, GuestSeen, NetError, NetErrorKind, NetOp, NetPlane, NetSnapshot, Processes};
@@ -50,6 +52,13 @@ impl Kernel {
     pub fn in_namespace(file: &Path) -> Result<Self, NetError> {
         let host = Space::at(file).doing(|| format!("open the network namespace {}", file.display()))?;
         Ok(Self { host: Arc::new(host) })
+    }
+
+    /// Work on a project's network, until it is dropped. Nothing: somebody else is at it.
+    pub async fn hold(&self, project: &Name) -> Result<Option<Hold>, NetError> {
+        let (host, project) = (Arc::clone(&self.host), project.clone());
+        let doing = "have a project to oneself";
+        apart(doing, move || host.enter().and_then(|()| hold::take(&project)).doing(|| doing)).await
     }
 
     /// Whether this process may do what it is going to be asked for: looking takes less than changing.
