@@ -70,8 +70,9 @@ async fn watch(address: &str) -> Result<(), String> {
             }
         }
     });
-    let mut keeper = Keeper::new(docker.clone(), kernel);
-    let mut due: BTreeSet<Name> = docker.orders().await.map_err(|error| error.to_string())?.into_keys().collect();
+    let orders = docker.orders().await.map_err(|error| error.to_string())?;
+    let mut due: BTreeSet<Name> = orders.keys().cloned().collect();
+    let mut keeper = Keeper::new(docker.clone(), kernel, orders);
     let mut again: BTreeMap<Name, (Instant, Duration)> = BTreeMap::new();
     let mut round = Instant::now() + ROUND;
     loop {

@@ -3,7 +3,7 @@
 //! Nothing is decided here: these are the operations that `up` would print for a machine that has just started. What is there already
 //! is left as it is: a card that somebody has changed by hand is for `fly plan` to show.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -25,12 +25,12 @@ pub(super) struct Keeper {
     /// Lives that had everything, once: what is missing there since then was taken away by somebody.
     whole: HashMap<(Name, Name), Life>,
     /// The last orders of each project: volumes that nothing uses can be swept away by anybody.
-    orders: HashMap<Name, String>,
+    orders: BTreeMap<Name, String>,
 }
 
 impl Keeper {
-    pub(super) fn new(docker: Docker, kernel: Kernel) -> Self {
-        Self { docker, kernel, whole: HashMap::new(), orders: HashMap::new() }
+    pub(super) fn new(docker: Docker, kernel: Kernel, orders: BTreeMap<Name, String>) -> Self {
+        Self { docker, kernel, whole: HashMap::new(), orders }
     }
 
     /// Whether everything is there that can be: otherwise it is to be tried again.

@@ -65,12 +65,35 @@ pub(super) enum Command {
     Cp(CpArgs),
     /// Join the console of a machine: what its first process writes and reads
     Console(ConsoleArgs),
+    /// The agent that puts network cards back when machines start again: how it is, what it says
+    #[command(subcommand)]
+    Agent(AgentCommand),
     /// Print the file with everything decided: defaults, names, addresses
     Config,
     /// Print the JSON Schema of fly.yml
     Schema,
     /// Print the version
     Version,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AgentCommand {
+    /// Say whether it runs, and for which projects; exit code 1 if it does not
+    Status(AgentStatusArgs),
+    /// Show what it has done
+    Logs {
+        /// And what it does, until Ctrl-C
+        #[arg(long)]
+        follow: bool,
+    },
+    /// Stop it until the next `fly up`
+    Stop,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AgentStatusArgs {
+    #[arg(long, value_name = "FORMAT", default_value = "text", help = "How to print it")]
+    pub(super) format: Format,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

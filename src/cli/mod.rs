@@ -3,6 +3,7 @@
 //! Three layers: what was typed (`args`), what is meant (`settings`), and a function that takes only what is meant (one file a
 //! command). Data goes to stdout, talk to stderr. Errors arrive here as data and become text and exit code in one place each.
 
+mod agent;
 mod args;
 mod ask;
 mod color;
@@ -95,6 +96,7 @@ fn command(command: Command, settings: &Settings, ui: &Ui) -> Result<ExitCode, F
         Command::SshConfig(args) => ssh_config::run(&args, settings, ui),
         Command::Logs(args) => logs::run(&args, settings, ui),
         Command::Cp(args) => cp::run(&args, settings, ui),
+        Command::Agent(command) => agent::run(&command, settings, ui),
         Command::Config => config::run(settings, ui),
         Command::Schema => schema::run(ui),
         Command::Version => version::run(ui),

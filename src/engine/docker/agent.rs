@@ -17,7 +17,8 @@ use super::error::Failure;
 use super::perform::{LATE, STEP, conflict};
 use super::raw::encode;
 use super::stream::{self, BodyReader};
-use super::{Docker, guest, helper};
+use super::{Docker, guest, helper, observe};
+use crate::engine::session::Member;
 use crate::engine::{AgentState, EngineError, EngineErrorKind};
 use crate::types::{AGENT, GUEST_BINARY, LABEL_AGENT, LABEL_ORDERS, LABEL_PROJECT, Name, orders_named, orders_of, orders_volume};
 
@@ -74,7 +75,15 @@ impl Docker {
     }
 
     async fn start_agent(&self) -> Result<(), Failure> {
-        self.http.tell(&format!("/containers/{AGENT}/start"), &serde_json::Value::Null).await
+        self.tell_once(&format!("/containers/{AGENT}/start")).await
+    }
+
+    /// What is so already is said by a status of its own.
+    async fn tell_once(&self, path: &str) -> Result<(), Failure> {
+        match self.http.tell(path, &serde_json::Value::Null).await {
+            Err(failure) if failure.is(304) => Ok(()),
+            done => done,
+        }
     }
 
     pub(super) async fn remove_agent(&self) -> Result<(), Failure> {
@@ -119,6 +128,29 @@ impl Docker {
     pub async fn agent(&self) -> Result<Option<AgentState>, EngineError> {
         let listed = self.http.get::<Vec<Listed>>("/containers/json?all=1").await.map_err(|failure| failure.doing("look for the agent"))?;
         Ok(state(&listed))
+    }
+
+    /// The same, for a session with it.
+    pub async fn agent_member(&self) -> Result<Option<Member>, EngineError> {
+        let found = self.inspect(AGENT).await.map_err(|failure| failure.doing("look for the agent"))?;
+        let found = found.filter(|there| there.config.labels.contains_key(LABEL_AGENT));
+        Ok(found.zip(Name::new(AGENT).ok()).map(|(there, machine)| Member {
+            machine,
+            id: there.id.clone(),
+            name: AGENT.to_owned(),
+            state: observe::run_state(&there.state),
+            tty: false,
+            stdin: false,
+            started_at: there.state.started_at.clone(),
+        }))
+    }
+
+    /// Whether there was one. It stays stopped until somebody starts it.
+    pub async fn stop_agent(&self) -> Result<bool, EngineError> {
+        let Some(member) = self.agent_member().await? else { return Ok(false) };
+        let path = format!("/containers/{}/stop?t=2", encode(&member.id));
+        self.tell_once(&path).await.map_err(|failure| failure.doing("stop the agent"))?;
+        Ok(true)
     }
 
     /// Everything that happens from now on to containers and volumes, as far as it has to do with fly.
