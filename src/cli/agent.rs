@@ -17,12 +17,11 @@ use crate::diag::{Diagnostic, Kind};
 use crate::engine::session::LogQuery;
 use crate::engine::{AgentState, Docker, guest_version};
 use crate::net::Orders;
-use crate::observe;
 use crate::types::Name;
 
 pub(super) fn run(command: &AgentCommand, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
     world::block_on(async {
-        let docker = Docker::connect(settings.engine.as_deref()).await.map_err(|error| observe::engine_diagnostic(&error))?;
+        let docker = world::reach(settings.engine.as_deref()).await?;
         match command {
             AgentCommand::Status(args) => status(&docker, args, ui).await,
             AgentCommand::Logs { follow } => logs(&docker, *follow).await,

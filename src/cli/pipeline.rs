@@ -43,9 +43,10 @@ pub(super) struct Job<'a> {
 
 pub(super) fn run(job: &Job<'_>, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
     world::block_on(async {
-        Real::with(settings.engine.as_deref(), async |world| {
-            // Blocking is as good as waiting: nothing else goes on yet.
-            let _lock = lock(job, settings, &world.engine_id().await?, ui)?;
+        let engine = world::reach(settings.engine.as_deref()).await?;
+        // Blocking is as good as waiting: nothing else goes on yet.
+        let _lock = lock(job, settings, &world::engine_id(&engine).await?, ui)?;
+        Real::with(engine, async |world| {
             let patience = (!job.run.wait_lock).then_some(AGENTS_WORK);
             let Some(_hold) = world.hold(&job.desired.project, patience).await? else { return Err(elsewhere(job).into()) };
             let draws = ui.can_draw && !settings.is_verbose;

@@ -32,8 +32,6 @@ pub(super) struct World<E, N> {
     net: Arc<N>,
     /// Who can count what a machine has written: no operation, so not part of the boundary.
     docker: Option<Docker>,
-    /// Beside the engine, as long as this is open.
-    helper: Option<Helper>,
 }
 
 /// The real one.
@@ -45,21 +43,23 @@ const COUNTING: Duration = Duration::from_secs(5);
 /// How often it is asked whether a project is free again.
 const LOOK: Duration = Duration::from_millis(20);
 
-impl Real {
-    pub(super) async fn connect(address: Option<&str>) -> Result<Self, Diagnostic> {
-        let engine = Docker::connect(address).await.map_err(|error| observe::engine_diagnostic(&error))?;
-        let (net, helper) = plane(&engine).await?;
-        let docker = Some(engine.clone());
-        Ok(Self { engine: Arc::new(engine), net: Arc::new(net), docker, helper })
-    }
+pub(super) async fn reach(address: Option<&str>) -> Result<Docker, Diagnostic> {
+    Docker::connect(address).await.map_err(|error| observe::engine_diagnostic(&error))
+}
 
+/// Which engine it is: the same by whatever address it is reached.
+pub(super) async fn engine_id(engine: &Docker) -> Result<String, Diagnostic> {
+    engine.id().await.map_err(|error| observe::engine_diagnostic(&error))
+}
+
+impl Real {
     /// Does `work`, and takes away what was only there for it.
-    pub(super) async fn with<T>(address: Option<&str>, work: impl AsyncFnOnce(&Self) -> T) -> Result<T, Diagnostic> {
-        let world = Self::connect(address).await?;
+    pub(super) async fn with<T>(engine: Docker, work: impl AsyncFnOnce(&Self) -> T) -> Result<T, Diagnostic> {
+        let (net, helper) = plane(&engine).await?;
+        let world = Self { docker: Some(engine.clone()), engine: Arc::new(engine), net: Arc::new(net) };
         let done = work(&world).await;
-        let Self { net, helper, .. } = world;
         // Its input ends with this, and it with that.
-        drop(net);
+        drop(world);
         if let Some(helper) = helper {
             helper.end().await;
         }
@@ -76,14 +76,6 @@ impl Real {
                 return Ok(held);
             }
             tokio::time::sleep(LOOK).await;
-        }
-    }
-
-    /// Which engine it is: the same by whatever address it is reached.
-    pub(super) async fn engine_id(&self) -> Result<String, Diagnostic> {
-        match &self.docker {
-            Some(docker) => docker.id().await.map_err(|error| observe::engine_diagnostic(&error)),
-            None => Ok(String::new()),
         }
     }
 }
@@ -108,7 +100,7 @@ async fn plane(engine: &Docker) -> Result<(Plane, Option<Helper>), Diagnostic> {
 impl<E: Engine, N: NetPlane> World<E, N> {
     #[cfg(test)]
     pub(super) fn of(engine: Arc<E>, net: Arc<N>) -> Self {
-        Self { engine, net, docker: None, helper: None }
+        Self { engine, net, docker: None }
     }
 
     pub(super) async fn observe(&self, project: &Name, images: BTreeSet<String>) -> Result<Actual, Diagnostic> {

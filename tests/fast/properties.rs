@@ -231,7 +231,8 @@ fn exactly_dependents(plan: &Plan, report: &Report) -> Outcomes {
 }
 
 fn has_change(plan: &Plan, addr: &Addr) -> bool {
-    plan.changes.iter().any(|change| change.action != Action::Keep && is_about(addr, &change.addr))
+    // The agent is told of any change at the end.
+    plan.changes.iter().any(|change| change.action != Action::Keep && (*addr == Addr::Agent || is_about(addr, &change.addr)))
 }
 
 /// A machine's steps bring its cards along, and a cable's both its ends.
@@ -272,7 +273,8 @@ fn is_ours(op: &Op, desired: &Desired) -> bool {
                 named(container) && (named(network) || network == "none")
             }
             EngineOp::Wait { container, .. } => named(container),
-            EngineOp::InstallGuest { .. } | EngineOp::RemoveGuest { .. } => true,
+            EngineOp::InstallGuest { .. } | EngineOp::RemoveGuest { .. } | EngineOp::InstallAgent { .. } | EngineOp::RemoveAgent => true,
+            EngineOp::TellAgent { project, .. } => project.as_str() == "shop",
         },
         Op::Net(op) => match op {
             NetOp::CreateLink { link } | NetOp::AdoptPort { link, .. } => at(&link.at),

@@ -185,7 +185,15 @@ impl Sketch {
 
     /// What the file comes to.
     pub(crate) fn desired(&self) -> Result<Desired, Vec<Diagnostic>> {
-        resolve(&self.spec(), &Context { directory: "/srv/shop".into(), guest: "0123456789ab".into(), ..Context::default() })
+        resolve(
+            &self.spec(),
+            &Context {
+                directory: "/srv/shop".into(),
+                guest: "0123456789ab".into(),
+                agent: Some("0123456789ab".into()),
+                ..Context::default()
+            },
+        )
     }
 
     fn spec(&self) -> Spec {
