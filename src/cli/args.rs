@@ -65,7 +65,7 @@ pub(super) enum Command {
     Cp(CpArgs),
     /// Join the console of a machine: what its first process writes and reads
     Console(ConsoleArgs),
-    /// The agent that puts network cards back when machines start again: how it is, what it says
+    /// What puts network cards back when machines start again
     #[command(subcommand)]
     Agent(AgentCommand),
     /// Print the file with everything decided: defaults, names, addresses
