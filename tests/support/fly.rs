@@ -19,6 +19,15 @@ pub(crate) struct FlyCommand {
     env: Vec<(String, String)>,
     typed: Option<String>,
     limit: Duration,
+    home: PathBuf,
+}
+
+/// In the engine's group, and nothing else.
+const USER: u32 = 4711;
+
+/// Whether fly is run by somebody who may do no more than use the engine: `tests/run --live-helper`.
+fn unprivileged() -> bool {
+    std::env::var_os("FLY_TEST_HELPER").is_some()
 }
 
 impl FlyCommand {
@@ -49,6 +58,7 @@ impl FlyCommand {
             env,
             typed: None,
             limit: Duration::from_secs(120),
+            home,
         }
     }
 
@@ -98,8 +108,23 @@ impl FlyCommand {
         self.start().wait()
     }
 
+    /// By somebody who may use the engine, and do nothing else. Whatever lies in the home and the project is his.
+    pub(crate) fn as_user(mut self) -> Self {
+        let owner = format!("{USER}:{USER}");
+        let lab = self.home.parent().expect("the lab's folder");
+        for (owner, path) in [(&owner, &self.home), (&owner, &self.dir), (&format!("0:{USER}"), &lab.join("docker.sock"))] {
+            self.place.run(&["chown", "--recursive", owner, &path.display().to_string()]).success();
+        }
+        self.place.run(&["chmod", "0755", &lab.display().to_string()]).success();
+        self.before = vec!["setpriv".into(), format!("--reuid={USER}"), format!("--regid={USER}"), "--clear-groups".into()];
+        self
+    }
+
     /// Without waiting: for signals at a given moment.
     pub(crate) fn start(self) -> Running {
+        if self.before.is_empty() && unprivileged() {
+            return self.as_user().start();
+        }
         let words = [self.before, vec![self.program.display().to_string()], self.args].concat();
         let mut command = match self.typed {
             None => command(&words.iter().map(String::as_str).collect::<Vec<_>>()),
