@@ -53,6 +53,8 @@ pub(super) enum Command {
     Down(DownArgs),
     /// List the project's machines: state, addresses, ports, uptime
     Ps(PsArgs),
+    /// List every network card: what it hangs on, MAC, addresses, state, what has gone through
+    Nics(NicsArgs),
     /// Log into a machine, or run a command there, by ssh
     Ssh(SshArgs),
     /// Print what ~/.ssh/config needs for `ssh MACHINE.PROJECT.fly`, or put it there
@@ -170,6 +172,16 @@ pub(super) struct SshConfigArgs {
 pub(super) struct PsArgs {
     #[arg(long, value_name = "FORMAT", default_value = "text", help = "How to print it")]
     pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "A card that is not there, as while its machine rests, is shown as the file says: `absent`.")]
+pub(super) struct NicsArgs {
+    #[arg(long, value_name = "FORMAT", default_value = "text", help = "How to print it")]
+    pub(super) format: Format,
+    /// Whose [default: all]
+    #[arg(value_name = "MACHINE")]
+    pub(super) machines: Vec<String>,
 }
 
 #[derive(Debug, Args)]

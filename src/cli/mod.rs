@@ -21,6 +21,7 @@ mod load;
 mod log_lines;
 mod logs;
 mod machine;
+mod nics;
 mod passwd;
 mod pipeline;
 mod plan;
@@ -92,6 +93,7 @@ fn command(command: Command, settings: &Settings, ui: &Ui) -> Result<ExitCode, F
         Command::Up(args) => up::run(&args, settings, ui),
         Command::Down(args) => down::run(&args, settings, ui),
         Command::Ps(args) => ps::run(&args, settings, ui),
+        Command::Nics(args) => nics::run(&args, settings, ui),
         Command::SshConfig(args) => ssh_config::run(&args, settings, ui),
         Command::Logs(args) => logs::run(&args, settings, ui),
         Command::Cp(args) => cp::run(&args, settings, ui),

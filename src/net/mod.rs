@@ -12,7 +12,7 @@ use std::future::Future;
 
 pub use kernel::Kernel;
 pub use op::{LinkSet, NetOp};
-pub use snapshot::{Firewall, GuestSeen, HostsLine, LinkState, Namespace, NetSnapshot};
+pub use snapshot::{Counters, Firewall, GuestSeen, HostsLine, LinkState, Namespace, NetSnapshot};
 
 use crate::types::Name;
 

@@ -29,6 +29,7 @@ mod moves;
 mod names;
 mod net;
 mod networks;
+mod nics;
 mod order;
 mod quickstart;
 mod refusals;
