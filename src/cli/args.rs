@@ -53,7 +53,7 @@ pub(super) enum Command {
     Down(DownArgs),
     /// List the project's machines: state, addresses, ports, uptime
     Ps(PsArgs),
-    /// List every network card: what it hangs on, MAC, addresses, state, what has gone through
+    /// List every network card: what it hangs on, addresses, state, counters
     Nics(NicsArgs),
     /// Log into a machine, or run a command there, by ssh
     Ssh(SshArgs),
@@ -67,6 +67,8 @@ pub(super) enum Command {
     Cp(CpArgs),
     /// Join the console of a machine: what its first process writes and reads
     Console(ConsoleArgs),
+    /// Draw machines, networks and cables, from the file alone
+    Graph(GraphArgs),
     /// Print the file with everything decided: defaults, names, addresses
     Config,
     /// Print the JSON Schema of fly.yml
@@ -303,4 +305,20 @@ pub(super) struct ConsoleArgs {
     /// Whose
     #[arg(value_name = "MACHINE")]
     pub(super) machine: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+mermaid is for Markdown on GitHub, GitLab and others, between ```mermaid and ```; dot for Graphviz: fly graph --format dot | dot -Tpdf;
+svg for a browser: fly graph --format svg > graph.svg. No engine is asked.")]
+pub(super) struct GraphArgs {
+    #[arg(long, value_name = "FORMAT", default_value = "mermaid", help = "How to draw it")]
+    pub(super) format: Picture,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Picture {
+    Mermaid,
+    Dot,
+    Svg,
 }

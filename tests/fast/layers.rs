@@ -12,6 +12,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("engine", &["types"]),
     ("net", &["types"]),
     ("actual", &["engine", "net", "types"]),
+    ("graph", &["desired", "types"]),
     ("diff", &["desired", "spec", "actual", "engine", "net", "types", "diag"]),
     ("plan", &["diff", "desired", "spec", "actual", "engine", "net", "types", "diag"]),
     ("observe", &["actual", "engine", "net", "types", "diag"]),

@@ -8,6 +8,7 @@ mod compose;
 mod desired;
 mod examples;
 mod exchange;
+mod graph;
 mod guest_file;
 mod guest_sftp;
 mod guest_ssh;

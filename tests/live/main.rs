@@ -15,6 +15,7 @@ mod exchange;
 mod exec;
 mod faults;
 mod files;
+mod graph;
 mod guest;
 mod guest_ssh;
 mod images;
