@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use super::capture::Limit;
+use crate::net::LARGEST_SNAPLEN;
+
 /// Machines from a file: containers with network cards, addresses and names of their own
 #[derive(Debug, Parser)]
 #[command(name = "fly", version, max_term_width = 100, disable_help_subcommand = true)]
@@ -55,6 +58,8 @@ pub(super) enum Command {
     Ps(PsArgs),
     /// List every network card: what it hangs on, addresses, state, counters
     Nics(NicsArgs),
+    /// Record the packets of a machine's network cards
+    Capture(CaptureArgs),
     /// Log into a machine, or run a command there, by ssh
     Ssh(SshArgs),
     /// Print what ~/.ssh/config needs for `ssh MACHINE.PROJECT.fly`, or put it there
@@ -321,4 +326,33 @@ pub(super) enum Picture {
     Mermaid,
     Dot,
     Svg,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The file is pcapng, for Wireshark and tcpdump: fly capture web | wireshark -k -i -
+Without a card: all but the loopback, each under its own name. FILTER is as in `man pcap-filter`, and needs tcpdump to compile it.
+Ctrl-C ends it with a complete file.")]
+pub(super) struct CaptureArgs {
+    /// Where to [default: -, the standard output, if that is no terminal]
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) write: Option<PathBuf>,
+    /// Only such packets: 'icmp or port 53'
+    #[arg(long, value_name = "FILTER")]
+    pub(super) filter: Option<String>,
+    /// End after so many packets
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) count: Option<u64>,
+    /// End after so long: 10s, 1m30s
+    #[arg(long, value_name = "TIME")]
+    pub(super) duration: Option<Limit>,
+    /// So much of each packet, in bytes
+    #[arg(short, long, value_name = "N", default_value_t = LARGEST_SNAPLEN, value_parser = clap::value_parser!(u32).range(1..=i64::from(LARGEST_SNAPLEN)))]
+    pub(super) snaplen: u32,
+    /// Also what is for other cards, as far as it comes by
+    #[arg(long)]
+    pub(super) promiscuous: bool,
+    /// Whose, and of which card
+    #[arg(value_name = "MACHINE[:NIC]")]
+    pub(super) what: String,
 }

@@ -5,6 +5,7 @@
 
 mod args;
 mod ask;
+mod capture;
 mod color;
 mod config;
 mod console;
@@ -98,6 +99,7 @@ fn command(command: Command, settings: &Settings, ui: &Ui) -> Result<ExitCode, F
         Command::SshConfig(args) => ssh_config::run(&args, settings, ui),
         Command::Logs(args) => logs::run(&args, settings, ui),
         Command::Cp(args) => cp::run(&args, settings, ui),
+        Command::Capture(args) => capture::run(&args, settings, ui),
         Command::Graph(args) => graph::run(&args, settings, ui),
         Command::Config => config::run(settings, ui),
         Command::Schema => schema::run(ui),

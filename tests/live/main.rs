@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod capture;
 mod compose;
 mod console;
 mod cp;

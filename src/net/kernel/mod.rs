@@ -4,6 +4,7 @@
 //! keep it, and its links, alive after the machine has ended. All work is done by threads of its own that are thrown away, since
 //! entering a namespace is a property of the thread. This module and those below it are the only ones that know netlink.
 
+mod capture;
 mod create;
 mod delete;
 mod error;
@@ -14,6 +15,7 @@ mod link;
 mod message;
 mod observe;
 mod owner;
+mod packet;
 mod place;
 mod port;
 mod read;
@@ -31,7 +33,7 @@ use std::sync::Arc;
 use self::error::{While, fault};
 use self::place::Places;
 use self::space::{Process, Space};
-use super::{Firewall, GuestSeen, NetError, NetErrorKind, NetOp, NetPlane, NetSnapshot, Processes};
+use super::{Capture, CaptureOptions, Firewall, GuestSeen, NetError, NetErrorKind, NetOp, NetPlane, NetSnapshot, Processes};
 use crate::types::Name;
 
 /// The kernel's network, seen from one namespace that counts as the host's.
@@ -55,6 +57,11 @@ impl Kernel {
     /// Whether this process may do what it is going to be asked for: looking takes less than changing.
     pub fn check_rights(&self) -> Result<(), NetError> {
         rights::check()
+    }
+
+    /// What passes the cards of the machine whose first process this is.
+    pub fn capture(&self, process: u32, options: CaptureOptions) -> Result<Capture, NetError> {
+        capture::start(process, options)
     }
 }
 

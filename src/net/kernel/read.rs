@@ -42,6 +42,8 @@ pub(super) struct RawLink {
     pub(super) kind: String,
     pub(super) mode: MacvlanMode,
     pub(super) counters: Option<Counters>,
+    /// The kernel's number for the form of its frames, `ARPHRD_…`.
+    pub(super) hardware: u16,
 }
 
 #[derive(Clone, Debug)]
@@ -67,7 +69,8 @@ pub(super) struct RawRoute {
 fn read_link(payload: &[u8]) -> Option<RawLink> {
     let flags = u32_at(payload, 8)?;
     let (up, carrier) = (flags & IFF_UP != 0, flags & IFF_RUNNING != 0);
-    let mut link = RawLink { index: u32_at(payload, 4)?, up, carrier, ..RawLink::default() };
+    let (index, hardware) = (u32_at(payload, 4)?, u16_at(payload, 2)?);
+    let mut link = RawLink { index, up, carrier, hardware, ..RawLink::default() };
     for (kind, value) in attributes(payload, 16) {
         match kind {
             1 => link.mac = <[u8; 6]>::try_from(value).ok().and_then(|bytes| Mac::new(bytes).ok()),
