@@ -125,6 +125,9 @@ pub(super) struct UpArgs {
     /// Replace machines whose guest is not of this version of fly
     #[arg(long)]
     pub(super) renew_guests: bool,
+    /// Do not ask whether somebody else has an address before it is first used
+    #[arg(long)]
+    pub(super) no_probe: bool,
     #[command(flatten)]
     pub(super) run: Run,
 }

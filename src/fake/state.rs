@@ -33,6 +33,8 @@ pub(super) struct State {
     pub(super) guests: BTreeSet<String>,
     /// Each with its links by name.
     pub(super) namespaces: BTreeMap<NsId, BTreeMap<String, FakeLink>>,
+    /// Addresses of strangers, with their MACs, by the host's link by which they are reached.
+    pub(super) strangers: BTreeMap<(String, IpAddr), Mac>,
     /// Bridge and comment.
     pub(super) rules: BTreeSet<(String, String)>,
     pub(super) faults: Faults,
@@ -182,6 +184,7 @@ impl State {
             volumes: BTreeMap::new(),
             guests: BTreeSet::new(),
             namespaces: BTreeMap::from([(HOST, BTreeMap::new())]),
+            strangers: BTreeMap::new(),
             rules: BTreeSet::new(),
             faults: Faults::default(),
             performs: 0,

@@ -30,7 +30,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("tar::", &["archive", "engine/docker/guest"]),
     ("rtnetlink", &["net/kernel"]),
     ("russh", &["guest"]),
-    ("libc::", &["net/kernel/packet"]),
+    ("libc::", &["net/kernel/packet", "engine/docker/tests"]),
     ("std::env", &["cli", "guest"]),
     ("println!", &["cli"]),
     ("eprintln!", &["cli"]),

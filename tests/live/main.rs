@@ -29,6 +29,7 @@ mod macvlan;
 mod mounts;
 mod moves;
 mod names;
+mod neighbours;
 mod net;
 mod networks;
 mod nics;

@@ -13,11 +13,13 @@ mod guests;
 mod hosts;
 mod link;
 mod message;
+mod neighbour;
 mod observe;
 mod owner;
 mod packet;
 mod place;
 mod port;
+mod probe;
 mod read;
 mod resolve;
 mod rights;
@@ -32,6 +34,7 @@ use std::sync::Arc;
 
 use self::error::{While, fault};
 use self::place::Places;
+use self::probe::Later;
 use self::space::{Process, Space};
 use super::{Capture, CaptureOptions, Firewall, GuestSeen, NetError, NetErrorKind, NetOp, NetPlane, NetSnapshot, Processes};
 use crate::types::Name;
@@ -40,6 +43,7 @@ use crate::types::Name;
 #[derive(Clone)]
 pub struct Kernel {
     host: Arc<Space>,
+    later: Arc<Later>,
 }
 
 impl Kernel {
@@ -51,7 +55,7 @@ impl Kernel {
     /// In the namespace of a file, as `/proc/PID/ns/net` or `/run/netns/NAME`.
     pub fn in_namespace(file: &Path) -> Result<Self, NetError> {
         let host = Space::at(file).doing(|| format!("open the network namespace {}", file.display()))?;
-        Ok(Self { host: Arc::new(host) })
+        Ok(Self { host: Arc::new(host), later: Arc::default() })
     }
 
     /// Whether this process may do what it is going to be asked for: looking takes less than changing.
@@ -94,8 +98,9 @@ impl NetPlane for Kernel {
     }
 
     async fn perform(&self, op: &NetOp, project: &Name, processes: &Processes) -> Result<(), NetError> {
-        let (host, op, project, processes) = (Arc::clone(&self.host), op.clone(), project.clone(), processes.clone());
-        apart("change the network", move || perform(&Places::new(&host, &processes), &op, &project)).await
+        let (host, later) = (Arc::clone(&self.host), Arc::clone(&self.later));
+        let (op, project, processes) = (op.clone(), project.clone(), processes.clone());
+        apart("change the network", move || perform(&Places::new(&host, &processes, &later), &op, &project)).await
     }
 }
 
