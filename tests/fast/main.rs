@@ -15,6 +15,7 @@ mod guest_ssh;
 mod history;
 mod layers;
 mod lock;
+mod manners;
 mod mistakes;
 mod moves;
 mod plan_text;

@@ -66,7 +66,7 @@ fn converge(world: &World, desired: &Desired) -> Result<(), String> {
     Err(format!("it never ends: {}", steps(&rest)))
 }
 
-fn steps(plan: &Plan) -> String {
+pub(crate) fn steps(plan: &Plan) -> String {
     let line =
         |step: &fly::plan::Step| format!("\n  {} {}: {} ({}) after {:?}", step.id, step.addr, step.op, step.reason.as_str(), step.after);
     plan.steps.iter().map(line).collect()
