@@ -38,6 +38,7 @@
 //! | [`desired`] | spec, types, diag |
 //! | [`engine`], [`net`] | types |
 //! | [`actual`] | engine, net, types |
+//! | [`graph`] | desired, types: the project as a picture |
 //! | [`diff`] | desired, actual and what they are made of |
 //! | [`plan`] | diff, and the operations of both boundaries |
 //! | [`observe`], [`apply`], [`verify`] | all of these |
@@ -80,6 +81,7 @@ pub mod diff;
 pub mod engine;
 #[doc(hidden)]
 pub mod fake;
+pub mod graph;
 pub mod guest;
 pub mod lock;
 pub mod net;

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use super::capture::Limit;
+use crate::net::LARGEST_SNAPLEN;
+
 /// Machines from a file: containers with network cards, addresses and names of their own
 #[derive(Debug, Parser)]
 #[command(name = "fly", version, max_term_width = 100, disable_help_subcommand = true)]
@@ -53,6 +56,10 @@ pub(super) enum Command {
     Down(DownArgs),
     /// List the project's machines: state, addresses, ports, uptime
     Ps(PsArgs),
+    /// List every network card: what it hangs on, addresses, state, counters
+    Nics(NicsArgs),
+    /// Record the packets of a machine's network cards
+    Capture(CaptureArgs),
     /// Log into a machine, or run a command there, by ssh
     Ssh(SshArgs),
     /// Print what ~/.ssh/config needs for `ssh MACHINE.PROJECT.fly`, or put it there
@@ -68,6 +75,8 @@ pub(super) enum Command {
     /// What puts network cards back when machines start again
     #[command(subcommand)]
     Agent(AgentCommand),
+    /// Draw machines, networks and cables, from the file alone
+    Graph(GraphArgs),
     /// Print the file with everything decided: defaults, names, addresses
     Config,
     /// Print the JSON Schema of fly.yml
@@ -148,6 +157,9 @@ pub(super) struct UpArgs {
     /// Replace machines whose guest is not of this version of fly
     #[arg(long)]
     pub(super) renew_guests: bool,
+    /// Do not ask whether somebody else has an address before it is first used
+    #[arg(long)]
+    pub(super) no_probe: bool,
     #[command(flatten)]
     pub(super) agent: AgentArgs,
     #[command(flatten)]
@@ -204,6 +216,16 @@ pub(super) struct SshConfigArgs {
 pub(super) struct PsArgs {
     #[arg(long, value_name = "FORMAT", default_value = "text", help = "How to print it")]
     pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "A card that is not there, as while its machine rests, is shown as the file says: `absent`.")]
+pub(super) struct NicsArgs {
+    #[arg(long, value_name = "FORMAT", default_value = "text", help = "How to print it")]
+    pub(super) format: Format,
+    /// Whose [default: all]
+    #[arg(value_name = "MACHINE")]
+    pub(super) machines: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -325,4 +347,49 @@ pub(super) struct ConsoleArgs {
     /// Whose
     #[arg(value_name = "MACHINE")]
     pub(super) machine: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+mermaid is for Markdown on GitHub, GitLab and others, between ```mermaid and ```; dot for Graphviz: fly graph --format dot | dot -Tpdf;
+svg for a browser: fly graph --format svg > graph.svg. No engine is asked.")]
+pub(super) struct GraphArgs {
+    #[arg(long, value_name = "FORMAT", default_value = "mermaid", help = "How to draw it")]
+    pub(super) format: Picture,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Picture {
+    Mermaid,
+    Dot,
+    Svg,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The file is pcapng, for Wireshark and tcpdump: fly capture web | wireshark -k -i -
+Without a card: all but the loopback, each under its own name. FILTER is as in `man pcap-filter`, and needs tcpdump to compile it.
+Ctrl-C ends it with a complete file.")]
+pub(super) struct CaptureArgs {
+    /// Where to [default: -, the standard output, if that is no terminal]
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) write: Option<PathBuf>,
+    /// Only such packets: 'icmp or port 53'
+    #[arg(long, value_name = "FILTER")]
+    pub(super) filter: Option<String>,
+    /// End after so many packets
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) count: Option<u64>,
+    /// End after so long: 10s, 1m30s
+    #[arg(long, value_name = "TIME")]
+    pub(super) duration: Option<Limit>,
+    /// So much of each packet, in bytes
+    #[arg(short, long, value_name = "N", default_value_t = LARGEST_SNAPLEN, value_parser = clap::value_parser!(u32).range(1..=i64::from(LARGEST_SNAPLEN)))]
+    pub(super) snaplen: u32,
+    /// Also what is for other cards, as far as it comes by
+    #[arg(long)]
+    pub(super) promiscuous: bool,
+    /// Whose, and of which card
+    #[arg(value_name = "MACHINE[:NIC]")]
+    pub(super) what: String,
 }

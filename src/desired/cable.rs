@@ -104,6 +104,8 @@ fn draft(project: &Name, cable: &spec::Cable, end: &spec::CableEnd, own: &End, (
         mac: end.mac.as_ref().map_or_else(|| automatic_mac(project, &own.0, &own.1), |mac| mac.value),
         mtu: Some(cable.mtu.as_ref().map_or(DEFAULT_MTU, |mtu| mtu.value)),
         up: end.up.as_ref().is_none_or(|up| up.value),
+        // Nobody else is on it.
+        probe: true,
         gateway: end.gateway.clone(),
         route_specs: end.routes.clone().unwrap_or_default(),
         routes: std::collections::BTreeSet::new(),

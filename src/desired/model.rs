@@ -86,7 +86,19 @@ pub struct Network {
     pub subnets: Vec<IpNet>,
     /// fly's own link in the host's namespace: the bridge itself, or the shim by which the host reaches macvlan children.
     pub host_link: Option<PlacedLink>,
+    /// Where strangers can be, nobody takes an address before it is clear that nobody has it.
+    pub probe: bool,
     pub places: Places,
+}
+
+impl Network {
+    /// Whether others than this project's machines can be on it, whom nobody here knows of.
+    pub fn has_strangers(&self) -> bool {
+        match &self.kind {
+            NetworkKind::ExistingBridge { .. } | NetworkKind::Macvlan { .. } => true,
+            NetworkKind::Nat { .. } | NetworkKind::Bridge => false,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,6 +177,8 @@ pub struct Nic {
     pub up: bool,
     pub addresses: BTreeSet<IpNet>,
     pub routes: BTreeSet<Route>,
+    /// As in its network, where the file says nothing of the card itself.
+    pub probe: bool,
     pub places: Places,
 }
 

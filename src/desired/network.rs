@@ -11,7 +11,7 @@ use super::work::{Draft, Errors, Groups, Net, NetKind, Nets, first_place, note, 
 use crate::diag::{At, Diagnostic, Place};
 use crate::spec::{self, Spec};
 use crate::types::{
-    EngineNetwork, IfName, LABEL_PROJECT, LABEL_RESOURCE, Link, LinkKind, LinkRef, Mac, MacvlanMode, Name, PlacedLink, Route,
+    EngineNetwork, IfName, LABEL_PROJECT, LABEL_RESOURCE, Link, LinkKind, LinkRef, Mac, MacvlanMode, Manners, Name, PlacedLink, Route,
     host_link_name,
 };
 
@@ -69,6 +69,7 @@ fn empty(name: Name, kind: NetKind, places: Places) -> Net {
         unknown_mtu: false,
         internal: false,
         no_way_out: false,
+        probe: true,
         places,
         broken: false,
     }
@@ -83,6 +84,7 @@ fn one(name: Name, place: &Place, spec: &spec::Network, errors: &mut Errors) -> 
     }
     net.unknown_mtu = spec.broken.has("mtu");
     net.internal = spec.internal.as_ref().is_some_and(|internal| internal.value);
+    net.probe = spec.probe.as_ref().is_none_or(|probe| probe.value);
     // An empty list is `gateway: none`.
     net.no_way_out = net.internal || spec.gateway.as_ref().is_some_and(Vec::is_empty);
     if let Some(internal) = spec.internal.as_ref().filter(|_| !matches!(net.kind, NetKind::Nat | NetKind::Unknown)) {
@@ -275,7 +277,10 @@ pub(super) fn build(project: &Name, nets: &Nets, drafts: &[Draft]) -> BTreeMap<N
                 NetKind::Macvlan { parent, mode } => NetworkKind::Macvlan { parent: parent.clone(), mode: *mode },
                 NetKind::Unknown => return None,
             };
-            Some((net.name.clone(), Network { kind, subnets: net.subnets.clone(), host_link, places: net.places.clone() }))
+            Some((
+                net.name.clone(),
+                Network { kind, subnets: net.subnets.clone(), host_link, probe: net.probe, places: net.places.clone() },
+            ))
         })
         .collect()
 }
@@ -322,5 +327,10 @@ fn placed_link(project: &Name, net: &Net, drafts: &[Draft]) -> Option<PlacedLink
         routes,
         kind: kind.clone(),
     };
-    Some(PlacedLink { at: LinkRef::host(host_link(project, &net.name)), link, alias: Some(format!("fly:{project}/{}", net.name)) })
+    Some(PlacedLink {
+        at: LinkRef::host(host_link(project, &net.name)),
+        link,
+        alias: Some(format!("fly:{project}/{}", net.name)),
+        manners: Manners::default(),
+    })
 }

@@ -53,6 +53,7 @@ fn default_card(project: &Name, group: &Group, machine: &Name, card: &IfName, ne
         mac: automatic_mac(project, machine, card),
         mtu: mtu(net, None),
         up: true,
+        probe: net.probe,
         gateway: None,
         route_specs: vec![],
         routes: std::collections::BTreeSet::new(),
@@ -120,6 +121,7 @@ fn card(
             mac: spec.mac.as_ref().map_or_else(|| automatic_mac(project, machine, name), |mac| mac.value),
             mtu: mtu(net, spec.mtu.as_ref().map(|mtu| mtu.value)).filter(|_| !spec.broken.has("mtu")),
             up: spec.up.as_ref().is_none_or(|up| up.value),
+            probe: spec.probe.as_ref().map_or(net.probe, |probe| probe.value),
             gateway: spec.gateway.clone(),
             route_specs: spec.routes.clone().unwrap_or_default(),
             routes: std::collections::BTreeSet::new(),
@@ -236,6 +238,7 @@ pub(super) fn build(project: &Name, draft: Draft, base: &Name, nets: &Nets) -> O
         up: draft.up,
         addresses: draft.addresses.into_iter().map(|(address, _)| address).collect(),
         routes: draft.routes,
+        probe: draft.probe,
         places: draft.places,
     })
 }

@@ -80,6 +80,7 @@ fn network(network: &Network) -> Node {
         map.put_full("host_ip", Node::texts(link.link.addresses.iter().map(ipnet::IpNet::addr)));
         map.put_some("mtu", link.link.mtu.map(Node::raw));
     }
+    map.put_some("probe", (network.has_strangers() && !network.probe).then(|| Node::raw(false)));
     map.node()
 }
 
@@ -119,7 +120,7 @@ fn machine(machine: &Machine, desired: &Desired, derived: &BTreeSet<HostEntry>) 
     match &container.network_mode {
         NetworkMode::Own => {
             let nics = machine.nics.iter().filter(|(_, nic)| nic.attach.network().is_some());
-            map.put("nics", Node::Map(nics.map(|(name, nic)| (name.to_string(), card(nic))).collect()));
+            map.put("nics", Node::Map(nics.map(|(name, nic)| (name.to_string(), card(nic, desired))).collect()));
         }
         mode => map.put("network_mode", Node::text(mode)),
     }
@@ -241,11 +242,14 @@ fn rights(container: &Container, map: &mut Map) {
     map.put_full("security_opt", Node::texts(&container.security_opt));
 }
 
-fn card(nic: &Nic) -> Node {
+fn card(nic: &Nic, desired: &Desired) -> Node {
     let mut map = Map::default();
+    let network = nic.attach.network().and_then(|name| desired.networks.get(name));
+    let differs = network.is_some_and(|network| network.has_strangers() && network.probe != nic.probe);
     map.put_some("network", nic.attach.network().map(Node::text));
     wiring(nic, &mut map);
     map.put_some("mtu", nic.mtu.map(Node::raw));
+    map.put_some("probe", differs.then(|| Node::raw(nic.probe)));
     map.node()
 }
 

@@ -111,7 +111,7 @@ pub(super) enum NetKind {
 }
 
 /// A network of the file, with everything decided.
-#[expect(clippy::struct_excessive_bools, reason = "four things that are so or not, none of which follows from another")]
+#[expect(clippy::struct_excessive_bools, reason = "five things that are so or not, none of which follows from another")]
 pub(super) struct Net {
     pub(super) name: Name,
     pub(super) kind: NetKind,
@@ -125,6 +125,7 @@ pub(super) struct Net {
     pub(super) internal: bool,
     /// No default route goes by it of itself.
     pub(super) no_way_out: bool,
+    pub(super) probe: bool,
     pub(super) places: Places,
     /// Something about its addresses is wrong and has been said: what follows from it is not worth a word.
     pub(super) broken: bool,
@@ -182,6 +183,7 @@ pub(super) struct Draft {
     pub(super) mac: Mac,
     pub(super) mtu: Option<u32>,
     pub(super) up: bool,
+    pub(super) probe: bool,
     pub(super) gateway: Option<Vec<At<Option<IpAddr>>>>,
     pub(super) route_specs: Vec<At<spec::RouteSpec>>,
     pub(super) routes: BTreeSet<Route>,

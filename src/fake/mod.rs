@@ -16,6 +16,7 @@ mod net;
 mod networks;
 mod observe;
 mod state;
+mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

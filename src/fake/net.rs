@@ -1,12 +1,15 @@
 //! The world as a kernel.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 
 use super::faults::{Done, FaultKind, refuse};
 use super::state::{FakeLink, HOST, Kind, NsId, State};
 use super::{Call, FakeNet};
 use crate::net::{Firewall, GuestSeen, HostsLine, LinkSet, NetError, NetOp, NetPlane, NetSnapshot, Processes};
-use crate::types::{GuestSshd, HostEntry, LINK_GROUP, LinkKind, LinkRef, Mac, MacvlanMode, Name, Ns, PlacedLink, SshdStatus};
+use crate::types::{GuestSshd, HostEntry, LINK_GROUP, LinkKind, LinkRef, Mac, MacvlanMode, Manners, Name, Ns, PlacedLink, SshdStatus};
 
 impl NetPlane for FakeNet {
     async fn firewall(&self) -> Result<Firewall, NetError> {
@@ -199,6 +202,22 @@ impl State {
         if placed.alias.is_some() {
             self.link_mut(ns, &placed.at.name)?.alias.clone_from(&placed.alias);
         }
+        let unused = self.unused(ns, &placed.at.name, &wanted.addresses, &placed.manners)?;
+        let asks = wanted.up && !unused.is_empty();
+        if asks {
+            // Up, but without them: so it stays if somebody has one.
+            let now = wanted.addresses.iter().filter(|net| !unused.contains(&net.addr())).copied().collect();
+            let bare = LinkSet {
+                mac: wanted.mac,
+                mtu: wanted.mtu,
+                up: Some(true),
+                master: wanted.master.clone(),
+                add_addresses: now,
+                ..LinkSet::default()
+            };
+            self.change(ns, &placed.at.name, &bare)?;
+            self.probe(ns, &placed.at.name, &unused)?;
+        }
         let set = LinkSet {
             mac: wanted.mac,
             mtu: wanted.mtu,
@@ -254,7 +273,19 @@ impl State {
             }
             name = new;
         }
+        let unused = self.unused(ns, &name, &set.add_addresses, &set.manners)?;
+        if !unused.is_empty() {
+            let LinkSet { mac, mtu, up, group, master, .. } = set.clone();
+            self.change(ns, &name, &LinkSet { mac, mtu, up, group, master, ..LinkSet::default() })?;
+            self.probe(ns, &name, &unused)?;
+        }
         self.change(ns, &name, set)
+    }
+
+    /// Of the addresses that are to come to a card, those that it has not yet and has to ask for.
+    fn unused(&mut self, ns: NsId, name: &str, coming: &BTreeSet<IpNet>, manners: &Manners) -> Done<BTreeSet<IpAddr>> {
+        let there = &self.link_mut(ns, name)?.addresses;
+        Ok(coming.difference(there).map(IpNet::addr).filter(|address| manners.probe.contains(address)).collect())
     }
 
     fn set_hosts(&mut self, machine: &Name, set: &BTreeSet<HostEntry>, remove: &BTreeSet<HostEntry>, processes: &Processes) -> Done {

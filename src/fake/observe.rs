@@ -206,6 +206,7 @@ impl State {
             foreign_routes: BTreeSet::new(),
             connected: link.addresses.iter().map(ipnet::IpNet::trunc).collect(),
             carrier: link.up,
+            counters: None,
         }
     }
 }

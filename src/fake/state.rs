@@ -36,6 +36,8 @@ pub(super) struct State {
     pub(super) orders: BTreeMap<Name, String>,
     /// Each with its links by name.
     pub(super) namespaces: BTreeMap<NsId, BTreeMap<String, FakeLink>>,
+    /// Addresses of strangers, with their MACs, by the host's link by which they are reached.
+    pub(super) strangers: BTreeMap<(String, IpAddr), Mac>,
     /// Bridge and comment.
     pub(super) rules: BTreeSet<(String, String)>,
     pub(super) faults: Faults,
@@ -187,6 +189,7 @@ impl State {
             agent: None,
             orders: BTreeMap::new(),
             namespaces: BTreeMap::from([(HOST, BTreeMap::new())]),
+            strangers: BTreeMap::new(),
             rules: BTreeSet::new(),
             faults: Faults::default(),
             performs: 0,

@@ -3,7 +3,7 @@
 use super::*;
 use crate::engine::{Engine, EngineErrorKind, EngineQuery};
 use crate::net::{LinkSet, NetErrorKind, NetPlane, Processes};
-use crate::types::{HostEntry, Link, LinkKind, LinkRef, Mac, MacvlanMode, MountSource, PlacedLink};
+use crate::types::{HostEntry, Link, LinkKind, LinkRef, Mac, MacvlanMode, Manners, MountSource, PlacedLink};
 
 struct Lab {
     world: World,
@@ -77,7 +77,7 @@ fn placed(at: LinkRef, kind: LinkKind, mac: &str) -> PlacedLink {
         addresses: BTreeSet::new(),
         routes: BTreeSet::new(),
     };
-    PlacedLink { at, link, alias: None }
+    PlacedLink { at, link, alias: None, manners: Manners::default() }
 }
 
 #[test]

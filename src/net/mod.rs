@@ -3,18 +3,21 @@
 //! Two implementations: `kernel`, the real one over netlink, and `fake`, a small stateful world for the fast tests. No other
 //! module names a netlink crate.
 
+mod capture;
 mod kernel;
 mod op;
 mod orders;
+mod pcapng;
 mod snapshot;
 
 use std::collections::BTreeMap;
 use std::future::Future;
 
+pub use capture::{Capture, CaptureOptions, CaptureSummary, Captured, LARGEST_SNAPLEN, PacketFilter};
 pub use kernel::{Hold, Kernel};
 pub use op::{LinkSet, NetOp};
 pub use orders::{MachineOrders, Orders};
-pub use snapshot::{Firewall, GuestSeen, HostsLine, LinkState, Namespace, NetSnapshot};
+pub use snapshot::{Counters, Firewall, GuestSeen, HostsLine, LinkState, Namespace, NetSnapshot};
 
 use serde::{Deserialize, Serialize};
 

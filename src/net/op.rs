@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::types::{GuestConfig, HostEntries, HostEntry, Link, LinkRef, Mac, Name, PlacedLink, Route};
+use crate::types::{GuestConfig, HostEntries, HostEntry, Link, LinkRef, Mac, Manners, Name, PlacedLink, Route};
 
 /// One operation on links. Every one is idempotent: what is done already is success.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +81,9 @@ pub struct LinkSet {
     pub keep_routes: BTreeSet<Route>,
     /// Addresses whose subnet the kernel has no route to any more: its own route is put back.
     pub connect: BTreeSet<IpNet>,
+    /// Before addresses are added, and after.
+    #[serde(skip_serializing_if = "Manners::is_empty")]
+    pub manners: Manners,
 }
 
 impl LinkSet {
@@ -99,10 +102,10 @@ impl std::fmt::Display for NetOp {
             crate::types::LinkKind::Other(_) => "link",
         };
         match self {
-            Self::CreateLink { link } => write!(f, "create {} {}", what(&link.link), link.at),
-            Self::CreateVeth { a, b } => write!(f, "create veth {} to {}", a.at, b.at),
+            Self::CreateLink { link } => write!(f, "create {} {}{}", what(&link.link), link.at, link.manners),
+            Self::CreateVeth { a, b } => write!(f, "create veth {} to {}{}", a.at, b.at, a.manners),
             Self::AdoptPort { link, .. } => write!(f, "set up {}", link.at),
-            Self::SetLink { at, .. } => write!(f, "change {at}"),
+            Self::SetLink { at, set } => write!(f, "change {at}{}", set.manners),
             Self::DeleteLink { at } => write!(f, "delete link {at}"),
             Self::SetHosts { machine, .. } => write!(f, "write /etc/hosts of {machine}"),
             Self::SetGuest { machine, .. } => write!(f, "write guest settings of {machine}"),

@@ -74,6 +74,22 @@ pub struct LinkState {
     pub foreign_addresses: BTreeSet<IpNet>,
     #[serde(default)]
     pub foreign_routes: BTreeSet<Route>,
+    /// What has gone through it so far. They are never alike twice, so plans and their records do without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counters: Option<Counters>,
+}
+
+/// What a link has counted since it was made, seen from where it is: `rx` has come in there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    pub rx_bytes: u64,
+    pub rx_packets: u64,
+    pub rx_errors: u64,
+    pub rx_dropped: u64,
+    pub tx_bytes: u64,
+    pub tx_packets: u64,
+    pub tx_errors: u64,
+    pub tx_dropped: u64,
 }
 
 /// What the firewall does with frames between the ports of a bridge.

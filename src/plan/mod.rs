@@ -6,6 +6,7 @@ mod guests;
 mod handover;
 mod held;
 mod machines;
+mod manners;
 mod networks;
 mod nics;
 mod removals;

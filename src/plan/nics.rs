@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use super::StepId;
 use super::builder::{Builder, after, union};
+use super::manners;
 use crate::desired::{Attach, Machine, Nic};
 use crate::diff::{self, Action, NicDiff};
 use crate::engine::EngineOp;
 use crate::net::{LinkSet, NetOp};
-use crate::types::{Addr, CableId, IfName, LinkRef, Name, Ns, PlacedLink};
+use crate::types::{Addr, CableId, IfName, LinkRef, Manners, Name, Ns, PlacedLink};
 
 /// All cards of a machine that has just started, but for cables. The engine's come first: they may bear names that others are to have.
 pub(super) fn attach_all(b: &mut Builder<'_>, name: &Name, machine: &Machine, started: BTreeSet<StepId>) -> BTreeSet<StepId> {
@@ -33,6 +34,7 @@ fn placed(b: &Builder<'_>, machine: &Name, name: &IfName, nic: &Nic) -> PlacedLi
         at: LinkRef::machine(machine, name.as_str()),
         link: diff::wanted(b.actual, nic),
         alias: Some(diff::alias(&b.desired.project, machine, name)),
+        manners: manners::of_card(b, nic),
     }
 }
 
@@ -53,7 +55,8 @@ fn plug_in(b: &mut Builder<'_>, machine: &Name, name: &IfName, nic: &Nic, before
         Attach::Macvlan { .. } => NetOp::CreateLink { link },
         Attach::Bridge { host_end, .. } => {
             let other = diff::host_end(b.actual, b.desired, machine, name)?;
-            let other = PlacedLink { at: LinkRef::host(host_end.clone()), link: other, alias: link.alias.clone() };
+            let other =
+                PlacedLink { at: LinkRef::host(host_end.clone()), link: other, alias: link.alias.clone(), manners: Manners::default() };
             NetOp::CreateVeth { a: link, b: Box::new(other) }
         }
     };
@@ -200,6 +203,7 @@ fn set_one(
         (before, last) = (after([step]), Some(step));
     }
     if !set.is_empty() {
+        set.manners = manners::of_change(b, nic, &set);
         let step = b.add(&addr, NetOp::SetLink { at: LinkRef::machine(machine, found), set: Box::new(set) }, before);
         b.cards.insert(step, card.to_owned());
         last = Some(step);

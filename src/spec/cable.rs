@@ -33,7 +33,7 @@ struct EndDraft {
 const END_KEYS: &[Key<EndDraft>] = &[
     key!(nic: END, "The machine and the card in it: `web:eth5`"),
     key!(ip: IPS, "Its address, or several, each with its prefix length"),
-    key!(mac: MAC, "Its MAC. Default: an automatic one that never changes"),
+    key!(mac: MAC, "Its MAC, or `U:` and a text that it is made of, as in pipework. Default: an automatic one that never changes"),
     key!(gateway: GATEWAYS, "The default route by this card"),
     key!(routes: ROUTES, "Further routes by this card"),
     key!(up: BOOL, "Whether it is switched on. Default: true"),

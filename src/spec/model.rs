@@ -86,6 +86,7 @@ pub struct Network {
     pub mtu: Option<At<u32>>,
     /// nat only: no way out.
     pub internal: Option<At<bool>>,
+    pub probe: Option<At<bool>>,
     pub broken: Broken,
 }
 
@@ -291,6 +292,7 @@ pub struct Nic {
     pub gateway: Option<Vec<At<Option<IpAddr>>>>,
     pub routes: Option<Vec<At<RouteSpec>>>,
     pub up: Option<At<bool>>,
+    pub probe: Option<At<bool>>,
     pub broken: Broken,
 }
 

@@ -15,11 +15,12 @@ use crate::diag::{At, Diagnostic, Place};
 pub(super) const KEYS: &[Key<Nic>] = &[
     key!(network: NETWORK, "The network that it is plugged into"),
     key!(ip: IPS, "Its address, or several, with or without prefix length; `auto` takes from the network's pool, `none` leaves it without"),
-    key!(mac: MAC, "Its MAC. Default: an automatic one that never changes"),
+    key!(mac: MAC, "Its MAC, or `U:` and a text that it is made of, as in pipework. Default: an automatic one that never changes"),
     key!(mtu: MTU, "Its MTU. Default: the network's"),
     key!(gateway: GATEWAYS, "The default route by this card; `none` for none. Default: the network's"),
     key!(routes: ROUTES, "Further routes by this card"),
     key!(up: BOOL, "Whether it is switched on. Default: true"),
+    key!(probe: BOOL, "Whether somebody else is asked for its addresses before they are used. Default: the network's"),
 ];
 
 pub(super) const IFNAME_PATTERN: &str = r"[^\s/:%]{1,15}";
@@ -135,8 +136,18 @@ fn numbered(r: &mut Reader, index: usize, node: &Node) -> Option<(At<String>, Ni
 }
 
 fn read(r: &mut Reader, place: Place, node: &Node) -> Option<Nic> {
-    let mut nic =
-        Nic { place, network: None, ip: None, mac: None, mtu: None, gateway: None, routes: None, up: None, broken: Broken::default() };
+    let mut nic = Nic {
+        place,
+        network: None,
+        ip: None,
+        mac: None,
+        mtu: None,
+        gateway: None,
+        routes: None,
+        up: None,
+        probe: None,
+        broken: Broken::default(),
+    };
     match &node.body {
         Body::Map(_) => nic.broken = r.kept_keys(node, "a network card", &[KEYS], &mut nic),
         Body::Scalar(_) => nic.network = Some((NETWORK.read)(r, node)?),

@@ -181,6 +181,34 @@ pub struct PlacedLink {
     pub link: Link,
     /// The alias that tells people whose it is: `fly:<project>/<machine>/<nic>`. At most 255 bytes.
     pub alias: Option<String>,
+    #[serde(default, skip_serializing_if = "Manners::is_empty")]
+    pub manners: Manners,
+}
+
+/// What is due to strangers on the same wire when addresses come to a card.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Manners {
+    /// Addresses that nobody may have yet: they are asked for before they are used.
+    pub probe: BTreeSet<IpAddr>,
+    /// The neighbours are told thrice, not once.
+    pub announce: bool,
+}
+
+impl Manners {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl std::fmt::Display for Manners {
+    /// What stands behind the words of a step: nothing, where nobody is asked.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (at, address) in self.probe.iter().enumerate() {
+            write!(f, "{}{address}", if at == 0 { ", if nobody has " } else { " or " })?;
+        }
+        Ok(())
+    }
 }
 
 /// A line of `/etc/hosts`: one name, one address.

@@ -11,6 +11,7 @@ mod guest;
 mod ifname;
 mod link;
 mod mac;
+mod md5;
 mod name;
 mod owner;
 mod values;
@@ -27,7 +28,7 @@ pub use guest::{
     SshServer, SshdStatus, began, guest_words, own_words,
 };
 pub use ifname::{IfName, IfNameError};
-pub use link::{HostEntries, HostEntry, Link, LinkKind, LinkRef, MacvlanMode, Ns, PlacedLink, Route};
+pub use link::{HostEntries, HostEntry, Link, LinkKind, LinkRef, MacvlanMode, Manners, Ns, PlacedLink, Route};
 pub use mac::{Mac, MacError};
 pub use name::{Name, NameError};
 pub use owner::{LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, LINK_GROUP, Owner, host_link_name, is_host_link_of, stable_hash};

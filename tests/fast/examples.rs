@@ -50,6 +50,7 @@ fn host(desired: &Desired) -> Actual {
         carrier: true,
         foreign_addresses: BTreeSet::new(),
         foreign_routes: BTreeSet::new(),
+        counters: None,
     };
     let links = parents.zip(2..).map(|(name, index)| (name, card(index))).collect();
     let mut actual = Actual::default();

@@ -66,7 +66,7 @@ fn converge(world: &World, desired: &Desired) -> Result<(), String> {
     Err(format!("it never ends: {}", steps(&rest)))
 }
 
-fn steps(plan: &Plan) -> String {
+pub(crate) fn steps(plan: &Plan) -> String {
     let line =
         |step: &fly::plan::Step| format!("\n  {} {}: {} ({}) after {:?}", step.id, step.addr, step.op, step.reason.as_str(), step.after);
     plan.steps.iter().map(line).collect()
@@ -304,7 +304,7 @@ pub(crate) fn fixed() -> (World, Desired) {
         mode: ModeSketch::Own,
         nics: BTreeMap::from([(0, nic(2)), (1, nic(3)), (3, nic(0))]),
     };
-    let network = NetSketch { mtu: None, other_subnet: false, v6: false, host_ip: true };
+    let network = NetSketch { mtu: None, other_subnet: false, v6: false, host_ip: true, rude: false };
     let sketch = Sketch {
         networks: vec![network; NETWORKS.len()],
         machines: BTreeMap::from([(0, machine(&[])), (1, machine(&[(0, true)]))]),

@@ -52,6 +52,8 @@ pub(crate) struct NetSketch {
     pub(crate) other_subnet: bool,
     pub(crate) v6: bool,
     pub(crate) host_ip: bool,
+    /// Nobody is asked before an address is used.
+    pub(crate) rude: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -116,8 +118,8 @@ pub(crate) fn sketch() -> impl Strategy<Value = Sketch> {
 
 fn network() -> impl Strategy<Value = NetSketch> {
     let rare = || prop::bool::weighted(0.2);
-    (prop::option::weighted(0.2, prop::sample::select(vec![1400, 1500])), rare(), rare(), any::<bool>())
-        .prop_map(|(mtu, other_subnet, v6, host_ip)| NetSketch { mtu, other_subnet, v6, host_ip })
+    (prop::option::weighted(0.2, prop::sample::select(vec![1400, 1500])), rare(), rare(), any::<bool>(), rare())
+        .prop_map(|(mtu, other_subnet, v6, host_ip, rude)| NetSketch { mtu, other_subnet, v6, host_ip, rude })
 }
 
 fn machine() -> impl Strategy<Value = MachineSketch> {
@@ -240,6 +242,7 @@ impl Sketch {
             host_ip,
             mtu: sketch.mtu.filter(|_| NETWORKS[at] != "old").map(set),
             internal: None,
+            probe: sketch.rude.then(|| set(false)),
             broken: Broken::default(),
         }
     }
@@ -354,6 +357,7 @@ impl Sketch {
                 routes: has_route.then(|| vec![set(route)]),
                 mtu: nic.mtu.filter(|mtu| !has_v6 && self.networks[nic.network].mtu.is_none_or(|whole| *mtu <= whole)).map(set),
                 up: (!nic.up).then(|| set(false)),
+                probe: None,
                 ip,
                 mac: mac.map(|last| set(format!("02:00:00:00:00:0{last}").parse().unwrap())),
                 gateway: None,

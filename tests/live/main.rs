@@ -6,6 +6,7 @@
 mod support;
 
 mod agent;
+mod capture;
 mod compose;
 mod console;
 mod cp;
@@ -16,6 +17,7 @@ mod exchange;
 mod exec;
 mod faults;
 mod files;
+mod graph;
 mod guest;
 mod guest_ssh;
 mod helper;
@@ -29,8 +31,10 @@ mod macvlan;
 mod mounts;
 mod moves;
 mod names;
+mod neighbours;
 mod net;
 mod networks;
+mod nics;
 mod order;
 mod quickstart;
 mod refusals;

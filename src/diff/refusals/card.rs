@@ -2,9 +2,9 @@
 
 use super::taken_link;
 use crate::actual::Actual;
-use crate::desired::{Attach, Machine};
+use crate::desired::{Attach, Machine, Nic};
 use crate::diag::Diagnostic;
-use crate::types::{MacvlanMode, Name};
+use crate::types::{LinkKind, LinkRef, MacvlanMode, Name, Ns};
 
 pub(super) fn refusals(project: &Name, actual: &Actual, name: &Name, machine: &Machine, found: &mut Vec<Diagnostic>) {
     for (nic, wanted) in &machine.nics {
@@ -21,8 +21,21 @@ pub(super) fn refusals(project: &Name, actual: &Actual, name: &Name, machine: &M
                         Diagnostic::invalid(format!("`{}` is the MAC of `{parent}` itself: `{name}:{nic}` cannot have it too", wanted.mac));
                     found.push(error.at_some(wanted.places.of("mac")).hint("leave `mac` out: the card gets one of its own"));
                 }
+                found.extend(same_mac(actual, parent, &format!("{name}:{nic}"), wanted));
             }
             Attach::Macvlan { .. } | Attach::Nat { .. } | Attach::Cable { .. } => {}
         }
     }
+}
+
+/// Of the macvlans on one parent each has its own: the kernel makes a second one, but never sets it up. Those of other namespaces
+/// cannot be seen.
+fn same_mac(actual: &Actual, parent: &str, card: &str, wanted: &Nic) -> Option<Diagnostic> {
+    let mut links = actual.namespace(&Ns::Host)?.links.iter().filter(|(_, link)| !link.owner.is_ours());
+    let is_on = |kind: &LinkKind| matches!(kind, LinkKind::Macvlan { parent: Some(its), .. } if *its == LinkRef::host(parent));
+    let (other, _) = links.find(|(_, link)| is_on(&link.link.kind) && link.link.mac == Some(wanted.mac))?;
+    let error = format!("`{other}`, a macvlan of this host on `{parent}`, has the MAC `{}` that `{card}` is to have", wanted.mac);
+    let hints = ["another `mac`, or none: the card gets one of its own".to_owned(), format!("is it needed? `ip link delete {other}`")];
+    let error = Diagnostic::invalid(error).at_some(wanted.places.of("mac"));
+    Some(hints.into_iter().fold(error, Diagnostic::hint))
 }

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use super::error::{Refused, While, fault};
 use super::place::{Place, Places};
 use super::read::{self, RawLink};
-use super::{message, owner};
+use super::{message, owner, probe};
 use crate::net::{NetError, NetErrorKind};
 use crate::types::{LinkRef, Ns, PlacedLink, Route};
 
@@ -256,7 +256,9 @@ impl<'a> Card<'a> {
             self.change(vec![LinkAttribute::Mtu(mtu)]).doing(|| doing("set the MTU of"))?;
         }
         let there = if fresh { BTreeSet::new() } else { self.addresses()? };
-        self.add_addresses(link.addresses.difference(&there))?;
+        // What is to be probed for is put there by a card that is up (`introduce`).
+        let can_wait = |net: &&IpNet| link.up && wanted.manners.probe.contains(&net.addr());
+        self.add_addresses(link.addresses.difference(&there).filter(|net| !can_wait(net)))?;
         if raw.up && !link.addresses.is_subset(&there) { self.announce() } else { Ok(()) }
     }
 
@@ -264,7 +266,46 @@ impl<'a> Card<'a> {
         if self.raw.up == up {
             return Ok(());
         }
-        self.switch(up).doing(|| format!("set {} {}", self.at(), if up { "up" } else { "down" }))
+        let switched = self.switch(up).map_err(|refused| self.name_the_mac(refused));
+        switched.doing(|| format!("set {} {}", self.at(), if up { "up" } else { "down" }))
+    }
+
+    /// Of macvlans on one parent each has a MAC of its own. Which one is meant, the kernel does not say; nor who has it.
+    pub(super) fn name_the_mac(&self, refused: Refused) -> Refused {
+        let now = read::link_at(&self.place.client, self.raw.index).ok().flatten();
+        match now.and_then(|now| now.mac).filter(|_| refused.is(&[Errno::ADDRINUSE])) {
+            Some(mac) => Refused::new(
+                Errno::ADDRINUSE,
+                format!(
+                    "another card on the same parent has the MAC {mac}, in a namespace that belongs neither to this project nor to the host; `mac` gives this one another"
+                ),
+            ),
+            None => refused,
+        }
+    }
+
+    /// The addresses of a card that is up now, as far as they had to wait until nobody else has them; and a word to the neighbours.
+    pub(super) fn introduce(&self, wanted: &PlacedLink) -> Result<(), NetError> {
+        let (link, manners) = (&wanted.link, &wanted.manners);
+        if !link.up || manners.is_empty() {
+            return Ok(());
+        }
+        let there = self.addresses()?;
+        let missing: BTreeSet<IpNet> = link.addresses.difference(&there).copied().collect();
+        probe::ask(self, &missing.iter().map(IpNet::addr).filter(|address| manners.probe.contains(address)).collect())?;
+        if !missing.is_empty() {
+            self.add_addresses(&missing)?;
+            self.announce()?;
+        }
+        if manners.announce {
+            self.places.later.tell(self, link.addresses.iter().map(IpNet::addr).collect());
+        }
+        Ok(())
+    }
+
+    /// Runs `work` in the namespace of this card.
+    pub(super) fn inside<T>(&self, work: impl FnOnce() -> Result<T, Refused>) -> Result<T, Refused> {
+        self.places.inside(&self.place, work)
     }
 
     /// The routes of `wanted`; a link that is down cannot have any.

@@ -4,6 +4,7 @@
 //! keep it, and its links, alive after the machine has ended. All work is done by threads of its own that are thrown away, since
 //! entering a namespace is a property of the thread. This module and those below it are the only ones that know netlink.
 
+mod capture;
 mod create;
 mod delete;
 mod error;
@@ -13,10 +14,13 @@ mod hold;
 mod hosts;
 mod link;
 mod message;
+mod neighbour;
 mod observe;
 mod owner;
+mod packet;
 mod place;
 mod port;
+mod probe;
 mod read;
 mod resolve;
 mod rights;
@@ -32,14 +36,16 @@ use std::sync::Arc;
 use self::error::{While, fault};
 pub use self::hold::Hold;
 use self::place::Places;
+use self::probe::Later;
 use self::space::{Process, Space};
-use super::{Firewall, GuestSeen, NetError, NetErrorKind, NetOp, NetPlane, NetSnapshot, Processes};
+use super::{Capture, CaptureOptions, Firewall, GuestSeen, NetError, NetErrorKind, NetOp, NetPlane, NetSnapshot, Processes};
 use crate::types::Name;
 
 /// The kernel's network, seen from one namespace that counts as the host's.
 #[derive(Clone)]
 pub struct Kernel {
     host: Arc<Space>,
+    later: Arc<Later>,
 }
 
 impl Kernel {
@@ -51,7 +57,7 @@ impl Kernel {
     /// In the namespace of a file, as `/proc/PID/ns/net` or `/run/netns/NAME`.
     pub fn in_namespace(file: &Path) -> Result<Self, NetError> {
         let host = Space::at(file).doing(|| format!("open the network namespace {}", file.display()))?;
-        Ok(Self { host: Arc::new(host) })
+        Ok(Self { host: Arc::new(host), later: Arc::default() })
     }
 
     /// Work on a project's network, until it is dropped. Nothing: somebody else is at it.
@@ -64,6 +70,11 @@ impl Kernel {
     /// Whether this process may do what it is going to be asked for: looking takes less than changing.
     pub fn check_rights(&self) -> Result<(), NetError> {
         rights::check()
+    }
+
+    /// What passes the cards of the machine whose first process this is.
+    pub fn capture(&self, process: u32, options: CaptureOptions) -> Result<Capture, NetError> {
+        capture::start(process, options)
     }
 }
 
@@ -96,8 +107,9 @@ impl NetPlane for Kernel {
     }
 
     async fn perform(&self, op: &NetOp, project: &Name, processes: &Processes) -> Result<(), NetError> {
-        let (host, op, project, processes) = (Arc::clone(&self.host), op.clone(), project.clone(), processes.clone());
-        apart("change the network", move || perform(&Places::new(&host, &processes), &op, &project)).await
+        let (host, later) = (Arc::clone(&self.host), Arc::clone(&self.later));
+        let (op, project, processes) = (op.clone(), project.clone(), processes.clone());
+        apart("change the network", move || perform(&Places::new(&host, &processes, &later), &op, &project)).await
     }
 }
 

@@ -196,6 +196,7 @@ fn links(at: usize, seen: &Seen<'_>, view: &Ns, project: &Name, peers: &Peers<'_
             carrier: link.carrier,
             foreign_addresses: every().filter(|address| is_foreign_address(address)).map(|address| address.net).collect(),
             foreign_routes: routes().filter(|route| is_foreign(route)).map(|route| route.route.clone()).collect(),
+            counters: link.counters,
         };
         found.insert(link.name.clone(), state);
     }

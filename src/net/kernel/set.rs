@@ -10,6 +10,7 @@ use super::link::Card;
 use super::message;
 use super::place::Places;
 use super::port::other_end_takes;
+use super::probe;
 use super::read::same_address;
 use crate::net::{LinkSet, NetError};
 use crate::types::{LinkRef, Route};
@@ -26,6 +27,13 @@ pub(super) fn link(places: &Places<'_>, at: &LinkRef, set: &LinkSet) -> Result<(
     let (addresses, routes) = (card.addresses()?, card.routes()?);
     let is_new = set.mac.is_some_and(|mac| card.raw.mac != Some(mac)) || !set.add_addresses.is_subset(&addresses);
     let was_down = attributes(places, &mut card, set)?;
+    let unused: BTreeSet<_> =
+        set.add_addresses.difference(&addresses).map(IpNet::addr).filter(|it| set.manners.probe.contains(it)).collect();
+    if !unused.is_empty() && set.up.unwrap_or(card.raw.up) {
+        card.bring(true)?;
+        card.raw.up = true;
+        probe::ask(&card, &unused)?;
+    }
     change_addresses(&card, set, &addresses)?;
     if let Some(up) = set.up {
         card.bring(up)?;
@@ -36,6 +44,9 @@ pub(super) fn link(places: &Places<'_>, at: &LinkRef, set: &LinkSet) -> Result<(
     }
     if is_new {
         card.announce()?;
+    }
+    if set.manners.announce && card.raw.up {
+        places.later.tell(&card, card.addresses()?.iter().map(IpNet::addr).collect());
     }
     if !card.raw.up {
         // A link that is down has no routes, and can be given none.
