@@ -8,7 +8,8 @@ use serde::Serialize;
 use crate::diag::Place;
 use crate::spec::{Condition, PullPolicy};
 use crate::types::{
-    CableId, Container, Endpoint, EngineNetwork, GuestConfig, HostEntries, IfName, Link, LinkRef, Mac, MacvlanMode, Name, PlacedLink, Route,
+    CableId, Container, Endpoint, EngineNetwork, GuestConfig, HostEntries, IfName, Link, LinkRef, Mac, MacvlanMode, Name, PlacedLink,
+    Route, Routing, Tuning,
 };
 
 /// Where in the file each field of a resource comes from; a field that is not there comes from fly's stated defaults.
@@ -71,6 +72,12 @@ impl Desired {
         always.map(|machine| machine.container.image.as_str()).collect()
     }
 
+    /// Modules of the kernel that not every kernel has, and that something in the file needs.
+    pub fn modules(&self) -> BTreeSet<String> {
+        let cards = self.machines.values().flat_map(|machine| machine.nics.values());
+        cards.filter_map(|nic| nic.tuning.traffic.module()).map(str::to_owned).collect()
+    }
+
     /// References of all images that are wanted.
     pub fn images(&self) -> BTreeSet<&str> {
         self.machines.values().map(|m| m.container.image.as_str()).collect()
@@ -126,6 +133,8 @@ pub struct Machine {
     pub systemd: bool,
     pub state: DesiredState,
     pub nics: BTreeMap<IfName, Nic>,
+    /// Of its namespace, and of no card.
+    pub routing: Routing,
     /// The lines of `/etc/hosts` that are fly's.
     pub hosts: HostEntries,
     /// Machines that have to be there first, and in what state.
@@ -162,6 +171,7 @@ pub struct Nic {
     pub up: bool,
     pub addresses: BTreeSet<IpNet>,
     pub routes: BTreeSet<Route>,
+    pub tuning: Tuning,
     pub places: Places,
 }
 
@@ -239,6 +249,7 @@ impl Nic {
             master: None,
             addresses: self.addresses.clone(),
             routes: self.routes.clone(),
+            tuning: self.tuning.clone(),
         }
     }
 }

@@ -173,7 +173,16 @@ impl State {
         for (name, ns, hosts) in &seen {
             let links = self.namespaces.get(ns).into_iter().flatten();
             let links = links.map(|(link_name, link)| (link_name.clone(), self.link_state(link_name, link, *ns, project, &link_ref)));
-            namespaces.insert(name.clone(), Namespace { inode: inode(*ns), links: links.collect(), hosts: hosts.clone().into() });
+            namespaces.insert(
+                name.clone(),
+                Namespace {
+                    inode: inode(*ns),
+                    links: links.collect(),
+                    routing: self.routing.get(ns).filter(|_| *ns != HOST).cloned().unwrap_or_default(),
+                    foreign_routing: crate::types::Routing::default(),
+                    hosts: hosts.clone().into(),
+                },
+            );
         }
         NetSnapshot { namespaces, ..NetSnapshot::default() }
     }
@@ -194,6 +203,7 @@ impl State {
                 master: link.master.and_then(|index| self.place(index)).map(|(_, name)| name.to_owned()),
                 addresses: link.addresses.clone(),
                 routes: link.routes.clone(),
+                tuning: link.tuning.clone(),
             },
             index: link.index,
             group: link.group,
@@ -201,6 +211,8 @@ impl State {
             owner: if ns == HOST { owner_of(name, link, project) } else { Owner::Ours },
             foreign_addresses: BTreeSet::new(),
             foreign_routes: BTreeSet::new(),
+            foreign_neighbours: BTreeMap::new(),
+            foreign_qdisc: None,
             connected: link.addresses.iter().map(ipnet::IpNet::trunc).collect(),
             carrier: link.up,
         }

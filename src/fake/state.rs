@@ -9,7 +9,7 @@ use super::Call;
 use super::faults::Faults;
 use crate::engine::{Health, RunState};
 use crate::net::HostsLine;
-use crate::types::{Container, Endpoint, EngineNetwork, GuestConfig, ImageDefaults, Mac, MacvlanMode, Port, Route};
+use crate::types::{Container, Endpoint, EngineNetwork, GuestConfig, ImageDefaults, Mac, MacvlanMode, Port, Route, Routing, Tuning};
 
 /// The host's namespace.
 pub(super) const HOST: NsId = NsId(0);
@@ -33,6 +33,10 @@ pub(super) struct State {
     pub(super) guests: BTreeSet<String>,
     /// Each with its links by name.
     pub(super) namespaces: BTreeMap<NsId, BTreeMap<String, FakeLink>>,
+    /// What hangs on no link.
+    pub(super) routing: BTreeMap<NsId, Routing>,
+    /// Modules that the kernel has not.
+    pub(super) lacking: BTreeSet<String>,
     /// Bridge and comment.
     pub(super) rules: BTreeSet<(String, String)>,
     pub(super) faults: Faults,
@@ -108,6 +112,7 @@ pub(super) struct FakeLink {
     pub(super) master: Option<u32>,
     pub(super) addresses: BTreeSet<IpNet>,
     pub(super) routes: BTreeSet<Route>,
+    pub(super) tuning: Tuning,
     pub(super) group: u32,
     pub(super) alias: Option<String>,
     /// The engine's network that it was made for, by the engine.
@@ -149,6 +154,7 @@ impl FakeLink {
             master: None,
             addresses: BTreeSet::new(),
             routes: BTreeSet::new(),
+            tuning: Tuning::default(),
             group: 0,
             alias: None,
             made_for: None,
@@ -163,7 +169,7 @@ impl FakeLink {
 
     /// What the kernel does when a link goes down, or an address goes: routes that need it go too.
     pub(super) fn drop_dead_routes(&mut self) {
-        let dead = |route: &Route| !self.up || route.via.is_some_and(|via| !self.is_on_link(via));
+        let dead = |route: &Route| !self.up || route.via.is_some_and(|via| !route.onlink && !self.is_on_link(via));
         let dead: Vec<_> = self.routes.iter().filter(|route| dead(route)).cloned().collect();
         self.routes.retain(|route| !dead.contains(route));
     }
@@ -182,6 +188,8 @@ impl State {
             volumes: BTreeMap::new(),
             guests: BTreeSet::new(),
             namespaces: BTreeMap::from([(HOST, BTreeMap::new())]),
+            routing: BTreeMap::new(),
+            lacking: BTreeSet::new(),
             rules: BTreeSet::new(),
             faults: Faults::default(),
             performs: 0,
@@ -266,6 +274,7 @@ impl State {
         if ns == HOST || is_used {
             return;
         }
+        self.routing.remove(&ns);
         for link in self.namespaces.remove(&ns).unwrap_or_default().into_values() {
             self.bury(&link);
         }

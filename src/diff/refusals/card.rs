@@ -2,12 +2,13 @@
 
 use super::taken_link;
 use crate::actual::Actual;
-use crate::desired::{Attach, Machine};
+use crate::desired::{Attach, Machine, Nic};
 use crate::diag::Diagnostic;
-use crate::types::{MacvlanMode, Name};
+use crate::types::{IfName, MacvlanMode, Name};
 
 pub(super) fn refusals(project: &Name, actual: &Actual, name: &Name, machine: &Machine, found: &mut Vec<Diagnostic>) {
     for (nic, wanted) in &machine.nics {
+        found.extend(lacking(actual, name, nic, wanted));
         match &wanted.attach {
             Attach::Bridge { host_end, .. } => {
                 let Some(state) = actual.host_link(host_end).filter(|state| !state.owner.is_ours()) else { continue };
@@ -25,4 +26,28 @@ pub(super) fn refusals(project: &Name, actual: &Actual, name: &Name, machine: &M
             Attach::Macvlan { .. } | Attach::Nat { .. } | Attach::Cable { .. } => {}
         }
     }
+}
+
+/// What the file asks of the kernel, and this one cannot do.
+fn lacking(actual: &Actual, name: &Name, nic: &IfName, wanted: &Nic) -> Vec<Diagnostic> {
+    let mut found = vec![];
+    let known = &actual.net.sysctls;
+    for sysctl in wanted.tuning.sysctls.keys().filter(|sysctl| !known.is_empty() && !known.contains(sysctl)) {
+        let error = Diagnostic::invalid(format!("`{name}:{nic}` sets `{sysctl}`, and this kernel has no such parameter"));
+        let hint = format!("leave it out; `ls {}` shows what there is", sysctl.path("lo").trim_end_matches(sysctl.name()));
+        found.push(error.at_some(wanted.places.of("sysctls")).hint(hint));
+    }
+    let traffic = &wanted.tuning.traffic;
+    if let Some(module) = traffic.module().filter(|module| actual.net.lacking.contains(*module)) {
+        let field = traffic.shown().into_iter().rfind(|(_, value)| value.is_some()).map_or("rate", |(field, _)| field);
+        found.push(no_module(module, &format!("{name}:{nic}"), field).at_some(wanted.places.of(field)));
+    }
+    found
+}
+
+/// A kernel without the module that shapes traffic in this way.
+pub(super) fn no_module(module: &str, card: &str, field: &str) -> Diagnostic {
+    let error = Diagnostic::invalid(format!("`{field}` of `{card}` needs the kernel module `{module}`, and this kernel has none"));
+    let error = error.hint(format!("`modprobe {module}` on the host says why; distributions have it in a package of more modules"));
+    if module == "sch_netem" { error.hint("`rate` alone does without it") } else { error }
 }

@@ -26,6 +26,7 @@ pub(super) fn link(places: &Places<'_>, at: &LinkRef, set: &LinkSet) -> Result<(
     let (addresses, routes) = (card.addresses()?, card.routes()?);
     let is_new = set.mac.is_some_and(|mac| card.raw.mac != Some(mac)) || !set.add_addresses.is_subset(&addresses);
     let was_down = attributes(places, &mut card, set)?;
+    card.set_sysctls(&set.tune.sysctls)?;
     change_addresses(&card, set, &addresses)?;
     if let Some(up) = set.up {
         card.bring(up)?;
@@ -37,10 +38,14 @@ pub(super) fn link(places: &Places<'_>, at: &LinkRef, set: &LinkSet) -> Result<(
     if is_new {
         card.announce()?;
     }
+    if let Some(traffic) = &set.tune.traffic {
+        card.shape(traffic)?;
+    }
     if !card.raw.up {
         // A link that is down has no routes, and can be given none.
         return Ok(());
     }
+    card.change_neighbours(&set.tune)?;
     for address in &set.connect {
         card.connect_subnet(address)?;
     }
@@ -112,7 +117,7 @@ fn change_routes(card: &Card<'_>, set: &LinkSet, before: &BTreeSet<Route>, kept:
     if set.add_routes.is_empty() && set.remove_routes.is_empty() && kept.is_empty() {
         return Ok(());
     }
-    let twins = |one: &Route, other: &Route| one.to == other.to && one.metric == other.metric;
+    let twins = |one: &Route, other: &Route| one.key() == other.key();
     let now = card.routes()?;
     let mut replaced = BTreeSet::new();
     for route in set.add_routes.difference(&now) {
