@@ -13,7 +13,7 @@ pub(super) fn diff(desired: &Tuning, actual: &LinkState, fields: &mut Fields<'_>
     let Tuning { neighbours: _, sysctls, traffic } = desired;
     // Those that the file does not name are nobody's business.
     for (sysctl, value) in sysctls {
-        let now = actual.link.tuning.sysctls.get(sysctl);
+        let now = actual.sysctls.get(sysctl);
         if now != Some(value) {
             fields.push(format!("sysctls.{sysctl}"), now.map(ToString::to_string), Some(value.to_string()), Effect::Live);
             tune.sysctls.insert(*sysctl, *value);

@@ -7,7 +7,7 @@ use crate::engine::{EngineFacts, EngineQuery, EngineSnapshot, ImageState, Leftov
 use crate::net::{LinkState, Namespace, NetSnapshot, Processes};
 use crate::types::{
     Bytes, Container, Endpoint, GUEST_VOLUME, ImageDefaults, LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, LINK_GROUP, Link, LinkKind,
-    LinkRef, Name, NetworkMode, Ns, Owner, host_link_name, is_host_link_of,
+    LinkRef, Name, NetworkMode, Ns, Owner, Tuning, host_link_name, is_host_link_of,
 };
 
 /// What a label and a name say together: whose it is, and which of theirs; `None` for the latter is a leftover.
@@ -203,7 +203,7 @@ impl State {
                 master: link.master.and_then(|index| self.place(index)).map(|(_, name)| name.to_owned()),
                 addresses: link.addresses.clone(),
                 routes: link.routes.clone(),
-                tuning: link.tuning.clone(),
+                tuning: Tuning { sysctls: BTreeMap::new(), ..link.tuning.clone() },
             },
             index: link.index,
             group: link.group,
@@ -211,6 +211,7 @@ impl State {
             owner: if ns == HOST { owner_of(name, link, project) } else { Owner::Ours },
             foreign_addresses: BTreeSet::new(),
             foreign_routes: BTreeSet::new(),
+            sysctls: link.tuning.sysctls.clone(),
             foreign_neighbours: BTreeMap::new(),
             foreign_qdisc: None,
             connected: link.addresses.iter().map(ipnet::IpNet::trunc).collect(),

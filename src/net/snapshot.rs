@@ -87,6 +87,9 @@ pub struct LinkState {
     pub foreign_addresses: BTreeSet<IpNet>,
     #[serde(default)]
     pub foreign_routes: BTreeSet<Route>,
+    /// All kernel parameters that it has; nothing of links of the host's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sysctls: BTreeMap<Sysctl, i32>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub foreign_neighbours: BTreeMap<IpAddr, Mac>,
     /// The queueing discipline that it sends by, as `htb 1:`, if somebody else has chosen it.

@@ -87,7 +87,7 @@ const ROUTE_KEYS: &[Key<Draft>] = &[
     key!(metric: METRIC, "Of two routes to one destination the one with the lower metric is taken"),
     key!(table: TABLE, "Its routing table, which a rule sends packets to. Default: `main`"),
     key!(src: scalars::IP, "The address that packets get which the machine itself sends by it"),
-    key!(scope: SCOPE, "IPv4 only: `global`, `link` or `host`. Default: `link` without a next hop, otherwise `global`"),
+    key!(scope: SCOPE, "IPv4 only: `global` or `link`. Default: `link` without a next hop, otherwise `global`"),
     key!(onlink: BOOL, "The next hop is on this link, whatever the card's addresses say"),
     Key {
         name: "type",
@@ -140,11 +140,14 @@ fn table(r: &mut Reader, part: &Part<'_>) -> Option<At<Table>> {
     r.parse(part, "a routing table, as `100`", "its number, from 1 on, or `main`")
 }
 
+/// A route of scope `host` is for the machine's own addresses, which are `ip`'s to say.
+const SCOPES: &[(&str, Scope)] = &[("global", Scope::Global), ("link", Scope::Link)];
+
 const SCOPE: Form<At<Scope>> = Form {
-    schema: || schema::matching("global|link|host"),
+    schema: || schema::matching("global|link"),
     read: |r, node| {
         let part = r.words(node, "a scope, as `link`")?;
-        r.one_of(&part, Scope::ALL, "a scope")
+        r.one_of(&part, SCOPES, "a scope")
     },
 };
 
@@ -204,7 +207,7 @@ fn short_route(r: &mut Reader, part: &Part<'_>, draft: &mut Draft) -> Option<()>
             "src" => draft.src = Some(scalars::address(r, value)?),
             "metric" => draft.metric = Some(metric(r, value)?),
             "table" => draft.table = Some(table(r, value)?),
-            _ => draft.scope = Some(r.one_of(value, Scope::ALL, "a scope")?),
+            _ => draft.scope = Some(r.one_of(value, SCOPES, "a scope")?),
         }
     }
     Some(())

@@ -131,7 +131,7 @@ pub struct Tuning {
     /// Neighbours that are not asked for: their MACs by their addresses.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub neighbours: BTreeMap<IpAddr, Mac>,
-    /// In a desired link those that the file names, in an actual one all that there are.
+    /// Those that the file names; of an actual link they are told apart from it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub sysctls: BTreeMap<Sysctl, i32>,
     #[serde(skip_serializing_if = "Traffic::is_empty")]

@@ -117,7 +117,7 @@ const KEPT: [(&str, &str); 6] = [
 ];
 
 /// One parameter of a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Sysctl {
     v6: bool,
@@ -204,6 +204,12 @@ impl TryFrom<String> for Sysctl {
 impl From<Sysctl> for String {
     fn from(sysctl: Sysctl) -> Self {
         sysctl.to_string()
+    }
+}
+
+impl std::fmt::Debug for Sysctl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")
     }
 }
 

@@ -51,6 +51,7 @@ fn host(desired: &Desired) -> Actual {
         carrier: true,
         foreign_addresses: BTreeSet::new(),
         foreign_routes: BTreeSet::new(),
+        sysctls: BTreeMap::new(),
         foreign_neighbours: BTreeMap::new(),
         foreign_qdisc: None,
     };

@@ -220,7 +220,7 @@ fn links(at: usize, seen: &Seen<'_>, view: &Ns, project: &Name, peers: &Peers<'_
                 routes: routes().filter(|route| !route.kernels).map(|route| route.route.clone()).collect(),
                 tuning: Tuning {
                     neighbours: neighbours().map(|neighbour| (neighbour.address, neighbour.mac)).collect(),
-                    sysctls: if of_host { BTreeMap::new() } else { Sysctl::all(&link.conf[0], &link.conf[1]).collect() },
+                    sysctls: BTreeMap::new(),
                     traffic: qdisc.map(|qdisc| qdisc.traffic.clone()).unwrap_or_default(),
                 },
             },
@@ -236,6 +236,7 @@ fn links(at: usize, seen: &Seen<'_>, view: &Ns, project: &Name, peers: &Peers<'_
             carrier: link.carrier,
             foreign_addresses: every().filter(|address| is_foreign_address(address)).map(|address| address.net).collect(),
             foreign_routes: routes().filter(|route| is_foreign(route)).map(|route| route.route.clone()).collect(),
+            sysctls: if of_host { BTreeMap::new() } else { Sysctl::all(&link.conf[0], &link.conf[1]).collect() },
             foreign_neighbours: neighbours().filter(|one| one.maker != PROTOCOL).map(|one| (one.address, one.mac)).collect(),
             foreign_qdisc: qdisc.and_then(|qdisc| qdisc.foreign.clone()),
         };
