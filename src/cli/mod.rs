@@ -16,6 +16,7 @@ mod environment;
 mod exec;
 mod exit;
 mod failure;
+mod impair;
 mod keys;
 mod load;
 mod log_lines;
@@ -95,6 +96,7 @@ fn command(command: Command, settings: &Settings, ui: &Ui) -> Result<ExitCode, F
         Command::SshConfig(args) => ssh_config::run(&args, settings, ui),
         Command::Logs(args) => logs::run(&args, settings, ui),
         Command::Cp(args) => cp::run(&args, settings, ui),
+        Command::Impair(args) => impair::run(&args, settings, ui),
         Command::Config => config::run(settings, ui),
         Command::Schema => schema::run(ui),
         Command::Version => version::run(ui),

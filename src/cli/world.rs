@@ -67,6 +67,10 @@ impl<E: Engine, N: NetPlane> World<E, N> {
         Self { engine, net, docker: None }
     }
 
+    pub(super) fn net(&self) -> &N {
+        &self.net
+    }
+
     pub(super) async fn observe(&self, project: &Name, images: BTreeSet<String>) -> Result<Actual, Diagnostic> {
         observe::observe(&*self.engine, &*self.net, project, images).await
     }

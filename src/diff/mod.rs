@@ -26,7 +26,7 @@ pub use link::LinkDiff;
 pub use machine::{anonymous_volumes, hosts, leftover_of, lost_networks, runs_as_wanted, stale, stray_networks, wanted_hosts};
 pub use network::{HostLinkDiff, forward_rule, host_link, orphans, unwanted_rules};
 pub use nic::{NicDiff, alias, extra_links, host_end, nic, wanted};
-pub use refusals::refusals;
+pub use refusals::{lacking_module, refusals};
 pub use routing::routing;
 pub use tolerance::is_anonymous;
 

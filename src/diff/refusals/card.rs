@@ -4,7 +4,7 @@ use super::taken_link;
 use crate::actual::Actual;
 use crate::desired::{Attach, Machine, Nic};
 use crate::diag::Diagnostic;
-use crate::types::{IfName, MacvlanMode, Name};
+use crate::types::{IfName, MacvlanMode, Name, Traffic};
 
 pub(super) fn refusals(project: &Name, actual: &Actual, name: &Name, machine: &Machine, found: &mut Vec<Diagnostic>) {
     for (nic, wanted) in &machine.nics {
@@ -37,17 +37,17 @@ fn lacking(actual: &Actual, name: &Name, nic: &IfName, wanted: &Nic) -> Vec<Diag
         let hint = format!("leave it out; `ls {}` shows what there is", sysctl.path("lo").trim_end_matches(sysctl.name()));
         found.push(error.at_some(wanted.places.of("sysctls")).hint(hint));
     }
-    let traffic = &wanted.tuning.traffic;
-    if let Some(module) = traffic.module().filter(|module| actual.net.lacking.contains(*module)) {
-        let field = traffic.shown().into_iter().rfind(|(_, value)| value.is_some()).map_or("rate", |(field, _)| field);
-        found.push(no_module(module, &format!("{name}:{nic}"), field).at_some(wanted.places.of(field)));
+    if let Some((error, field)) = lacking_module(actual, name, nic, &wanted.tuning.traffic) {
+        found.push(error.at_some(wanted.places.of(field)));
     }
     found
 }
 
-/// A kernel without the module that shapes traffic in this way.
-pub(super) fn no_module(module: &str, card: &str, field: &str) -> Diagnostic {
-    let error = Diagnostic::invalid(format!("`{field}` of `{card}` needs the kernel module `{module}`, and this kernel has none"));
+/// A kernel that has not the module which shapes traffic in this way; and the field that needs it.
+pub fn lacking_module(actual: &Actual, name: &Name, nic: &IfName, traffic: &Traffic) -> Option<(Diagnostic, &'static str)> {
+    let module = traffic.module().filter(|module| actual.net.lacking.contains(*module))?;
+    let (field, _) = traffic.shown().into_iter().rfind(|(_, value)| value.is_some())?;
+    let error = Diagnostic::invalid(format!("`{field}` of `{name}:{nic}` needs the kernel module `{module}`, and this kernel has none"));
     let error = error.hint(format!("`modprobe {module}` on the host says why; distributions have it in a package of more modules"));
-    if module == "sch_netem" { error.hint("`rate` alone does without it") } else { error }
+    Some((if traffic.needs_netem() { error.hint("`rate` alone does without it") } else { error }, field))
 }
