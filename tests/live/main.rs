@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod carried;
 mod compose;
 mod console;
 mod cp;
