@@ -68,6 +68,12 @@ pub async fn ask_registries<E: Engine>(engine: &E, actual: &mut Actual, images: 
     }
 }
 
+/// Asks the kernel for these modules.
+pub async fn ask_kernel<N: NetPlane>(net: &N, actual: &mut Actual, modules: BTreeSet<String>) -> Result<(), Diagnostic> {
+    actual.net.lacking = net.lacking(&modules).await.map_err(|e| net_diagnostic(&e))?;
+    Ok(())
+}
+
 /// The machines that run, by their first process.
 pub fn processes(actual: &Actual) -> Processes {
     actual.engine.machines.iter().filter_map(|(name, machine)| Some((name.clone(), machine.pid?))).collect()

@@ -1,6 +1,6 @@
 //! The network plane of a helper beside the engine, over a stream.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -123,6 +123,13 @@ impl NetPlane for Client {
         }
         match self.call(Call::Guests { processes: processes.clone() }).await? {
             Reply::Guests(guests) => Ok(guests),
+            reply => other(reply),
+        }
+    }
+
+    async fn lacking(&self, modules: &BTreeSet<String>) -> Result<BTreeSet<String>, NetError> {
+        match self.call(Call::Lacking { modules: modules.clone() }).await? {
+            Reply::Lacking(modules) => Ok(modules),
             reply => other(reply),
         }
     }

@@ -16,7 +16,7 @@ mod restore;
 mod serve;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -83,6 +83,13 @@ impl NetPlane for Plane {
         match self {
             Self::Here(kernel) => kernel.guests(processes).await,
             Self::There(client) => client.guests(processes).await,
+        }
+    }
+
+    async fn lacking(&self, modules: &BTreeSet<String>) -> Result<BTreeSet<String>, NetError> {
+        match self {
+            Self::Here(kernel) => kernel.lacking(modules).await,
+            Self::There(client) => client.lacking(modules).await,
         }
     }
 

@@ -56,6 +56,7 @@ async fn perform(kernel: &Kernel, holds: &Mutex<Vec<Hold>>, call: Call) -> Resul
         Call::Firewall => Reply::Firewall(kernel.firewall().await?),
         Call::Observe { project, processes } => Reply::Observed(Box::new(kernel.observe(&project, &processes).await?)),
         Call::Guests { processes } => Reply::Guests(kernel.guests(&processes).await?),
+        Call::Lacking { modules } => Reply::Lacking(kernel.lacking(&modules).await?),
         Call::Space { pid } => Reply::Space(kernel.space(pid).await?),
         Call::Hold { project } => {
             let hold = kernel.hold(&project).await?;

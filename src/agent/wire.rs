@@ -3,7 +3,7 @@
 //! First the helper says who it is (`Hello`). Then there are calls, each with a number, and their answers, in whatever order they are
 //! ready. Both ends are the same build of fly, so nothing here has to be understood by another one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use serde::de::DeserializeOwned;
@@ -36,6 +36,9 @@ pub(super) enum Call {
     Guests {
         processes: Processes,
     },
+    Lacking {
+        modules: BTreeSet<String>,
+    },
     Space {
         pid: u32,
     },
@@ -63,6 +66,7 @@ pub(super) enum Reply {
     Firewall(Firewall),
     Observed(Box<NetSnapshot>),
     Guests(BTreeMap<Name, GuestSeen>),
+    Lacking(BTreeSet<String>),
     Space(Option<u64>),
     Held(bool),
     Performed,

@@ -62,7 +62,7 @@ fn machines(op: &NetOp) -> BTreeSet<&Name> {
         NetOp::CreateLink { link } | NetOp::AdoptPort { link, .. } => machine(&link.at).into_iter().collect(),
         NetOp::CreateVeth { a, b } => machine(&a.at).into_iter().chain(machine(&b.at)).collect(),
         NetOp::SetLink { at, .. } | NetOp::DeleteLink { at } => machine(at).into_iter().collect(),
-        NetOp::SetHosts { machine, .. } | NetOp::SetGuest { machine, .. } => BTreeSet::from([machine]),
+        NetOp::SetHosts { machine, .. } | NetOp::SetGuest { machine, .. } | NetOp::SetRouting { machine, .. } => BTreeSet::from([machine]),
         NetOp::AllowForward { .. } | NetOp::RevokeForward { .. } => BTreeSet::new(),
     }
 }

@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::capture::Limit;
 use crate::net::LARGEST_SNAPLEN;
+use crate::types::{MAX_DELAY, Percent, Rate, Seconds};
 
 /// Machines from a file: containers with network cards, addresses and names of their own
 #[derive(Debug, Parser)]
@@ -77,6 +78,8 @@ pub(super) enum Command {
     Agent(AgentCommand),
     /// Draw machines, networks and cables, from the file alone
     Graph(GraphArgs),
+    /// Make a machine's cards slow or lossy for a while; then they are as the file says again
+    Impair(ImpairArgs),
     /// Print the file with everything decided: defaults, names, addresses
     Config,
     /// Print the JSON Schema of fly.yml
@@ -392,4 +395,47 @@ pub(super) struct CaptureArgs {
     /// Whose, and of which card
     #[arg(value_name = "MACHINE[:NIC]")]
     pub(super) what: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What is not said stays as the file has it. It counts for what the card sends, and on a network of kind bridge or nat also for what
+comes in; at a cable, for this end. Everything but --rate needs the kernel module sch_netem.
+Without --for it lasts until Ctrl-C. If fly is killed, `fly plan` shows what is left, and `fly up` or --clear puts it right.")]
+pub(super) struct ImpairArgs {
+    /// At most so fast: 1mbit
+    #[arg(long, value_name = "RATE")]
+    pub(super) rate: Option<Rate>,
+    /// So much later: 50ms
+    #[arg(long, value_name = "TIME", value_parser = delay)]
+    pub(super) delay: Option<Seconds>,
+    /// The delay varies by so much
+    #[arg(long, value_name = "TIME", value_parser = delay)]
+    pub(super) jitter: Option<Seconds>,
+    /// Packets that are lost: 1%
+    #[arg(long, value_name = "SHARE")]
+    pub(super) loss: Option<Percent>,
+    /// Packets that arrive twice
+    #[arg(long, value_name = "SHARE")]
+    pub(super) duplicate: Option<Percent>,
+    /// Packets that arrive with a wrong bit
+    #[arg(long, value_name = "SHARE")]
+    pub(super) corrupt: Option<Percent>,
+    /// Packets that overtake those that are delayed
+    #[arg(long, value_name = "SHARE")]
+    pub(super) reorder: Option<Percent>,
+    /// For so long: 30s
+    #[arg(long = "for", value_name = "TIME")]
+    pub(super) time: Option<Seconds>,
+    /// Put back what the file says, now
+    #[arg(long, conflicts_with_all = ["rate", "delay", "jitter", "loss", "duplicate", "corrupt", "reorder", "time"])]
+    pub(super) clear: bool,
+    /// Which card; without NIC, all of the machine's
+    #[arg(value_name = "MACHINE[:NIC]")]
+    pub(super) target: String,
+}
+
+fn delay(text: &str) -> Result<Seconds, String> {
+    let delay: Seconds = text.parse().map_err(|error: crate::types::SecondsError| error.to_string())?;
+    if delay > MAX_DELAY { Err(format!("the kernel delays a packet by at most {MAX_DELAY}")) } else { Ok(delay) }
 }

@@ -19,6 +19,7 @@ mod exec;
 mod exit;
 mod failure;
 mod graph;
+mod impair;
 mod keys;
 mod load;
 mod log_lines;
@@ -103,6 +104,7 @@ fn command(command: Command, settings: &Settings, ui: &Ui) -> Result<ExitCode, F
         Command::Agent(command) => agent::run(&command, settings, ui),
         Command::Capture(args) => capture::run(&args, settings, ui),
         Command::Graph(args) => graph::run(&args, settings, ui),
+        Command::Impair(args) => impair::run(&args, settings, ui),
         Command::Config => config::run(settings, ui),
         Command::Schema => schema::run(ui),
         Command::Version => version::run(ui),

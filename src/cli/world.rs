@@ -103,6 +103,10 @@ impl<E: Engine, N: NetPlane> World<E, N> {
         Self { engine, net, docker: None }
     }
 
+    pub(super) fn net(&self) -> &N {
+        &self.net
+    }
+
     pub(super) async fn observe(&self, project: &Name, images: BTreeSet<String>) -> Result<Actual, Diagnostic> {
         observe::observe(&*self.engine, &*self.net, project, images).await
     }
@@ -112,6 +116,7 @@ impl<E: Engine, N: NetPlane> World<E, N> {
         let images = desired.images().into_iter().map(str::to_owned).collect();
         let mut actual = self.observe(&desired.project, images).await?;
         observe::ask_registries(&*self.engine, &mut actual, desired.newest_images()).await;
+        observe::ask_kernel(&*self.net, &mut actual, desired.modules()).await?;
         Ok(actual)
     }
 

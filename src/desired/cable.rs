@@ -9,6 +9,7 @@ use super::model::{Cable, Places};
 use super::network::{DEFAULT_MTU, check_mtu};
 use super::nic::automatic_mac;
 use super::subnet::quoted;
+use super::tuning;
 use super::work::{Draft, Errors, Groups, Plug, first_place, note, place_of};
 use crate::diag::{At, Diagnostic, Place};
 use crate::spec::{self, Ip, Spec};
@@ -92,6 +93,7 @@ fn draft(project: &Name, cable: &spec::Cable, end: &spec::CableEnd, own: &End, (
     note(&mut places, "gateway", first_place(end.gateway.as_ref()));
     note(&mut places, "routes", first_place(end.routes.as_ref()));
     note(&mut places, "up", place_of(end.up.as_ref()));
+    let tuning = tuning::resolve(&end.tuning, Some(&cable.traffic), &mut places, errors);
     Draft {
         machine: own.0.clone(),
         base: own.0.clone(),
@@ -109,6 +111,9 @@ fn draft(project: &Name, cable: &spec::Cable, end: &spec::CableEnd, own: &End, (
         gateway: end.gateway.clone(),
         route_specs: end.routes.clone().unwrap_or_default(),
         routes: std::collections::BTreeSet::new(),
+        dead_ends: std::collections::BTreeSet::new(),
+        tuning,
+        rules: end.tuning.rules.clone().unwrap_or_default(),
         place: end.nic.place.clone(),
         places,
     }

@@ -8,7 +8,8 @@ use serde::Serialize;
 use crate::diag::Place;
 use crate::spec::{Condition, PullPolicy};
 use crate::types::{
-    CableId, Container, Endpoint, EngineNetwork, GuestConfig, HostEntries, IfName, Link, LinkRef, Mac, MacvlanMode, Name, PlacedLink, Route,
+    CableId, Container, Endpoint, EngineNetwork, GuestConfig, HostEntries, IfName, Link, LinkRef, Mac, MacvlanMode, Name, PlacedLink,
+    Route, Routing, Tuning,
 };
 
 /// Where in the file each field of a resource comes from; a field that is not there comes from fly's stated defaults.
@@ -72,6 +73,12 @@ impl Desired {
     pub fn newest_images(&self) -> BTreeSet<&str> {
         let always = self.machines.values().filter(|machine| machine.pull_policy == PullPolicy::Always);
         always.map(|machine| machine.container.image.as_str()).collect()
+    }
+
+    /// Modules of the kernel that not every kernel has, and that something in the file needs.
+    pub fn modules(&self) -> BTreeSet<String> {
+        let cards = self.machines.values().flat_map(|machine| machine.nics.values());
+        cards.filter_map(|nic| nic.tuning.traffic.module()).map(str::to_owned).collect()
     }
 
     /// References of all images that are wanted.
@@ -141,6 +148,8 @@ pub struct Machine {
     pub systemd: bool,
     pub state: DesiredState,
     pub nics: BTreeMap<IfName, Nic>,
+    /// Of its namespace, and of no card.
+    pub routing: Routing,
     /// The lines of `/etc/hosts` that are fly's.
     pub hosts: HostEntries,
     /// Machines that have to be there first, and in what state.
@@ -179,6 +188,7 @@ pub struct Nic {
     pub routes: BTreeSet<Route>,
     /// As in its network, where the file says nothing of the card itself.
     pub probe: bool,
+    pub tuning: Tuning,
     pub places: Places,
 }
 
@@ -256,6 +266,7 @@ impl Nic {
             master: None,
             addresses: self.addresses.clone(),
             routes: self.routes.clone(),
+            tuning: self.tuning.clone(),
         }
     }
 }

@@ -307,7 +307,7 @@ fn placed_link(project: &Name, net: &Net, drafts: &[Draft]) -> Option<PlacedLink
         NetKind::Macvlan { parent, .. } if !net.host_ips.is_empty() => {
             // A route for each machine: the subnet as a whole is reached by the parent.
             let routes = drafts.iter().filter(|draft| draft.network() == Some(&net.name)).flat_map(|draft| &draft.addresses);
-            let routes = routes.map(|(address, _)| Route { to: IpNet::from(address.addr()), via: None, metric: None });
+            let routes = routes.map(|(address, _)| Route::new(IpNet::from(address.addr()), None));
             let families: Vec<bool> = net.host_ips.iter().map(IpAddr::is_ipv4).collect();
             let routes = routes.filter(|route| families.contains(&route.to.addr().is_ipv4())).collect();
             (LinkKind::Macvlan { parent: Some(LinkRef::host(parent.clone())), mode: MacvlanMode::Bridge }, net.mtu, routes)
@@ -325,6 +325,7 @@ fn placed_link(project: &Name, net: &Net, drafts: &[Draft]) -> Option<PlacedLink
         master: None,
         addresses: net.host_ips.iter().filter_map(address).collect(),
         routes,
+        tuning: crate::types::Tuning::default(),
         kind: kind.clone(),
     };
     Some(PlacedLink {

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use super::address;
 use super::model::{Attach, Nic, Places};
 use super::network::{DEFAULT, DEFAULT_MTU, check_mtu, host_link, wants_default};
 use super::work::{Draft, Errors, Group, Groups, Net, NetKind, Nets, Plug, first_place, note, place_of, suggest, twice};
+use super::{address, tuning};
 use crate::diag::{Diagnostic, Place};
 use crate::spec;
-use crate::types::{Endpoint, IfName, Mac, Name, host_link_name};
+use crate::types::{Endpoint, IfName, Mac, Name, Tuning, host_link_name};
 
 /// IPv6 does not work below.
 const MIN_IPV6_MTU: u32 = 1280;
@@ -57,6 +57,9 @@ fn default_card(project: &Name, group: &Group, machine: &Name, card: &IfName, ne
         gateway: None,
         route_specs: vec![],
         routes: std::collections::BTreeSet::new(),
+        dead_ends: std::collections::BTreeSet::new(),
+        tuning: Tuning::default(),
+        rules: vec![],
         place: group.place.clone(),
         places: Places::default(),
     }
@@ -108,6 +111,8 @@ fn card(
         }
     }
     let wanted = address::wanted(spec.ip.as_ref(), spec.broken.has("ip"), net, errors);
+    let mut places = places(spec, place);
+    let tuning = tuning::resolve(&spec.tuning, None, &mut places, errors);
     for machine in &group.names {
         drafts.push(Draft {
             machine: machine.clone(),
@@ -125,8 +130,11 @@ fn card(
             gateway: spec.gateway.clone(),
             route_specs: spec.routes.clone().unwrap_or_default(),
             routes: std::collections::BTreeSet::new(),
+            dead_ends: std::collections::BTreeSet::new(),
+            tuning: tuning.clone(),
+            rules: spec.tuning.rules.clone().unwrap_or_default(),
             place: place.clone(),
-            places: places(spec, place),
+            places: places.clone(),
         });
     }
 }
@@ -239,6 +247,7 @@ pub(super) fn build(project: &Name, draft: Draft, base: &Name, nets: &Nets) -> O
         addresses: draft.addresses.into_iter().map(|(address, _)| address).collect(),
         routes: draft.routes,
         probe: draft.probe,
+        tuning: draft.tuning,
         places: draft.places,
     })
 }

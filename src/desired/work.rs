@@ -9,7 +9,7 @@ use super::ipam::Pool;
 use super::model::Places;
 use crate::diag::{At, Diagnostic, Mistakes, Place};
 use crate::spec;
-use crate::types::{CableId, IfName, Mac, MacvlanMode, Name, Route};
+use crate::types::{CableId, IfName, Mac, MacvlanMode, Name, Route, Tuning};
 
 pub(super) type Errors = Mistakes;
 
@@ -184,9 +184,13 @@ pub(super) struct Draft {
     pub(super) mtu: Option<u32>,
     pub(super) up: bool,
     pub(super) probe: bool,
-    pub(super) gateway: Option<Vec<At<Option<IpAddr>>>>,
+    pub(super) gateway: Option<Vec<At<Option<spec::Gateway>>>>,
     pub(super) route_specs: Vec<At<spec::RouteSpec>>,
     pub(super) routes: BTreeSet<Route>,
+    /// Routes that stand with it and lead nowhere: they are its machine's.
+    pub(super) dead_ends: BTreeSet<Route>,
+    pub(super) tuning: Tuning,
+    pub(super) rules: Vec<At<spec::RuleSpec>>,
     /// Where messages about it point.
     pub(super) place: Place,
     pub(super) places: Places,

@@ -14,7 +14,9 @@ mod machine;
 mod network;
 mod nic;
 mod refusals;
+mod routing;
 mod tolerance;
+mod tuning;
 mod volume;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +28,8 @@ pub use link::LinkDiff;
 pub use machine::{anonymous_volumes, hosts, leftover_of, lost_networks, runs_as_wanted, stale, stray_networks, wanted_hosts};
 pub use network::{HostLinkDiff, forward_rule, host_link, orphans, unwanted_rules};
 pub use nic::{NicDiff, alias, extra_links, host_end, nic, wanted};
-pub use refusals::refusals;
+pub use refusals::{lacking_module, refusals};
+pub use routing::routing;
 pub use tolerance::is_anonymous;
 
 use crate::actual::Actual;
@@ -76,5 +79,10 @@ pub fn diff(desired: &Desired, actual: &Actual) -> Diff {
     image::changes(desired, actual, &mut diff);
     guest::changes(desired, actual, &mut diff);
     diff.notes.extend(guest::notes(desired, actual));
+    for (name, machine) in &desired.machines {
+        if diff.keeps_namespace(actual, name) {
+            diff.notes.extend(routing::notes(actual, name, machine));
+        }
+    }
     diff
 }

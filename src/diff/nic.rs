@@ -1,7 +1,7 @@
 //! Network cards and cables: what differs, and by which of three ways it is put right.
 
 use super::link::{self, LinkDiff};
-use super::{Action, Change, Diff, Effect, FieldChange, Impact, cable};
+use super::{Action, Change, Diff, Effect, FieldChange, Impact, cable, tuning};
 use crate::actual::Actual;
 use crate::desired::{Attach, Desired, Machine, NetworkKind, Nic};
 use crate::net::{LinkSet, LinkState};
@@ -63,6 +63,8 @@ pub fn host_end(actual: &Actual, desired: &Desired, machine: &Name, name: &IfNam
         master: Some(bridge.clone()),
         addresses: std::collections::BTreeSet::new(),
         routes: std::collections::BTreeSet::new(),
+        // What comes in is shaped where it leaves for the card.
+        tuning: crate::types::Tuning { traffic: nic.tuning.traffic.clone(), ..crate::types::Tuning::default() },
     })
 }
 
@@ -134,6 +136,17 @@ fn own_nic(desired: &Desired, actual: &Actual, machine: &Name, name: &IfName, ni
     set_or_same(found, diff, peer)
 }
 
+/// What comes in is shaped where it leaves for the card, also where the engine has made that end.
+fn other_end(actual: &Actual, nic: &Nic, card: &LinkState, diff: &mut LinkDiff) {
+    let LinkKind::Veth { peer: Some(peer) } = &card.link.kind else { return };
+    let Some(end) = actual.link(peer).filter(|_| peer.ns == Ns::Host) else { return };
+    if diff.set.tune.traffic.is_none() {
+        let mut fields = super::fields::Fields::new(&nic.places);
+        diff.set.tune.traffic = tuning::traffic(&nic.tuning.traffic, end, " at the host's end", &mut fields);
+        diff.fields.extend(fields.changes);
+    }
+}
+
 fn set_or_same(found: &str, diff: LinkDiff, peer: LinkSet) -> NicDiff {
     if diff.set.is_empty() && peer.is_empty() {
         NicDiff::Same
@@ -180,6 +193,7 @@ fn engine_nic(desired: &Desired, actual: &Actual, machine: &Name, name: &IfName,
     }
     let Some((found, link)) = port else { return NicDiff::Missing };
     let mut diff = link::diff(&wanted(actual, nic), link, &nic.places);
+    other_end(actual, nic, link, &mut diff);
     rename(&mut diff, found, name, nic);
     set_or_same(found, diff, LinkSet::default())
 }
@@ -251,6 +265,7 @@ pub(super) fn created(actual: &Actual, nic: &Nic) -> Vec<FieldChange> {
     if let Some(routes) = super::fields::joined(&link.routes) {
         fields.push("routes", None, Some(routes), Effect::Live);
     }
+    tuning::created(&link.tuning, &mut fields);
     fields.changes
 }
 

@@ -5,6 +5,8 @@ mod machine;
 mod network;
 mod systemd;
 
+pub use card::lacking_module;
+
 use super::{Action, Diff};
 use crate::actual::Actual;
 use crate::desired::{Desired, Places};

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::faults::{Done, FaultKind, refuse};
 use super::state::{FakeLink, HOST, Kind, NsId, State};
 use super::{Call, FakeNet};
-use crate::net::{Firewall, GuestSeen, HostsLine, LinkSet, NetError, NetOp, NetPlane, NetSnapshot, Processes};
+use crate::net::{Firewall, GuestSeen, HostsLine, LinkSet, NetError, NetOp, NetPlane, NetSnapshot, Processes, Tune};
 use crate::types::{GuestSshd, HostEntry, LINK_GROUP, LinkKind, LinkRef, Mac, MacvlanMode, Manners, Name, Ns, PlacedLink, SshdStatus};
 
 impl NetPlane for FakeNet {
@@ -40,6 +40,11 @@ impl NetPlane for FakeNet {
         Ok(processes.iter().filter_map(|(name, pid)| Some((name.clone(), told(*pid)?))).collect())
     }
 
+    async fn lacking(&self, modules: &BTreeSet<String>) -> Result<BTreeSet<String>, NetError> {
+        tokio::task::yield_now().await;
+        Ok(self.world.lock().lacking.intersection(modules).cloned().collect())
+    }
+
     async fn space(&self, pid: u32) -> Result<Option<u64>, NetError> {
         tokio::task::yield_now().await;
         Ok(self.world.lock().inode_of(pid))
@@ -66,6 +71,11 @@ impl State {
                 {
                     self.remove_link(index);
                 }
+                Ok(())
+            }
+            NetOp::SetRouting { machine, add, remove } => {
+                let ns = self.ns(&Ns::Machine(machine.clone()), processes)?;
+                self.set_routing(ns, add, remove);
                 Ok(())
             }
             NetOp::SetHosts { machine, set, remove } => self.set_hosts(machine, set, remove, processes),
@@ -225,6 +235,12 @@ impl State {
             master: wanted.master.clone(),
             add_addresses: wanted.addresses.clone(),
             add_routes: wanted.routes.clone(),
+            tune: Tune {
+                sysctls: wanted.tuning.sysctls.clone(),
+                neighbours: wanted.tuning.neighbours.clone(),
+                traffic: Some(wanted.tuning.traffic.clone()).filter(|traffic| !traffic.is_empty()),
+                ..Tune::default()
+            },
             ..LinkSet::default()
         };
         self.change(ns, &placed.at.name, &set)

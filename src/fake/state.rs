@@ -9,7 +9,7 @@ use super::Call;
 use super::faults::Faults;
 use crate::engine::{AgentState, Health, RunState};
 use crate::net::HostsLine;
-use crate::types::{Container, Endpoint, EngineNetwork, GuestConfig, ImageDefaults, Mac, MacvlanMode, Name, Port, Route};
+use crate::types::{Container, Endpoint, EngineNetwork, GuestConfig, ImageDefaults, Mac, MacvlanMode, Name, Port, Route, Routing, Tuning};
 
 /// The host's namespace.
 pub(super) const HOST: NsId = NsId(0);
@@ -38,6 +38,10 @@ pub(super) struct State {
     pub(super) namespaces: BTreeMap<NsId, BTreeMap<String, FakeLink>>,
     /// Addresses of strangers, with their MACs, by the host's link by which they are reached.
     pub(super) strangers: BTreeMap<(String, IpAddr), Mac>,
+    /// What hangs on no link.
+    pub(super) routing: BTreeMap<NsId, Routing>,
+    /// Modules that the kernel has not.
+    pub(super) lacking: BTreeSet<String>,
     /// Bridge and comment.
     pub(super) rules: BTreeSet<(String, String)>,
     pub(super) faults: Faults,
@@ -113,6 +117,7 @@ pub(super) struct FakeLink {
     pub(super) master: Option<u32>,
     pub(super) addresses: BTreeSet<IpNet>,
     pub(super) routes: BTreeSet<Route>,
+    pub(super) tuning: Tuning,
     pub(super) group: u32,
     pub(super) alias: Option<String>,
     /// The engine's network that it was made for, by the engine.
@@ -154,6 +159,7 @@ impl FakeLink {
             master: None,
             addresses: BTreeSet::new(),
             routes: BTreeSet::new(),
+            tuning: Tuning::default(),
             group: 0,
             alias: None,
             made_for: None,
@@ -168,7 +174,7 @@ impl FakeLink {
 
     /// What the kernel does when a link goes down, or an address goes: routes that need it go too.
     pub(super) fn drop_dead_routes(&mut self) {
-        let dead = |route: &Route| !self.up || route.via.is_some_and(|via| !self.is_on_link(via));
+        let dead = |route: &Route| !self.up || route.via.is_some_and(|via| !route.onlink && !self.is_on_link(via));
         let dead: Vec<_> = self.routes.iter().filter(|route| dead(route)).cloned().collect();
         self.routes.retain(|route| !dead.contains(route));
     }
@@ -190,6 +196,8 @@ impl State {
             orders: BTreeMap::new(),
             namespaces: BTreeMap::from([(HOST, BTreeMap::new())]),
             strangers: BTreeMap::new(),
+            routing: BTreeMap::new(),
+            lacking: BTreeSet::new(),
             rules: BTreeSet::new(),
             faults: Faults::default(),
             performs: 0,
@@ -274,6 +282,7 @@ impl State {
         if ns == HOST || is_used {
             return;
         }
+        self.routing.remove(&ns);
         for link in self.namespaces.remove(&ns).unwrap_or_default().into_values() {
             self.bury(&link);
         }

@@ -10,12 +10,12 @@ mod orders;
 mod pcapng;
 mod snapshot;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
 pub use capture::{Capture, CaptureOptions, CaptureSummary, Captured, LARGEST_SNAPLEN, PacketFilter};
 pub use kernel::{Hold, Kernel};
-pub use op::{LinkSet, NetOp};
+pub use op::{LinkSet, NetOp, Tune};
 pub use orders::{MachineOrders, Orders};
 pub use snapshot::{Counters, Firewall, GuestSeen, HostsLine, LinkState, Namespace, NetSnapshot};
 
@@ -66,6 +66,9 @@ pub trait NetPlane: Send + Sync + 'static {
 
     /// What the guests of these machines were told and say. A machine without a guest, or that ended meanwhile, is not in the answer.
     fn guests(&self, processes: &Processes) -> impl Future<Output = Result<BTreeMap<Name, GuestSeen>, NetError>> + Send;
+
+    /// Which of these modules the kernel has not, and does not load. Nothing of the host's changes.
+    fn lacking(&self, modules: &BTreeSet<String>) -> impl Future<Output = Result<BTreeSet<String>, NetError>> + Send;
 
     /// The namespace of a process, by inode; nothing when it has ended.
     fn space(&self, pid: u32) -> impl Future<Output = Result<Option<u64>, NetError>> + Send;

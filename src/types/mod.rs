@@ -14,6 +14,9 @@ mod mac;
 mod md5;
 mod name;
 mod owner;
+mod route;
+mod sysctl;
+mod traffic;
 mod values;
 
 pub use addr::{Addr, AddrError, CableId};
@@ -28,8 +31,11 @@ pub use guest::{
     SshServer, SshdStatus, began, guest_words, own_words,
 };
 pub use ifname::{IfName, IfNameError};
-pub use link::{HostEntries, HostEntry, Link, LinkKind, LinkRef, MacvlanMode, Manners, Ns, PlacedLink, Route};
+pub use link::{HostEntries, HostEntry, Link, LinkKind, LinkRef, MacvlanMode, Manners, Ns, PlacedLink, Tuning};
 pub use mac::{Mac, MacError};
 pub use name::{Name, NameError};
 pub use owner::{LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, LINK_GROUP, Owner, host_link_name, is_host_link_of, stable_hash};
+pub use route::{FwMark, FwMarkError, Route, RouteKey, RouteKind, Routing, Rule, Scope, Table, TableError};
+pub use sysctl::{Sysctl, SysctlError};
+pub use traffic::{MAX_DELAY, Percent, PercentError, Rate, RateError, Traffic};
 pub use values::{Bytes, BytesError, Cpus, CpusError, Seconds, SecondsError, clean_path};

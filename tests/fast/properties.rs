@@ -10,10 +10,10 @@ use fly::desired::{Desired, OrphanVolumes};
 use fly::diff::Action;
 use fly::engine::EngineOp;
 use fly::fake::{Fault, FaultKind, World};
-use fly::net::{LinkSet, NetOp};
+use fly::net::{LinkSet, NetOp, Tune};
 use fly::observe::{observe, processes};
 use fly::plan::{Op, Plan, StepId, plan};
-use fly::types::{Addr, Bytes, Limits, LinkRef, Ns, Restart};
+use fly::types::{Addr, Bytes, Limits, LinkRef, Ns, Restart, Route, RouteKind, Routing, Traffic};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestCaseError};
 
@@ -280,7 +280,9 @@ fn is_ours(op: &Op, desired: &Desired) -> bool {
             NetOp::CreateLink { link } | NetOp::AdoptPort { link, .. } => at(&link.at),
             NetOp::CreateVeth { a, b } => at(&a.at) && at(&b.at),
             NetOp::SetLink { at: link, .. } | NetOp::DeleteLink { at: link } => at(link),
-            NetOp::SetHosts { machine, .. } | NetOp::SetGuest { machine, .. } => MACHINES.contains(&machine.as_str()),
+            NetOp::SetHosts { machine, .. } | NetOp::SetGuest { machine, .. } | NetOp::SetRouting { machine, .. } => {
+                MACHINES.contains(&machine.as_str())
+            }
             // The rule is ours, whosever the bridge is.
             NetOp::AllowForward { comment, .. } | NetOp::RevokeForward { comment, .. } => comment.starts_with("fly:shop/"),
         },
@@ -290,7 +292,7 @@ fn is_ours(op: &Op, desired: &Desired) -> bool {
 /// Two machines with a card of every kind.
 pub(crate) fn fixed() -> (World, Desired) {
     use crate::sketch::{IpSketch, MachineSketch, ModeSketch, NetSketch, NicSketch};
-    let nic = |network| NicSketch { network, ip: IpSketch::Auto, mtu: None, up: true, route: None, mac: None };
+    let nic = |network| NicSketch { network, ip: IpSketch::Auto, mtu: None, up: true, route: None, mac: None, tuning: None };
     let machine = |needs: &[(usize, bool)]| MachineSketch {
         image: 0,
         environment: None,
@@ -342,6 +344,16 @@ fn whatever_somebody_changes_shows_as_exactly_that() {
     assert_eq!(seen(set("lan0", LinkSet { mtu: Some(1300), ..nothing() })), ["nic/a:lan0 update mtu"]);
     assert_eq!(seen(set("cable0", LinkSet { add_addresses: addresses, ..nothing() })), ["nic/a:cable0 update ip"]);
     assert_eq!(seen(set("eth0", LinkSet { mac: Some("02:aa:00:00:00:01".parse().unwrap()), ..nothing() })), ["nic/a:eth0 update mac"]);
+    let tuned = |link, tune| set(link, LinkSet { tune, ..nothing() });
+    let rate = |rate: &str| Tune { traffic: Some(Traffic { rate: rate.parse().ok(), ..Traffic::default() }), ..Tune::default() };
+    let neighbours = [("10.88.0.2".parse().unwrap(), "02:00:00:00:00:99".parse().unwrap())];
+    let neighbours = Tune { neighbours: BTreeMap::from(neighbours), ..Tune::default() };
+    assert_eq!(seen(tuned("cable0", rate("3mbit"))), ["nic/a:cable0 update rate"]);
+    assert_eq!(seen(tuned("cable0", neighbours)), ["nic/a:cable0 update neighbours"]);
+    assert_eq!(seen(tuned("eth0", rate("1gbit"))), ["nic/a:eth0 update rate"]);
+    let dead_end = Route { kind: RouteKind::Prohibit, ..Route::new("10.66.0.0/16".parse().unwrap(), None) };
+    let routing = Routing { routes: BTreeSet::from([dead_end]), ..Routing::default() };
+    assert_eq!(seen(|world| world.drift_routing("shop.a", &routing)), ["machine/a update routes"]);
     assert_eq!(seen(|world| world.drift_rename_link("shop.a", "eth0", "moved")), ["nic/a:eth0 update name"]);
     assert_eq!(seen(|world| world.drift_clear_hosts("shop.b")), ["machine/b update names"]);
     assert_eq!(seen(World::drift_clear_rules), ["network/back update firewall", "network/old update firewall"]);
@@ -374,7 +386,9 @@ fn whatever_somebody_deletes_shows_as_exactly_that() {
     assert_eq!(gone, ["machine/a update names".to_owned(), format!("nic/a:eth0 create {fields}"), "nic/a:lan0 replace ".to_owned()]);
     assert_eq!(
         seen(|world| world.drift_delete_link(Some("shop.a"), "cable0")),
-        ["link/a:cable0-b:cable0 create ip of a:cable0 mac of a:cable0 ip of b:cable0 mac of b:cable0 mtu"]
+        [
+            "link/a:cable0-b:cable0 create ip of a:cable0 mac of a:cable0 rate of a:cable0 ip of b:cable0 mac of b:cable0 rate of b:cable0 mtu"
+        ]
     );
     let all = seen(|world| world.drift_kill("shop.a"));
     assert_eq!(

@@ -7,6 +7,7 @@ mod support;
 
 mod agent;
 mod capture;
+mod carried;
 mod compose;
 mod console;
 mod cp;

@@ -23,7 +23,7 @@ pub(super) const PAUSE: Duration = Duration::from_millis(10);
 
 /// A link that exists.
 pub(super) struct Card<'a> {
-    places: &'a Places<'a>,
+    pub(super) places: &'a Places<'a>,
     pub(super) place: Rc<Place>,
     pub(super) raw: RawLink,
 }
@@ -63,7 +63,7 @@ impl<'a> Card<'a> {
         Ok(known == Some(number))
     }
 
-    fn tell(&self, say: Say, flags: u16) -> Result<(), Refused> {
+    pub(super) fn tell(&self, say: Say, flags: u16) -> Result<(), Refused> {
         self.place.client.tell(say, flags)
     }
 
@@ -189,7 +189,7 @@ impl<'a> Card<'a> {
     pub(super) fn put_route(&self, route: &Route) -> Result<(), NetError> {
         let kernels_own = || -> Result<bool, NetError> {
             let dump = read::routes(&self.place.client).doing(|| format!("read the routes of {}", self.at()))?;
-            Ok(dump.items.iter().any(|found| found.kernels && found.route.to == route.to && found.route.metric == route.metric))
+            Ok(dump.items.iter().any(|found| found.kernels && found.route.key() == route.key()))
         };
         match self.new_route(route, NLM_F_EXCL) {
             Err(refused) if refused.is(&[Errno::EXIST]) && (route.is_default() || !kernels_own()?) => self.new_route(route, NLM_F_REPLACE),
@@ -229,7 +229,7 @@ impl<'a> Card<'a> {
         }
     }
 
-    /// Alias, MAC, MTU, bridge and addresses. `fresh`: born a moment ago, without addresses.
+    /// Alias, MAC, MTU, bridge, kernel parameters and addresses. `fresh`: born a moment ago, without addresses.
     pub(super) fn dress(&self, wanted: &PlacedLink, fresh: bool) -> Result<(), NetError> {
         let (raw, link) = (&self.raw, &wanted.link);
         let doing = |what: &str| format!("{what} {}", self.at());
@@ -255,6 +255,7 @@ impl<'a> Card<'a> {
         if let Some(mtu) = link.mtu.filter(|mtu| raw.mtu != *mtu) {
             self.change(vec![LinkAttribute::Mtu(mtu)]).doing(|| doing("set the MTU of"))?;
         }
+        self.set_sysctls(&link.tuning.sysctls)?;
         let there = if fresh { BTreeSet::new() } else { self.addresses()? };
         // What is to be probed for is put there by a card that is up (`introduce`).
         let can_wait = |net: &&IpNet| link.up && wanted.manners.probe.contains(&net.addr());
@@ -308,9 +309,18 @@ impl<'a> Card<'a> {
         self.places.inside(&self.place, work)
     }
 
-    /// The routes of `wanted`; a link that is down cannot have any.
+    /// The routes of `wanted`, and whatever else a link has once it is up.
     pub(super) fn route(&self, wanted: &PlacedLink, fresh: bool) -> Result<(), NetError> {
-        if !wanted.link.up || wanted.link.routes.is_empty() {
+        let tuning = &wanted.link.tuning;
+        if !tuning.traffic.is_empty() {
+            self.shape(&tuning.traffic)?;
+        }
+        // A link that is down has no routes and no neighbours.
+        if !wanted.link.up {
+            return Ok(());
+        }
+        self.put_neighbours(&tuning.neighbours)?;
+        if wanted.link.routes.is_empty() {
             return Ok(());
         }
         let there = if fresh { BTreeSet::new() } else { self.routes()? };

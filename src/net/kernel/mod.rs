@@ -12,6 +12,7 @@ mod firewall;
 mod guests;
 mod hold;
 mod hosts;
+mod lacking;
 mod link;
 mod message;
 mod neighbour;
@@ -21,15 +22,18 @@ mod packet;
 mod place;
 mod port;
 mod probe;
+mod qdisc;
 mod read;
 mod resolve;
 mod rights;
+mod routing;
 mod set;
 mod socket;
 mod space;
+mod tuning;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -98,6 +102,14 @@ impl NetPlane for Kernel {
         apart("look at the guests", move || guests::observe(&processes)).await
     }
 
+    async fn lacking(&self, modules: &BTreeSet<String>) -> Result<BTreeSet<String>, NetError> {
+        if modules.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let modules = modules.clone();
+        apart("ask for modules of the kernel", move || lacking::of(&modules)).await
+    }
+
     async fn space(&self, pid: u32) -> Result<Option<u64>, NetError> {
         let look = || Process::open(pid).and_then(|process| process.space()).map(|space| space.inode);
         match look() {
@@ -131,6 +143,7 @@ fn perform(places: &Places<'_>, op: &NetOp, project: &Name) -> Result<(), NetErr
         NetOp::AdoptPort { bridge, link } => port::adopt(places, bridge, link, project),
         NetOp::SetLink { at, set } => set::link(places, at, set),
         NetOp::DeleteLink { at } => delete::link(places, at, project),
+        NetOp::SetRouting { machine, add, remove } => routing::set(places, machine, add, remove),
         NetOp::SetHosts { machine, set, remove } => places.with(machine, op, |process| hosts::write(process, set, remove)),
         NetOp::SetGuest { machine, config } => places.with(machine, op, |process| guests::tell(process, config)),
         NetOp::AllowForward { bridge, comment } => places.on_host(|| firewall::allow(bridge, comment)).doing(|| op.to_string()),

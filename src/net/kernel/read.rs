@@ -15,10 +15,10 @@ use super::error::Refused;
 use super::socket::{Client, Dump};
 use super::wire::{attributes, text, u16_at, u32_at};
 use crate::net::Counters;
-use crate::types::{Mac, MacvlanMode, Route};
+use crate::types::{Mac, MacvlanMode, Route, RouteKind, Scope, Table};
 
-const AF_INET: u8 = 2;
-const AF_INET6: u8 = 10;
+pub(super) const AF_INET: u8 = 2;
+pub(super) const AF_INET6: u8 = 10;
 const IFF_UP: u32 = 1;
 const IFF_RUNNING: u32 = 0x40;
 /// The protocol of routes that a router has advertised.
@@ -44,6 +44,10 @@ pub(super) struct RawLink {
     pub(super) counters: Option<Counters>,
     /// The kernel's number for the form of its frames, `ARPHRD_…`.
     pub(super) hardware: u16,
+    /// The kind of the queueing discipline that it sends by.
+    pub(super) qdisc: String,
+    /// `/proc/sys/net/ipv4/conf` and its like for IPv6, from number 1 and 0 on.
+    pub(super) conf: [Vec<i32>; 2],
 }
 
 #[derive(Clone, Debug)]
@@ -76,9 +80,11 @@ fn read_link(payload: &[u8]) -> Option<RawLink> {
             1 => link.mac = <[u8; 6]>::try_from(value).ok().and_then(|bytes| Mac::new(bytes).ok()),
             3 => link.name = text(value),
             4 => link.mtu = u32_at(value, 0)?,
+            6 => link.qdisc = text(value),
             5 => link.lower = u32_at(value, 0).filter(|index| *index != 0),
             10 => link.master = u32_at(value, 0).filter(|index| *index != 0),
             18 => read_info(value, &mut link),
+            26 => read_conf(value, &mut link.conf),
             20 => link.alias = Some(text(value)),
             23 => link.counters = read_counters(value),
             27 => link.group = u32_at(value, 0)?,
@@ -124,7 +130,19 @@ fn read_counters(value: &[u8]) -> Option<Counters> {
     })
 }
 
-fn ip(value: &[u8]) -> Option<IpAddr> {
+/// `IFLA_AF_SPEC`: by family, and in it an array of all parameters of the link.
+fn read_conf(families: &[u8], conf: &mut [Vec<i32>; 2]) {
+    let numbers = |value: &[u8]| value.chunks_exact(4).filter_map(|four| u32_at(four, 0)).map(u32::cast_signed).collect();
+    for (family, value) in attributes(families, 0) {
+        match u8::try_from(family) {
+            Ok(AF_INET) => conf[0] = attributes(value, 0).find(|(kind, _)| *kind == 1).map(|(_, all)| numbers(all)).unwrap_or_default(),
+            Ok(AF_INET6) => conf[1] = attributes(value, 0).find(|(kind, _)| *kind == 2).map(|(_, all)| numbers(all)).unwrap_or_default(),
+            _ => {}
+        }
+    }
+}
+
+pub(super) fn ip(value: &[u8]) -> Option<IpAddr> {
     match value.len() {
         4 => Some(IpAddr::from(<[u8; 4]>::try_from(value).ok()?)),
         16 => Some(IpAddr::from(<[u8; 16]>::try_from(value).ok()?)),
@@ -170,6 +188,7 @@ fn is_eui64(address: Ipv6Addr) -> bool {
 struct Hop {
     index: Option<u32>,
     via: Option<IpAddr>,
+    onlink: bool,
 }
 
 impl Hop {
@@ -184,23 +203,31 @@ impl Hop {
     }
 }
 
-/// One route for each way it can take.
+/// One route for each way it can take; none for a dead end, whose index is 0.
 fn read_route(payload: &[u8]) -> Option<Vec<RawRoute>> {
-    const MAIN: u32 = 254;
-    const UNICAST: u8 = 1;
     const BY_KERNEL: u8 = 2;
     const CLONED: u32 = 0x200;
-    let (family, prefix) = (*payload.first()?, *payload.get(1)?);
-    let (maker, kind) = (*payload.get(5)?, *payload.get(7)?);
-    if kind != UNICAST || u32_at(payload, 8)? & CLONED != 0 {
+    const ONLINK: u32 = 4;
+    let (family, prefix, scope) = (*payload.first()?, *payload.get(1)?, *payload.get(6)?);
+    let (maker, kind, flags) = (*payload.get(5)?, *payload.get(7)?, u32_at(payload, 8)?);
+    let kind = match kind {
+        1 => RouteKind::Unicast,
+        6 => RouteKind::Blackhole,
+        7 => RouteKind::Unreachable,
+        8 => RouteKind::Prohibit,
+        _ => return None,
+    };
+    if flags & CLONED != 0 {
         return None;
     }
     let mut table = u32::from(*payload.get(4)?);
-    let (mut to, mut metric, mut hop, mut hops) = (None, None, Hop::default(), Vec::new());
+    let (mut to, mut metric, mut src, mut hop, mut hops) = (None, None, None, Hop::default(), Vec::new());
+    hop.onlink = flags & ONLINK != 0;
     for (kind, value) in attributes(payload, 12) {
         match kind {
             1 => to = ip(value),
             6 => metric = u32_at(value, 0),
+            7 => src = ip(value),
             9 => hops = read_hops(value),
             15 => table = u32_at(value, 0)?,
             _ => hop.read(kind, value),
@@ -211,17 +238,30 @@ fn read_route(payload: &[u8]) -> Option<Vec<RawRoute>> {
         AF_INET6 => (to.unwrap_or(Ipv6Addr::UNSPECIFIED.into()), 1024),
         _ => return None,
     };
-    if table != MAIN {
+    let table = Table(table);
+    if table == Table::LOCAL {
         return None;
     }
     let to = IpNet::new(to, prefix).ok()?.trunc();
-    let metric = metric.filter(|metric| *metric != usual);
-    if hops.is_empty() {
-        hops.push(hop);
+    let whole = |hop: &Hop| {
+        let metric = metric.filter(|metric| *metric != usual);
+        let mut route = Route { metric, src, kind, onlink: hop.onlink, ..Route::new(to, hop.via) };
+        route.table = Some(table).filter(|table| *table != Table::MAIN);
+        route.scope = match (family, scope) {
+            (AF_INET, 0) => Some(Scope::Global),
+            (AF_INET, 253) => Some(Scope::Link),
+            (AF_INET, 254) => Some(Scope::Host),
+            _ => None,
+        };
+        route.scope = route.scope.filter(|scope| *scope != route.usual_scope());
+        route
+    };
+    if kind != RouteKind::Unicast || hops.is_empty() {
+        hops = vec![hop];
     }
     let kernels = matches!(maker, BY_KERNEL | BY_ROUTER);
-    let route = |hop: Hop| Some(RawRoute { index: hop.index?, route: Route { to, via: hop.via, metric }, kernels, maker });
-    Some(hops.into_iter().filter_map(route).collect())
+    let index = |hop: &Hop| if kind == RouteKind::Unicast { hop.index } else { Some(0) };
+    Some(hops.iter().filter_map(|hop| Some(RawRoute { index: index(hop)?, route: whole(hop), kernels, maker })).collect())
 }
 
 /// `RTA_MULTIPATH`: records of length, flags, weight and index, each with attributes of its own.
@@ -229,7 +269,7 @@ fn read_hops(mut rest: &[u8]) -> Vec<Hop> {
     let mut hops = Vec::new();
     while let Some(length) = u16_at(rest, 0).map(usize::from).filter(|length| *length >= 8) {
         let Some(record) = rest.get(..length) else { break };
-        let mut hop = Hop { index: u32_at(record, 4), via: None };
+        let mut hop = Hop { index: u32_at(record, 4), via: None, onlink: record[2] & 4 != 0 };
         for (kind, value) in attributes(record, 8).filter(|(kind, _)| *kind != 4) {
             hop.read(kind, value);
         }
@@ -274,15 +314,14 @@ pub(super) fn addresses(client: &Client) -> Result<Dump<RawAddress>, Refused> {
     client.dump(&RouteNetlinkMessage::GetAddress(AddressMessage::default()), read_address)
 }
 
-/// The routes of the main table.
+/// The routes of all tables but the kernel's own.
 pub(super) fn routes(client: &Client) -> Result<Dump<RawRoute>, Refused> {
     let mut routes = Dump { items: Vec::new(), whole: true };
     for family in [AddressFamily::Inet, AddressFamily::Inet6] {
         let mut message = RouteMessage::default();
         message.header.address_family = family;
-        message.header.table = 254;
         match client.dump(&RouteNetlinkMessage::GetRoute(message), read_route) {
-            // A kernel without IPv6 answers with what it has; a namespace without any route has no main table yet.
+            // A kernel without IPv6 answers with what it has; a namespace without any route has no table yet.
             Ok(dump) => {
                 routes.whole &= dump.whole;
                 let of_family = |route: &RawRoute| matches!(route.route.to, IpNet::V4(_)) == (family == AddressFamily::Inet);

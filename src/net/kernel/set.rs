@@ -34,6 +34,7 @@ pub(super) fn link(places: &Places<'_>, at: &LinkRef, set: &LinkSet) -> Result<(
         card.raw.up = true;
         probe::ask(&card, &unused)?;
     }
+    card.set_sysctls(&set.tune.sysctls)?;
     change_addresses(&card, set, &addresses)?;
     if let Some(up) = set.up {
         card.bring(up)?;
@@ -48,10 +49,14 @@ pub(super) fn link(places: &Places<'_>, at: &LinkRef, set: &LinkSet) -> Result<(
     if set.manners.announce && card.raw.up {
         places.later.tell(&card, card.addresses()?.iter().map(IpNet::addr).collect());
     }
+    if let Some(traffic) = &set.tune.traffic {
+        card.shape(traffic)?;
+    }
     if !card.raw.up {
         // A link that is down has no routes, and can be given none.
         return Ok(());
     }
+    card.change_neighbours(&set.tune)?;
     for address in &set.connect {
         card.connect_subnet(address)?;
     }
@@ -123,7 +128,7 @@ fn change_routes(card: &Card<'_>, set: &LinkSet, before: &BTreeSet<Route>, kept:
     if set.add_routes.is_empty() && set.remove_routes.is_empty() && kept.is_empty() {
         return Ok(());
     }
-    let twins = |one: &Route, other: &Route| one.to == other.to && one.metric == other.metric;
+    let twins = |one: &Route, other: &Route| one.key() == other.key();
     let now = card.routes()?;
     let mut replaced = BTreeSet::new();
     for route in set.add_routes.difference(&now) {

@@ -40,6 +40,12 @@ pub(super) struct Dump<T> {
     pub(super) whole: bool,
 }
 
+impl<T> Default for Dump<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), whole: true }
+    }
+}
+
 /// What one datagram brought besides its messages.
 #[derive(Default)]
 struct Progress {

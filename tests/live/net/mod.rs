@@ -1,5 +1,6 @@
 //! The network plane on the real kernel, in namespaces of the tests' own.
 
+mod carried;
 mod change;
 mod create;
 mod machine;

@@ -195,7 +195,7 @@ pub(super) fn at(machine: &str, link: &str) -> LinkRef {
 }
 
 pub(super) fn route(to: &str, via: &str, metric: Option<u32>) -> Route {
-    Route { to: to.parse().unwrap(), via: (!via.is_empty()).then(|| via.parse().unwrap()), metric }
+    Route { metric, ..Route::new(to.parse().unwrap(), (!via.is_empty()).then(|| via.parse().unwrap())) }
 }
 
 pub(super) fn nets<T: std::str::FromStr<Err: std::fmt::Debug> + Ord>(texts: &[&str]) -> BTreeSet<T> {
@@ -207,7 +207,16 @@ pub(super) fn texts(texts: &[&str]) -> BTreeSet<String> {
 }
 
 pub(super) fn plain(kind: LinkKind, addresses: &[&str]) -> Link {
-    Link { kind, mac: None, mtu: Some(1500), up: true, master: None, addresses: nets(addresses), routes: BTreeSet::new() }
+    Link {
+        kind,
+        mac: None,
+        mtu: Some(1500),
+        up: true,
+        master: None,
+        addresses: nets(addresses),
+        routes: BTreeSet::new(),
+        tuning: fly::types::Tuning::default(),
+    }
 }
 
 /// A NIC of a machine, with an automatic MAC.
