@@ -73,6 +73,7 @@ pub fn diff(desired: &Desired, actual: &Actual) -> Diff {
     guest::cards(desired, actual, &mut diff);
     image::changes(desired, actual, &mut diff);
     guest::changes(desired, actual, &mut diff);
-    diff.notes.extend(guest::notes(desired, actual));
+    let notes = guest::notes(desired, actual, &diff);
+    diff.notes.extend(notes);
     diff
 }

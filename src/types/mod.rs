@@ -12,12 +12,13 @@ mod link;
 mod mac;
 mod name;
 mod owner;
+mod passwd;
 mod values;
 
 pub use addr::{Addr, AddrError, CableId};
 pub use container::{
     Container, Device, Endpoint, EngineNetwork, Healthcheck, ImageDefaults, Limits, Mount, MountSource, NetworkMode, Port, Protocol,
-    Relabel, Restart, UNLABELLED, Ulimit,
+    Relabel, Restart, UNLABELLED, Ulimit, is_no_new_privileges,
 };
 pub use guest::{
     GUEST_BIN, GUEST_BINARY, GUEST_CONFIG, GUEST_CONTAINER, GUEST_HOME, GUEST_HOST_KEY, GUEST_PLACE, GUEST_PREFIX, GUEST_SOCKET,
@@ -29,4 +30,5 @@ pub use link::{HostEntries, HostEntry, Link, LinkKind, LinkRef, MacvlanMode, Ns,
 pub use mac::{Mac, MacError};
 pub use name::{Name, NameError};
 pub use owner::{LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, LINK_GROUP, Owner, host_link_name, is_host_link_of, stable_hash};
+pub use passwd::{Account, Group, accounts, groups};
 pub use values::{Bytes, BytesError, Cpus, CpusError, Seconds, SecondsError, clean_path};
