@@ -237,7 +237,9 @@ pub(super) fn notes(desired: &Desired, actual: &Actual, diff: &Diff) -> Vec<Stri
         }
         let is_made = matches!(diff.action(&Addr::Machine(name.clone())), Action::Create | Action::Replace);
         if is_made && wants_to_be_first(actual, machine) {
-            notes.push(format!("the image of {name} starts {S6}, as s6-overlay does, which has to be process 1: then it needs `guest: false`"));
+            notes.push(format!(
+                "the image of {name} starts {S6}, as s6-overlay does, which has to be process 1: then it needs `guest: false`"
+            ));
         }
     }
     notes

@@ -162,7 +162,10 @@ fn who_wants_to_be_the_first_process_is_told_how() {
         let spec = spec::parse("fly.yml", &format!("name: t\nmachines: {{a: {{image: plain, {text}}}}}\n"), &BTreeMap::new()).unwrap();
         let context = Context { directory: "/srv/t".into(), ..Context::default() };
         let plan = plan::plan(&desired::resolve(&spec, &context).unwrap(), actual).unwrap();
-        plan.notes.iter().filter(|note| note.starts_with("the image of a starts /init, as s6-overlay does") && note.contains("guest: false")).count()
+        plan.notes
+            .iter()
+            .filter(|note| note.starts_with("the image of a starts /init, as s6-overlay does") && note.contains("guest: false"))
+            .count()
     };
     assert_eq!(notes("nics: {}", &actual), 0);
     actual.engine.images.get_mut("plain").unwrap().defaults.entrypoint = Some(vec!["/init".to_owned()]);

@@ -75,10 +75,9 @@ impl<'a> Server<'a> {
         self.rest = if since.elapsed() > WELL { FIRST_REST } else { (self.rest * 2).min(LONGEST_REST) };
         self.not_before = Some(Instant::now() + self.rest);
         // Whatever it said of itself holds no more. It says how it is as soon as it is back.
-        let how = how.terminating_signal().map_or_else(
-            || format!("with exit code {}", how.exit_status().unwrap_or_default()),
-            |signal| format!("by signal {signal}"),
-        );
+        let how = how
+            .terminating_signal()
+            .map_or_else(|| format!("with exit code {}", how.exit_status().unwrap_or_default()), |signal| format!("by signal {signal}"));
         self.say(format!("the ssh server has ended {how}"));
     }
 

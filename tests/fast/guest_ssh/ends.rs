@@ -105,8 +105,11 @@ fn what_has_let_go_of_the_session_lives_on() {
 fn of_a_terminal_stays_what_nohup_keeps() {
     let guest = Guest::start();
     let note = |file: &str| format!("echo $! > {0}.new; mv {0}.new {0}", guest.home.join(file).display());
-    let lines =
-        format!("nohup sleep 1000 >log 2>&1 </dev/null & {}; sleep 1000 >log 2>&1 </dev/null & {}; sleep 1000", note("nohup"), note("plain"));
+    let lines = format!(
+        "nohup sleep 1000 >log 2>&1 </dev/null & {}; sleep 1000 >log 2>&1 </dev/null & {}; sleep 1000",
+        note("nohup"),
+        note("plain")
+    );
     let mut ssh = client(&guest, "-tt", lines);
     let (lives, dies) = (written(&guest, "nohup"), written(&guest, "plain"));
     ssh.kill().unwrap();
