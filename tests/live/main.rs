@@ -16,6 +16,7 @@ mod exec;
 mod faults;
 mod files;
 mod guest;
+mod guest_life;
 mod guest_ssh;
 mod images;
 mod inplace;

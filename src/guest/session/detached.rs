@@ -18,7 +18,7 @@ pub(super) fn tell(what: &OsStr) -> ExitCode {
     let ties: Vec<&str> = lines.collect();
     let found = processes().filter(|(pid, it)| it.session == session && holds_none(*pid, &ties) == Some(true));
     let said = found.fold(String::new(), |mut all, (pid, _)| {
-        let _ = writeln!(all, "{}", pid);
+        let _ = writeln!(all, "{pid}");
         all
     });
     if std::io::stdout().write_all(said.as_bytes()).is_ok() { ExitCode::SUCCESS } else { ExitCode::from(BROKEN) }
@@ -26,7 +26,7 @@ pub(super) fn tell(what: &OsStr) -> ExitCode {
 
 /// `None`: it cannot be seen, or is gone.
 fn holds_none(pid: u32, ties: &[&str]) -> Option<bool> {
-    let open = std::fs::read_dir(format!("/proc/{}/fd", pid)).ok()?;
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
     for entry in open {
         let link = std::fs::read_link(entry.ok()?.path());
         let link = match &link {

@@ -49,17 +49,14 @@ impl Setup {
         if let Some(agent) = &self.agent {
             command.env("SSH_AUTH_SOCK", agent);
         }
-        let (child, ties, master) = match self.terminal {
-            Some(terminal) => {
-                command.env("TERM", &terminal.name).env("SSH_TTY", &terminal.path);
-                let ties = Ties::terminal(&terminal.path);
-                (process::spawn_on_terminal(&mut command, terminal.slave)?, ties, Some(terminal.master))
-            }
-            None => {
-                let child = process::spawn_on_pipes(&mut command)?;
-                let ties = Ties::pipes(&child);
-                (child, ties, None)
-            }
+        let (child, ties, master) = if let Some(terminal) = self.terminal {
+            command.env("TERM", &terminal.name).env("SSH_TTY", &terminal.path);
+            let ties = Ties::terminal(&terminal.path);
+            (process::spawn_on_terminal(&mut command, terminal.slave)?, ties, Some(terminal.master))
+        } else {
+            let child = process::spawn_on_pipes(&mut command)?;
+            let ties = Ties::pipes(&child);
+            (child, ties, None)
         };
         Ok(Running { child, ties, master, output: self.output, input: self.input, words: self.words })
     }

@@ -24,13 +24,34 @@ fn a_signal_is_told_by_its_name() {
     assert_eq!(told(&guest, "exit 7"), "exit-status 7");
 }
 
+/// As a client may ask for them, though OpenSSH's has no key for it.
+#[test]
+fn a_client_can_send_its_command_a_signal() {
+    let guest = Guest::start();
+    for name in ["INT", "TERM", "HUP", "USR2"] {
+        assert_eq!(asked(&guest, "exec sleep 1000", Some(name)), format!("exit-signal {name}"));
+    }
+    assert_eq!(asked(&guest, "trap 'exit 5' USR1; while :; do sleep 0.1; done", Some("USR1")), "exit-status 5");
+}
+
 /// What the server says of a command's end.
 fn told(guest: &Guest, line: &str) -> String {
+    asked(guest, line, None)
+}
+
+/// The same, of one that is sent a signal as soon as it runs.
+fn asked(guest: &Guest, line: &str, signal: Option<&str>) -> String {
     let (mut to, mut from) = log_in(guest);
     let session = open_session(&mut to, &mut from);
+    let line = if signal.is_some() { format!("echo ready; {line}") } else { line.to_owned() };
     to.say(&[&[98][..], &n(session), &s("exec"), &[0], &s(line)].concat()).unwrap();
     loop {
         let heard = from.hear().unwrap();
+        if let (Some(name), [94, ..]) = (signal, &heard[..]) {
+            // The shell says so before it has become the command, or set its trap.
+            std::thread::sleep(Duration::from_millis(500));
+            to.say(&[&[98][..], &n(session), &s("signal"), &[0], &s(name)].concat()).unwrap();
+        }
         let Some(rest) = heard.strip_prefix(&[98, 0, 0, 0, 0]) else { continue };
         let length = |at: usize| usize::try_from(u32::from_be_bytes(rest[at..at + 4].try_into().unwrap())).unwrap();
         let word = |at: usize| String::from_utf8(rest[at + 4..at + 4 + length(at)].to_vec()).unwrap();
@@ -85,9 +106,9 @@ fn what_has_let_go_of_the_session_lives_on() {
         "exec sleep 1000".to_owned(),
     ];
     let mut ssh = client(&guest, "-T", lines.join("; ").replace("&;", "&"));
-    let lives = [written(&guest, "nohup"), written(&guest, "plain"), written(&guest, "child")];
+    let kept = [written(&guest, "nohup"), written(&guest, "plain"), written(&guest, "child")];
     let dies = [written(&guest, "output"), written(&guest, "errors")];
-    assert!(lives.iter().chain(&dies).all(|process| alive(&process.0)));
+    assert!(kept.iter().chain(&dies).all(|process| alive(&process.0)));
     ssh.kill().unwrap();
     ssh.wait().unwrap();
     for process in &dies {
@@ -95,7 +116,7 @@ fn what_has_let_go_of_the_session_lives_on() {
     }
     // Some time after the last of them has been killed.
     std::thread::sleep(Duration::from_secs(4));
-    for process in lives.iter().chain([&daemon]) {
+    for process in kept.iter().chain([&daemon]) {
         assert!(alive(&process.0), "{}", guest.log());
     }
 }
@@ -111,12 +132,12 @@ fn of_a_terminal_stays_what_nohup_keeps() {
         note("plain")
     );
     let mut ssh = client(&guest, "-tt", lines);
-    let (lives, dies) = (written(&guest, "nohup"), written(&guest, "plain"));
+    let (kept, dies) = (written(&guest, "nohup"), written(&guest, "plain"));
     ssh.kill().unwrap();
     ssh.wait().unwrap();
     guest.until("what listens dies", || !alive(&dies.0));
     std::thread::sleep(Duration::from_secs(4));
-    assert!(alive(&lives.0), "{}", guest.log());
+    assert!(alive(&kept.0), "{}", guest.log());
 }
 
 /// One that does not answer any more is given up after four times the interval, and what it ran ends; one that is only silent stays.
