@@ -13,7 +13,7 @@ use super::systemd;
 use super::work::{Errors, Group, Groups};
 use crate::diag::{At, Diagnostic, Place};
 use crate::spec;
-use crate::types::{GuestConfig, GuestSshd, GuestUser, Name, NetworkMode, Seconds, stable_hash};
+use crate::types::{GuestConfig, GuestSshd, GuestUser, Name, NetworkMode, Seconds, is_no_new_privileges, stable_hash};
 
 /// How long a machine's program waits for its cards.
 const PATIENCE: Seconds = Seconds::from_nanos(30_000_000_000);
@@ -51,10 +51,6 @@ pub(super) fn resolve(project: &Name, group: &Group, context: &Context, errors: 
     let config =
         GuestConfig { machine: String::new(), nics: BTreeMap::new(), patience: PATIENCE, sshd, becomes_program: systemd::is_wanted(group) };
     Some(Guest { config, version: context.guest.clone(), adds_keys, renew: false })
-}
-
-fn is_no_new_privileges(option: &str) -> bool {
-    option.strip_prefix("no-new-privileges").is_some_and(|value| !value.ends_with("false"))
 }
 
 fn server(project: &Name, sshd: &spec::Sshd, context: &Context, adds_keys: &mut BTreeSet<String>, errors: &mut Errors) -> GuestSshd {

@@ -78,11 +78,12 @@ pub fn diff(desired: &Desired, actual: &Actual) -> Diff {
     guest::cards(desired, actual, &mut diff);
     image::changes(desired, actual, &mut diff);
     guest::changes(desired, actual, &mut diff);
-    diff.notes.extend(guest::notes(desired, actual));
     for (name, machine) in &desired.machines {
         if diff.keeps_namespace(actual, name) {
             diff.notes.extend(routing::notes(actual, name, machine));
         }
     }
+    let notes = guest::notes(desired, actual, &diff);
+    diff.notes.extend(notes);
     diff
 }

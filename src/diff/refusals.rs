@@ -1,6 +1,7 @@
 //! What cannot be done in the world as it is, found before anything is touched.
 
 mod card;
+mod guest;
 mod machine;
 mod network;
 mod systemd;
@@ -48,6 +49,7 @@ pub fn refusals(desired: &Desired, actual: &Actual, diff: &Diff) -> Vec<Diagnost
         }
         let made = matches!(diff.action(&Addr::Machine(name.clone())), Action::Create | Action::Replace);
         machine::refusals(actual, name, machine, made, &mut found);
+        found.extend(guest::refusal(actual, name, machine));
         found.extend(systemd::refusal(&actual.engine.facts, name, machine));
         machine::health_refusals(desired, actual, name, machine, &mut found);
         card::refusals(&desired.project, actual, name, machine, &mut found);

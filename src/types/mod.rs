@@ -14,6 +14,7 @@ mod mac;
 mod md5;
 mod name;
 mod owner;
+mod passwd;
 mod route;
 mod sysctl;
 mod traffic;
@@ -23,7 +24,7 @@ pub use addr::{Addr, AddrError, CableId};
 pub use agent::{AGENT, LABEL_AGENT, LABEL_ORDERS, orders_named, orders_of, orders_volume};
 pub use container::{
     Container, Device, Endpoint, EngineNetwork, Healthcheck, ImageDefaults, Limits, Mount, MountSource, NetworkMode, Port, Protocol,
-    Relabel, Restart, UNLABELLED, Ulimit,
+    Relabel, Restart, UNLABELLED, Ulimit, is_no_new_privileges,
 };
 pub use guest::{
     GUEST_BIN, GUEST_BINARY, GUEST_CONFIG, GUEST_CONTAINER, GUEST_HOME, GUEST_HOST_KEY, GUEST_PLACE, GUEST_PREFIX, GUEST_SOCKET,
@@ -35,6 +36,7 @@ pub use link::{HostEntries, HostEntry, Link, LinkKind, LinkRef, MacvlanMode, Man
 pub use mac::{Mac, MacError};
 pub use name::{Name, NameError};
 pub use owner::{LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, LINK_GROUP, Owner, host_link_name, is_host_link_of, stable_hash};
+pub use passwd::{Account, Group, accounts, groups};
 pub use route::{FwMark, FwMarkError, Route, RouteKey, RouteKind, Routing, Rule, Scope, Table, TableError};
 pub use sysctl::{Sysctl, SysctlError};
 pub use traffic::{MAX_DELAY, Percent, PercentError, Rate, RateError, Traffic};

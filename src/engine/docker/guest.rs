@@ -154,6 +154,8 @@ impl Docker {
         let options = ContainerArchiveInfoOptionsBuilder::default().path(&format!("{GUEST_HOME}/{GUEST_HOST_KEY}")).build();
         match self.api.get_container_archive_info(id, Some(options)).await.map_err(Failure::from) {
             Err(failure) if failure.is(404) => Ok(false),
+            // It cannot mount what the container has, as where the image is in the way: then there may be one.
+            Err(failure) if failure.status.is_some() => Ok(true),
             found => found.map(|_| true),
         }
     }

@@ -38,6 +38,7 @@ mod observe;
 mod ownership;
 mod perform;
 mod raw;
+mod start;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -134,7 +134,7 @@ impl Docker {
     }
 
     async fn start_container(&self, name: &str) -> Result<EngineDone, Failure> {
-        self.api.start_container(name, None::<StartContainerOptions>).await?;
+        self.api.start_container(name, None::<StartContainerOptions>).await.map_err(|error| Failure::from(error).of_start())?;
         // What ended at once, or vanished, has no process.
         let pid = self.inspect(name).await?.map(|it| it.state.pid).filter(|pid| *pid != 0);
         Ok(EngineDone { pid })
