@@ -10,6 +10,7 @@
 
 mod client;
 mod host;
+mod leases;
 mod log;
 mod resident;
 mod restore;

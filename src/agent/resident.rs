@@ -18,6 +18,8 @@ use crate::types::Name;
 
 /// How often everything is looked at without any event.
 const ROUND: Duration = Duration::from_secs(60);
+/// How often leases are looked at: servers give them for two minutes at least.
+const LEASES: Duration = Duration::from_secs(5);
 const FIRST_REST: Duration = Duration::from_millis(100);
 const LONGEST_REST: Duration = Duration::from_secs(30);
 /// An engine that starts again is soon back, and machines wait.
@@ -74,7 +76,7 @@ async fn watch(address: &str) -> Result<(), String> {
     let mut due: BTreeSet<Name> = orders.keys().cloned().collect();
     let mut keeper = Keeper::new(docker.clone(), kernel, orders);
     let mut again: BTreeMap<Name, (Instant, Duration)> = BTreeMap::new();
-    let mut round = Instant::now() + ROUND;
+    let (mut round, mut leases) = (Instant::now() + ROUND, Instant::now() + LEASES);
     loop {
         for project in std::mem::take(&mut due) {
             if keeper.restore(&project).await {
@@ -84,7 +86,7 @@ async fn watch(address: &str) -> Result<(), String> {
                 again.insert(project, (Instant::now() + rest, rest));
             }
         }
-        let next = again.values().map(|(at, _)| *at).chain([round]).min().unwrap_or(round);
+        let next = again.values().map(|(at, _)| *at).chain([round, leases]).min().unwrap_or(round);
         tokio::select! {
             project = told.recv() => match project {
                 Some(project) => drop(due.insert(project)),
@@ -98,6 +100,12 @@ async fn watch(address: &str) -> Result<(), String> {
         }
         let now = Instant::now();
         due.extend(again.iter().filter(|(_, (at, _))| *at <= now).map(|(project, _)| project.clone()));
+        if leases <= now {
+            leases = now + LEASES;
+            for project in keeper.leasing() {
+                keeper.keep_leases(&project).await;
+            }
+        }
         if round <= now {
             round = now + ROUND;
             due.extend(docker.orders().await.map_err(|error| error.to_string())?.into_keys());

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
+use super::leases::Leases;
 use super::log;
 use crate::actual::Actual;
 use crate::engine::{Docker, Engine as _, EngineQuery};
@@ -26,11 +27,12 @@ pub(super) struct Keeper {
     whole: HashMap<(Name, Name), Life>,
     /// The last orders of each project: volumes that nothing uses can be swept away by anybody.
     orders: BTreeMap<Name, String>,
+    leases: Leases,
 }
 
 impl Keeper {
     pub(super) fn new(docker: Docker, kernel: Kernel, orders: BTreeMap<Name, String>) -> Self {
-        Self { docker, kernel, whole: HashMap::new(), orders }
+        Self { docker, leases: Leases::new(kernel.clone()), kernel, whole: HashMap::new(), orders }
     }
 
     /// Whether everything is there that can be: otherwise it is to be tried again.
@@ -44,6 +46,7 @@ impl Keeper {
             }
         };
         let Some(orders) = self.orders_of(project, &actual) else { return true };
+        self.leases.keep(project, &orders, &actual);
         let due: Vec<(&Name, &MachineOrders)> = orders.machines.iter().filter(|(name, _)| self.is_new(project, name, &actual)).collect();
         if due.is_empty() {
             return true;
@@ -56,12 +59,33 @@ impl Keeper {
         }
         let done = join_all(due.iter().map(|(name, machine)| work.machine(name, machine, began))).await;
         drop(hold);
+        let has_made = orders.machines.values().any(|machine| machine.ops.iter().any(|op| matches!(op, NetOp::Lease { .. })));
+        if has_made && let Ok(now) = self.look(project).await {
+            self.leases.keep(project, &orders, &now);
+        }
         for ((name, _), whole) in due.iter().zip(&done) {
             if let Some(life) = life(&actual, name).filter(|_| *whole) {
                 self.whole.insert((project.clone(), (*name).clone()), life);
             }
         }
         done.into_iter().all(|whole| whole)
+    }
+
+    /// The projects that have cards whose addresses the network gives.
+    pub(super) fn leasing(&self) -> Vec<Name> {
+        self.orders.iter().filter(|(_, text)| text.contains(r#""op":"lease""#)).map(|(project, _)| project.clone()).collect()
+    }
+
+    /// In time, and not while somebody is at work on it: he may be giving them back.
+    pub(super) async fn keep_leases(&mut self, project: &Name) {
+        if !matches!(self.kernel.hold(project).await, Ok(Some(_))) {
+            return;
+        }
+        if let Ok(actual) = self.look(project).await
+            && let Some(orders) = self.orders_of(project, &actual)
+        {
+            self.leases.keep(project, &orders, &actual);
+        }
     }
 
     async fn hold(&self, project: &Name) -> Option<crate::net::Hold> {
@@ -140,7 +164,9 @@ impl Work<'_> {
 
     async fn machine(&self, name: &Name, orders: &MachineOrders, began: Instant) -> bool {
         let (mut whole, mut made) = (true, vec![]);
-        for op in orders.ops.iter().filter(|op| self.can(op)) {
+        // A server may take its time: leases are got apart from all else.
+        let ops = orders.ops.iter().filter(|op| !matches!(op, NetOp::Lease { .. }));
+        for op in ops.filter(|op| self.can(op)) {
             let card = match op {
                 NetOp::CreateLink { link } | NetOp::AdoptPort { link, .. } => Some(&**link),
                 NetOp::CreateVeth { a, b } => [a, b].into_iter().find(|end| end.at.ns == Ns::Machine(name.clone())).map(|end| &**end),

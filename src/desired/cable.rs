@@ -102,6 +102,7 @@ fn draft(project: &Name, cable: &spec::Cable, end: &spec::CableEnd, own: &End, (
         plug: Plug::Cable { id, peer: peer.clone() },
         addresses: end.ip.iter().filter_map(|ip| Some((address(ip, errors)?, Some(ip.place.clone())))).collect(),
         auto: vec![],
+        dynamic: std::collections::BTreeSet::new(),
         unknown_addresses: end.broken.has("ip"),
         mac: end.mac.as_ref().map_or_else(|| automatic_mac(project, &own.0, &own.1), |mac| mac.value),
         mtu: Some(cable.mtu.as_ref().map_or(DEFAULT_MTU, |mtu| mtu.value)),
@@ -121,7 +122,8 @@ fn draft(project: &Name, cable: &spec::Cable, end: &spec::CableEnd, own: &End, (
 
 fn address(ip: &At<Ip>, errors: &mut Errors) -> Option<IpNet> {
     let (message, hint) = match ip.value {
-        Ip::None => return None,
+        // Refused where the file was read.
+        Ip::None | Ip::Dynamic(_) => return None,
         Ip::Auto => ("a cable has no pool that an address could come from".to_owned(), "ip: 10.0.0.1/30".to_owned()),
         Ip::Address { address, prefix: None } => {
             let right = quoted(&format!("{address}/{}", if address.is_ipv4() { 30 } else { 64 }));

@@ -48,8 +48,14 @@ pub(super) fn resolve(project: &Name, group: &Group, context: &Context, errors: 
     }
     let mut adds_keys = BTreeSet::new();
     let sshd = sshd.map(|sshd| server(project, sshd, context, &mut adds_keys, errors));
-    let config =
-        GuestConfig { machine: String::new(), nics: BTreeMap::new(), patience: PATIENCE, sshd, becomes_program: systemd::is_wanted(group) };
+    let config = GuestConfig {
+        machine: String::new(),
+        nics: BTreeMap::new(),
+        leases: BTreeMap::new(),
+        patience: PATIENCE,
+        sshd,
+        becomes_program: systemd::is_wanted(group),
+    };
     Some(Guest { config, version: context.guest.clone(), adds_keys, renew: false })
 }
 
@@ -159,6 +165,8 @@ pub(super) fn personal(name: &Name, machine: &mut Machine) {
     guest.config.machine = name.to_string();
     if machine.container.network_mode == NetworkMode::Own {
         let up = machine.nics.iter().filter(|(_, nic)| nic.up);
+        guest.config.leases =
+            up.clone().filter(|(_, nic)| !nic.dynamic.is_empty()).map(|(name, nic)| (name.clone(), nic.dynamic.clone())).collect();
         guest.config.nics = up.map(|(name, nic)| (name.clone(), nic.addresses.clone())).collect();
     }
     machine.container.guest = Some(guest.version.clone());

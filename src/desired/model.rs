@@ -8,8 +8,8 @@ use serde::Serialize;
 use crate::diag::Place;
 use crate::spec::{Condition, PullPolicy};
 use crate::types::{
-    CableId, Container, Endpoint, EngineNetwork, GuestConfig, HostEntries, IfName, Link, LinkRef, Mac, MacvlanMode, Name, PlacedLink,
-    Route, Routing, Tuning,
+    CableId, Container, Dynamic, Endpoint, EngineNetwork, GuestConfig, HostEntries, IfName, Leasing, Link, LinkRef, Mac, MacvlanMode, Name,
+    PlacedLink, Route, Routing, Tuning,
 };
 
 /// Where in the file each field of a resource comes from; a field that is not there comes from fly's stated defaults.
@@ -185,6 +185,10 @@ pub struct Nic {
     pub mtu: Option<u32>,
     pub up: bool,
     pub addresses: BTreeSet<IpNet>,
+    /// Addresses that the network gives it, by which way.
+    pub dynamic: BTreeSet<Dynamic>,
+    /// The routers that come with them are its ways out: the file names no gateway.
+    pub routers: bool,
     pub routes: BTreeSet<Route>,
     /// As in its network, where the file says nothing of the card itself.
     pub probe: bool,
@@ -232,6 +236,19 @@ impl Attach {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cable {
     pub places: Places,
+}
+
+impl Machine {
+    /// What a card of it asks the network for; nothing if the file gives it all.
+    pub fn leasing(&self, name: &Name, card: &IfName) -> Option<Leasing> {
+        let nic = self.nics.get(card).filter(|nic| !nic.dynamic.is_empty())?;
+        Some(Leasing {
+            ways: nic.dynamic.clone(),
+            hostname: self.container.hostname.clone().unwrap_or_else(|| name.to_string()),
+            routers: nic.routers,
+            resolvers: self.container.dns.is_empty(),
+        })
+    }
 }
 
 impl Nic {

@@ -49,6 +49,7 @@ fn default_card(project: &Name, group: &Group, machine: &Name, card: &IfName, ne
         plug: Plug::Network(net.name.clone()),
         addresses: vec![],
         auto: net.subnets.clone(),
+        dynamic: std::collections::BTreeSet::new(),
         unknown_addresses: false,
         mac: automatic_mac(project, machine, card),
         mtu: mtu(net, None),
@@ -122,6 +123,7 @@ fn card(
             plug: Plug::Network(net.name.clone()),
             addresses: wanted.given.clone(),
             auto: wanted.auto.clone(),
+            dynamic: wanted.dynamic.clone(),
             unknown_addresses: spec.broken.has("ip"),
             mac: spec.mac.as_ref().map_or_else(|| automatic_mac(project, machine, name), |mac| mac.value),
             mtu: mtu(net, spec.mtu.as_ref().map(|mtu| mtu.value)).filter(|_| !spec.broken.has("mtu")),
@@ -239,8 +241,11 @@ pub(super) fn build(project: &Name, draft: Draft, base: &Name, nets: &Nets) -> O
             }
         }
     };
+    let routers = draft.gateway.is_none();
     Some(Nic {
         attach,
+        dynamic: draft.dynamic,
+        routers,
         mac: draft.mac,
         mtu: draft.mtu,
         up: draft.up,

@@ -260,11 +260,9 @@ fn card(nic: &Nic, desired: &Desired, dead_ends: Option<&BTreeSet<Route>>) -> No
 
 /// What cards and ends of cables have alike.
 fn wiring<'a>(nic: &'a Nic, dead_ends: impl Iterator<Item = &'a Route>, map: &mut Map) {
-    if nic.addresses.is_empty() {
-        map.put("ip", Node::raw("none"));
-    } else {
-        map.put("ip", Node::texts(&nic.addresses));
-    }
+    let addresses = nic.addresses.iter().map(ToString::to_string).chain(nic.dynamic.iter().map(ToString::to_string));
+    let addresses: Vec<String> = addresses.collect();
+    map.put("ip", if addresses.is_empty() { Node::raw("none") } else { Node::texts(&addresses) });
     map.put_some("mac", nic.own_mac().map(|mac| Node::Raw(format!("\"{mac}\""))));
     let is_gateway = |route: &&Route| {
         route.via.is_some_and(|via| **route == Route { metric: route.metric, ..Route::new(route.to, Some(via)) }) && route.is_default()

@@ -9,7 +9,7 @@ use super::ipam::Pool;
 use super::model::Places;
 use crate::diag::{At, Diagnostic, Mistakes, Place};
 use crate::spec;
-use crate::types::{CableId, IfName, Mac, MacvlanMode, Name, Route, Tuning};
+use crate::types::{CableId, Dynamic, IfName, Mac, MacvlanMode, Name, Route, Tuning};
 
 pub(super) type Errors = Mistakes;
 
@@ -178,6 +178,8 @@ pub(super) struct Draft {
     pub(super) addresses: Vec<(IpNet, Option<Place>)>,
     /// Subnets in which it still needs an address.
     pub(super) auto: Vec<IpNet>,
+    /// Addresses that the network gives it.
+    pub(super) dynamic: BTreeSet<Dynamic>,
     /// Which others it has could not be read.
     pub(super) unknown_addresses: bool,
     pub(super) mac: Mac,

@@ -44,7 +44,7 @@ pub(super) fn fields(actual: &Actual, name: &Name, machine: &Machine) -> Vec<Fie
         return fields.changes;
     };
     // What it waits for is `cards`'.
-    let GuestConfig { machine: called, nics: _, patience, sshd, becomes_program } = &wanted;
+    let GuestConfig { machine: called, nics: _, leases: _, patience, sshd, becomes_program } = &wanted;
     fields.value("guest.machine", &now.machine, called, Effect::Live);
     fields.value("guest.waits at most", &now.patience, patience, Effect::Live);
     // Seldom alone: whatever else `init: systemd` asks for replaces the machine. It counts from the next start on.

@@ -27,7 +27,7 @@ pub use guest::{guest_config, guest_to_write, guest_volume_to_drop, not_listenin
 pub use link::LinkDiff;
 pub use machine::{anonymous_volumes, hosts, leftover_of, lost_networks, runs_as_wanted, stale, stray_networks, wanted_hosts};
 pub use network::{HostLinkDiff, forward_rule, host_link, orphans, unwanted_rules};
-pub use nic::{NicDiff, alias, extra_links, host_end, nic, wanted};
+pub use nic::{Leases, NicDiff, alias, extra_links, host_end, leases, nic, wanted};
 pub use refusals::{lacking_module, refusals};
 pub use routing::routing;
 pub use tolerance::is_anonymous;

@@ -52,7 +52,7 @@ pub fn refusals(desired: &Desired, actual: &Actual, diff: &Diff) -> Vec<Diagnost
         found.extend(guest::refusal(actual, name, machine));
         found.extend(systemd::refusal(&actual.engine.facts, name, machine));
         machine::health_refusals(desired, actual, name, machine, &mut found);
-        card::refusals(&desired.project, actual, name, machine, &mut found);
+        card::refusals(desired, actual, name, machine, &mut found);
     }
     if let Some(owner) = actual.engine.taken.containers.get(AGENT).filter(|_| desired.agent.is_some()) {
         let hint = format!("is it needed? `docker rename {AGENT} {AGENT}-old` makes room");

@@ -9,7 +9,9 @@ use super::faults::{Done, FaultKind, refuse};
 use super::state::{FakeLink, HOST, Kind, NsId, State};
 use super::{Call, FakeNet};
 use crate::net::{Firewall, GuestSeen, HostsLine, LinkSet, NetError, NetOp, NetPlane, NetSnapshot, Processes, Tune};
-use crate::types::{GuestSshd, HostEntry, LINK_GROUP, LinkKind, LinkRef, Mac, MacvlanMode, Manners, Name, Ns, PlacedLink, SshdStatus};
+use crate::types::{
+    Dynamic, GuestSshd, HostEntry, LINK_GROUP, Leasing, LinkKind, LinkRef, Mac, MacvlanMode, Manners, Name, Ns, PlacedLink, SshdStatus,
+};
 
 impl NetPlane for FakeNet {
     async fn firewall(&self) -> Result<Firewall, NetError> {
@@ -63,6 +65,8 @@ impl State {
             NetOp::CreateLink { link } => self.create_link(link, processes),
             NetOp::CreateVeth { a, b } => self.create_veth(a, b, processes),
             NetOp::AdoptPort { bridge, link } => self.adopt_port(bridge, link, processes),
+            NetOp::Lease { at, leasing } => self.lease(at, leasing, processes),
+            NetOp::Release { at, ways } => self.release(at, ways, processes),
             NetOp::SetLink { at, set } => self.set_link(at, set, processes),
             NetOp::DeleteLink { at } => {
                 // A namespace that is gone took the link along.
@@ -89,6 +93,32 @@ impl State {
                 Ok(())
             }
         }
+    }
+
+    /// The network has an address for everybody.
+    fn lease(&mut self, at: &LinkRef, leasing: &Leasing, processes: &Processes) -> Done {
+        let ns = self.ns(&at.ns, processes)?;
+        let index = self.index(ns, &at.name)?;
+        let number = u8::try_from(index % 250).unwrap_or(0) + 1;
+        if let Ok(link) = self.link_mut(ns, &at.name) {
+            for way in &leasing.ways {
+                let address = match way {
+                    Dynamic::Dhcp => format!("198.51.100.{number}/24"),
+                    Dynamic::Dhcp6 => format!("2001:db8:6::{number}/128"),
+                    Dynamic::Slaac => format!("2001:db8:a::{number}/64"),
+                };
+                link.leases.entry(*way).or_insert(address.parse().expect("an address"));
+            }
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, at: &LinkRef, ways: &BTreeSet<Dynamic>, processes: &Processes) -> Done {
+        let ns = self.ns(&at.ns, processes)?;
+        if let Ok(link) = self.link_mut(ns, &at.name) {
+            link.leases.retain(|way, _| !ways.contains(way));
+        }
+        Ok(())
     }
 
     fn ns(&self, ns: &Ns, processes: &Processes) -> Done<NsId> {

@@ -219,6 +219,7 @@ impl State {
             foreign_qdisc: None,
             connected: link.addresses.iter().map(ipnet::IpNet::trunc).collect(),
             carrier: link.up,
+            leases: link.leases.clone(),
             counters: None,
         }
     }

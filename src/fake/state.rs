@@ -9,7 +9,9 @@ use super::Call;
 use super::faults::Faults;
 use crate::engine::{AgentState, Health, RunState};
 use crate::net::HostsLine;
-use crate::types::{Container, Endpoint, EngineNetwork, GuestConfig, ImageDefaults, Mac, MacvlanMode, Name, Port, Route, Routing, Tuning};
+use crate::types::{
+    Container, Dynamic, Endpoint, EngineNetwork, GuestConfig, ImageDefaults, Mac, MacvlanMode, Name, Port, Route, Routing, Tuning,
+};
 
 /// The host's namespace.
 pub(super) const HOST: NsId = NsId(0);
@@ -117,6 +119,8 @@ pub(super) struct FakeLink {
     pub(super) master: Option<u32>,
     pub(super) addresses: BTreeSet<IpNet>,
     pub(super) routes: BTreeSet<Route>,
+    /// What the network has given it.
+    pub(super) leases: BTreeMap<Dynamic, IpNet>,
     pub(super) tuning: Tuning,
     pub(super) group: u32,
     pub(super) alias: Option<String>,
@@ -159,6 +163,7 @@ impl FakeLink {
             master: None,
             addresses: BTreeSet::new(),
             routes: BTreeSet::new(),
+            leases: BTreeMap::new(),
             tuning: Tuning::default(),
             group: 0,
             alias: None,

@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::types::{GuestConfig, HostEntries, HostEntry, Link, LinkRef, Mac, Manners, Name, PlacedLink, Route, Routing, Sysctl, Traffic};
+use crate::types::{
+    Dynamic, GuestConfig, HostEntries, HostEntry, Leasing, Link, LinkRef, Mac, Manners, Name, PlacedLink, Route, Routing, Sysctl, Traffic,
+};
 
 /// One operation on links. Every one is idempotent: what is done already is success.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +29,17 @@ pub enum NetOp {
     AdoptPort {
         bridge: String,
         link: Box<PlacedLink>,
+    },
+    /// The card gets the addresses that come from the network, and keeps them: a lease of which less than half the time is over stays
+    /// as it is.
+    Lease {
+        at: LinkRef,
+        leasing: Box<Leasing>,
+    },
+    /// Gives leases back, before a card goes or does without them.
+    Release {
+        at: LinkRef,
+        ways: BTreeSet<Dynamic>,
     },
     SetLink {
         at: LinkRef,
@@ -123,6 +136,10 @@ impl LinkSet {
     }
 }
 
+fn listed(ways: &BTreeSet<Dynamic>) -> String {
+    ways.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+}
+
 impl std::fmt::Display for NetOp {
     /// What is done, as it stands in a plan.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -136,6 +153,8 @@ impl std::fmt::Display for NetOp {
             Self::CreateLink { link } => write!(f, "create {} {}{}", what(&link.link), link.at, link.manners),
             Self::CreateVeth { a, b } => write!(f, "create veth {} to {}{}", a.at, b.at, a.manners),
             Self::AdoptPort { link, .. } => write!(f, "set up {}", link.at),
+            Self::Lease { at, leasing } => write!(f, "get an address by {} for {at}", listed(&leasing.ways)),
+            Self::Release { at, ways } => write!(f, "give back the address by {} of {at}", listed(ways)),
             Self::SetLink { at, set } => write!(f, "change {at}{}", set.manners),
             Self::DeleteLink { at } => write!(f, "delete link {at}"),
             Self::SetRouting { machine, .. } => write!(f, "change rules and routes of {machine}"),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::types::{GuestConfig, GuestStatus, HostEntry, Link, Mac, Name, Ns, Owner, Route, Routing, SshdStatus, Sysctl};
+use crate::types::{Dynamic, GuestConfig, GuestStatus, HostEntry, Link, Mac, Name, Ns, Owner, Route, Routing, SshdStatus, Sysctl};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetSnapshot {
@@ -87,6 +87,9 @@ pub struct LinkState {
     pub foreign_addresses: BTreeSet<IpNet>,
     #[serde(default)]
     pub foreign_routes: BTreeSet<Route>,
+    /// Addresses that came from the network. In which way alone counts: which ones they are, others decide.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub leases: BTreeMap<Dynamic, IpNet>,
     /// What has gone through it so far. They are never alike twice, so plans and their records do without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counters: Option<Counters>,

@@ -30,7 +30,11 @@ pub(super) fn orders(desired: &Desired) -> Option<String> {
         orders.machines.insert(name.clone(), MachineOrders { ops: vec![], hosts });
     }
     for Step { addr, op, .. } in b.steps {
-        let Op::Net(op) = op else { continue };
+        let Op::Net(mut op) = op else { continue };
+        // They are in use: nobody is asked again.
+        if let NetOp::CreateLink { link } | NetOp::CreateVeth { a: link, .. } | NetOp::AdoptPort { link, .. } = &mut op {
+            link.manners.probe.clear();
+        }
         match &addr {
             Addr::Network(_) => orders.host.push(op),
             // What the guest was told is still there.

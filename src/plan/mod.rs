@@ -5,6 +5,7 @@ mod builder;
 mod guests;
 mod handover;
 mod held;
+mod leases;
 mod machines;
 mod manners;
 mod networks;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::StepId;
 use super::builder::{Builder, after, union};
-use super::manners;
+use super::{leases, manners};
 use crate::desired::{Attach, Machine, Nic};
 use crate::diff::{self, Action, NicDiff};
 use crate::engine::EngineOp;
@@ -24,7 +24,11 @@ pub(super) fn attach_all(b: &mut Builder<'_>, name: &Name, machine: &Machine, st
     }
     let mut ready = last.clone();
     for (nic_name, nic) in &machine.nics {
-        ready.extend(plug_in(b, name, nic_name, nic, &last));
+        let there = plug_in(b, name, nic_name, nic, &last);
+        ready.extend(there);
+        if let Some(there) = there {
+            ready.extend(leases::get(b, name, machine, nic_name, &after([there])));
+        }
     }
     ready.extend(routing(b, name, machine, &last));
     ready
@@ -110,6 +114,7 @@ pub(super) fn changed(b: &mut Builder<'_>) {
         }
         steps.extend(&freed);
         ways_out(b, machine, wanted, connected, &steps);
+        leases::changed(b, machine, wanted, &steps);
         b.freed.entry(machine.clone()).or_default().extend(freed);
     }
 }

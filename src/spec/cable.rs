@@ -145,6 +145,7 @@ fn prefixed(r: &mut Reader, ips: Vec<At<Ip>>) -> Vec<At<Ip>> {
     for ip in &ips {
         let error = match ip.value {
             Ip::Auto => Diagnostic::invalid("a cable has no pool to take an address from").hint("`ip: 10.0.0.1/30`"),
+            Ip::Dynamic(way) => Diagnostic::invalid(format!("nobody gives addresses by {way} on a cable")).hint("`ip: 10.0.0.1/30`"),
             Ip::Address { address, prefix: None } => {
                 let longest = if address.is_ipv4() { 30 } else { 64 };
                 Diagnostic::invalid("an address of a cable needs its prefix length").hint(format!("as in `/{longest}`"))

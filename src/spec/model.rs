@@ -10,8 +10,8 @@ use ipnet::IpNet;
 
 use crate::diag::{At, Place, Spans, Veil};
 use crate::types::{
-    Bytes, Cpus, Device, FwMark, Healthcheck, Mac, MacvlanMode, Percent, Protocol, Rate, Relabel, Restart, RouteKind, Scope, Seconds,
-    SshServer, Sysctl, Table, Ulimit,
+    Bytes, Cpus, Device, Dynamic, FwMark, Healthcheck, Mac, MacvlanMode, Percent, Protocol, Rate, Relabel, Restart, RouteKind, Scope,
+    Seconds, SshServer, Sysctl, Table, Ulimit,
 };
 
 /// A mapping that keeps the file's order and the places of its keys.
@@ -308,6 +308,8 @@ pub enum Ip {
     Auto,
     /// No address; the card is up (dockerfly's 0.0.0.0).
     None,
+    /// One that the network gives.
+    Dynamic(Dynamic),
     /// Without a prefix length, the subnet's is taken.
     Address { address: IpAddr, prefix: Option<u8> },
 }

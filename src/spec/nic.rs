@@ -12,10 +12,11 @@ use super::scalars::{self, BOOL, MAC, MTU};
 use super::schema;
 use super::tuning::{traffic_keys, tuning_keys};
 use crate::diag::{At, Diagnostic, Place};
+use crate::types::Dynamic;
 
 const KEYS: &[Key<Nic>] = &[
     key!(network: NETWORK, "The network that it is plugged into"),
-    key!(ip: IPS, "Its address, or several, with or without prefix length; `auto` takes from the network's pool, `none` leaves it without"),
+    key!(ip: IPS, "Its address, or several, with or without prefix length; `auto` takes from the network's pool, `dhcp`, `dhcp6` and `slaac` what the network gives, `none` leaves it without"),
     key!(mac: MAC, "Its MAC, or `U:` and a text that it is made of, as in pipework. Default: an automatic one that never changes"),
     key!(mtu: MTU, "Its MTU. Default: the network's"),
     key!(gateway: GATEWAYS, "The default route by this card; `none` for none. Default: the network's"),
@@ -53,9 +54,9 @@ const NETWORK: Form<At<String>> = Form {
 };
 
 pub(super) const IPS: Form<Vec<At<Ip>>> = Form {
-    schema: || schema::one_or_more(schema::matching("auto|none|[0-9a-fA-F.:]+(/[0-9]{1,3})?")),
+    schema: || schema::one_or_more(schema::matching("auto|none|dhcp|dhcp6|slaac|[0-9a-fA-F.:]+(/[0-9]{1,3})?")),
     read: |r, node| {
-        let what = "an address, `auto` or `none`";
+        let what = "an address, `auto`, `dhcp`, `dhcp6`, `slaac` or `none`";
         let ips = r.one_or_more(node, what, |r, node| {
             let part = r.words(node, what)?;
             ip(r, &part)
@@ -104,14 +105,13 @@ fn read(r: &mut Reader, place: Place, node: &Node) -> Option<Nic> {
 }
 
 fn ip(r: &mut Reader, part: &Part<'_>) -> Option<At<Ip>> {
-    const WHAT: &str = "an address, as `192.168.1.10`, `192.168.1.10/24`, `auto` or `none`";
+    const WHAT: &str = "an address, as `192.168.1.10`, `192.168.1.10/24`, `auto`, `dhcp`, `dhcp6`, `slaac` or `none`";
     match part.text {
         "auto" => return Some(part.at(Ip::Auto)),
         "none" => return Some(part.at(Ip::None)),
-        "dhcp" => {
-            r.push(Diagnostic::invalid("`ip: dhcp` is not in this release").at(&part.place()).hint("`ip: auto`"));
-            return None;
-        }
+        "dhcp" => return Some(part.at(Ip::Dynamic(Dynamic::Dhcp))),
+        "dhcp6" => return Some(part.at(Ip::Dynamic(Dynamic::Dhcp6))),
+        "slaac" => return Some(part.at(Ip::Dynamic(Dynamic::Slaac))),
         _ => {}
     }
     let (host, prefix) = match part.split_once('/') {

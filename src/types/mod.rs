@@ -9,6 +9,7 @@ mod agent;
 mod container;
 mod guest;
 mod ifname;
+mod lease;
 mod link;
 mod mac;
 mod md5;
@@ -32,6 +33,7 @@ pub use guest::{
     SshServer, SshdStatus, began, guest_words, own_words,
 };
 pub use ifname::{IfName, IfNameError};
+pub use lease::{Dynamic, Leasing};
 pub use link::{HostEntries, HostEntry, Link, LinkKind, LinkRef, MacvlanMode, Manners, Ns, PlacedLink, Tuning};
 pub use mac::{Mac, MacError};
 pub use name::{Name, NameError};

@@ -48,6 +48,7 @@ fn host(desired: &Desired) -> Actual {
         alias: None,
         owner: Owner::Stranger,
         connected: BTreeSet::new(),
+        leases: BTreeMap::default(),
         carrier: true,
         foreign_addresses: BTreeSet::new(),
         foreign_routes: BTreeSet::new(),

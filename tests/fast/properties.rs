@@ -279,7 +279,10 @@ fn is_ours(op: &Op, desired: &Desired) -> bool {
         Op::Net(op) => match op {
             NetOp::CreateLink { link } | NetOp::AdoptPort { link, .. } => at(&link.at),
             NetOp::CreateVeth { a, b } => at(&a.at) && at(&b.at),
-            NetOp::SetLink { at: link, .. } | NetOp::DeleteLink { at: link } => at(link),
+            NetOp::SetLink { at: link, .. }
+            | NetOp::Lease { at: link, .. }
+            | NetOp::Release { at: link, .. }
+            | NetOp::DeleteLink { at: link } => at(link),
             NetOp::SetHosts { machine, .. } | NetOp::SetGuest { machine, .. } | NetOp::SetRouting { machine, .. } => {
                 MACHINES.contains(&machine.as_str())
             }

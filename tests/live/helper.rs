@@ -16,7 +16,7 @@ links: [[\"web:eth5\", \"db:eth5\"]]
 ";
 
 fn by_user(project: &Project, args: &[&str]) -> FlyCommand {
-    project.command().as_user().args(args)
+    project.command().by_user().args(args)
 }
 
 #[test]

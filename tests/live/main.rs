@@ -12,6 +12,7 @@ mod compose;
 mod console;
 mod cp;
 mod crash;
+mod dhcp;
 mod drift;
 mod engine;
 mod exchange;

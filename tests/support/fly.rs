@@ -109,7 +109,7 @@ impl FlyCommand {
     }
 
     /// By somebody who may use the engine, and do nothing else. Whatever lies in the home and the project is his.
-    pub(crate) fn as_user(mut self) -> Self {
+    pub(crate) fn by_user(mut self) -> Self {
         let owner = format!("{USER}:{USER}");
         let lab = self.home.parent().expect("the lab's folder");
         for (owner, path) in [(&owner, &self.home), (&owner, &self.dir), (&format!("0:{USER}"), &lab.join("docker.sock"))] {
@@ -123,7 +123,7 @@ impl FlyCommand {
     /// Without waiting: for signals at a given moment.
     pub(crate) fn start(self) -> Running {
         if self.before.is_empty() && unprivileged() {
-            return self.as_user().start();
+            return self.by_user().start();
         }
         let words = [self.before, vec![self.program.display().to_string()], self.args].concat();
         let mut command = match self.typed {

@@ -2,13 +2,20 @@
 
 use super::taken_link;
 use crate::actual::Actual;
-use crate::desired::{Attach, Machine, Nic};
+use crate::desired::{Attach, Desired, Machine, Nic};
 use crate::diag::Diagnostic;
-use crate::types::{IfName, LinkKind, LinkRef, MacvlanMode, Name, Ns, Traffic};
+use crate::types::{Dynamic, IfName, LinkKind, LinkRef, MacvlanMode, Name, Ns, Traffic};
 
-pub(super) fn refusals(project: &Name, actual: &Actual, name: &Name, machine: &Machine, found: &mut Vec<Diagnostic>) {
+pub(super) fn refusals(desired: &Desired, actual: &Actual, name: &Name, machine: &Machine, found: &mut Vec<Diagnostic>) {
+    let (project, has_agent) = (&desired.project, desired.agent.is_some());
     for (nic, wanted) in &machine.nics {
         found.extend(lacking(actual, name, nic, wanted));
+        let leased = wanted.dynamic.iter().find(|way| **way != Dynamic::Slaac).filter(|_| !has_agent);
+        if let Some(way) = leased {
+            let error = Diagnostic::invalid(format!("`ip: {way}` of `{name}:{nic}` needs the agent: somebody has to keep the lease"));
+            let error = error.at_some(wanted.places.of("ip"));
+            found.push(error.hint("leave out `agent: false` and `--no-agent`").hint("or an address of the file: `ip: auto`"));
+        }
         match &wanted.attach {
             Attach::Bridge { host_end, .. } => {
                 let Some(state) = actual.host_link(host_end).filter(|state| !state.owner.is_ours()) else { continue };

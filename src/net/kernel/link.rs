@@ -139,6 +139,19 @@ impl<'a> Card<'a> {
         Ok(())
     }
 
+    /// Listens to routers, also where the machine is one itself; with `address`, the kernel makes one of what they tell.
+    pub(super) fn accept_router(&self, address: bool) -> Result<(), NetError> {
+        self.enable_ipv6()?;
+        for (setting, value) in [("accept_ra", "2"), ("autoconf", if address { "1" } else { "0" })] {
+            let path = format!("/proc/sys/net/ipv6/conf/{}/{setting}", self.raw.name);
+            let put = || {
+                if std::fs::read_to_string(&path)?.trim() == value { Ok(()) } else { std::fs::write(&path, value).map_err(Refused::from) }
+            };
+            self.places.inside(&self.place, put).doing(|| format!("listen to routers on {}", self.at()))?;
+        }
+        Ok(())
+    }
+
     pub(super) fn add_addresses<'n>(&self, nets: impl IntoIterator<Item = &'n IpNet>) -> Result<(), NetError> {
         let mut enabled = false;
         for net in nets {

@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd;
 
 use ipnet::IpNet;
 use rtnetlink::packet_route::AddressFamily;
-use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope, CacheInfo};
 use rtnetlink::packet_route::link::{
     AfSpecInet, AfSpecInet6, AfSpecUnspec, BridgeStpState, In6AddrGenMode, InetDevConf, InfoBridge, InfoData, InfoKind, InfoMacVlan,
     InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, MacVlanMode,
@@ -117,6 +117,27 @@ pub(super) fn family(net: &IpNet) -> AddressFamily {
 /// The protocol (`ip -d address`, `ip route`) of the addresses and routes that fly makes, by which they are told from other
 /// people's. Kernels before 5.18 keep no such mark of addresses.
 pub(super) const PROTOCOL: u8 = 0xf1;
+
+/// The same of addresses that come with a lease; and the one of the routes that come with it (`proto dhcp`).
+pub(super) const LEASED: u8 = 0xf2;
+pub(super) const BY_DHCP: u8 = 16;
+
+/// With an end, at which the kernel takes it away.
+pub(super) fn leased(index: u32, net: &IpNet, seconds: u32) -> AddressMessage {
+    let mut message = address(index, net);
+    message.attributes.retain(|it| !matches!(it, AddressAttribute::Protocol(_)));
+    message.attributes.push(AddressAttribute::Protocol(LEASED.into()));
+    let mut times = CacheInfo::default();
+    (times.ifa_preferred, times.ifa_valid) = (seconds, seconds);
+    message.attributes.push(AddressAttribute::CacheInfo(times));
+    message
+}
+
+pub(super) fn leased_route(index: u32, route: &Route) -> RouteMessage {
+    let mut message = self::route(index, route);
+    message.header.protocol = BY_DHCP.into();
+    message
+}
 
 pub(super) fn address(index: u32, net: &IpNet) -> AddressMessage {
     let mut message = AddressMessage::default();

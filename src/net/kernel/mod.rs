@@ -13,6 +13,7 @@ mod guests;
 mod hold;
 mod hosts;
 mod lacking;
+mod lease;
 mod link;
 mod message;
 mod neighbour;
@@ -24,6 +25,7 @@ mod port;
 mod probe;
 mod qdisc;
 mod read;
+mod resolv;
 mod resolve;
 mod rights;
 mod routing;
@@ -141,6 +143,8 @@ fn perform(places: &Places<'_>, op: &NetOp, project: &Name) -> Result<(), NetErr
         NetOp::CreateLink { link } => create::link(places, link),
         NetOp::CreateVeth { a, b } => create::veth(places, a, b),
         NetOp::AdoptPort { bridge, link } => port::adopt(places, bridge, link, project),
+        NetOp::Lease { at, leasing } => lease::keep(places, op, at, leasing),
+        NetOp::Release { at, ways } => lease::release(places, op, at, ways),
         NetOp::SetLink { at, set } => set::link(places, at, set),
         NetOp::DeleteLink { at } => delete::link(places, at, project),
         NetOp::SetRouting { machine, add, remove } => routing::set(places, machine, add, remove),

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::error::{Refused, While};
-use super::message::PROTOCOL;
+use super::message::{LEASED, PROTOCOL};
 use super::qdisc::RawQdisc;
 use super::read::{self, RawAddress, RawLink, RawRoute};
 use super::resolve::{self, Peers};
@@ -20,7 +20,7 @@ use super::space::{Process, Space, has_ended};
 use super::tuning::RawNeighbour;
 use super::{hosts, owner, qdisc, routing, tuning};
 use crate::net::{HostsLine, LinkState, Namespace, NetError, NetSnapshot, Processes};
-use crate::types::{Link, LinkKind, Name, Ns, Owner, RouteKind, Routing, Sysctl, Tuning};
+use crate::types::{Dynamic, Link, LinkKind, Name, Ns, Owner, RouteKind, Routing, Sysctl, Tuning};
 
 /// A namespace and what its kernel says; two machines may share one.
 pub(super) struct Seen<'a> {
@@ -205,8 +205,17 @@ fn links(at: usize, seen: &Seen<'_>, view: &Ns, project: &Name, peers: &Peers<'_
         let every = || raw.addresses.iter().filter(|address| address.index == link.index);
         let addresses = || every().filter(|address| !address.kernels);
         let is_foreign_address = |address: &RawAddress| {
-            if address.kernels { !read::is_everywhere(&address.net) } else { marks && address.maker != PROTOCOL }
+            if address.maker == LEASED {
+                false
+            } else if address.kernels {
+                !read::is_everywhere(&address.net)
+            } else {
+                marks && address.maker != PROTOCOL
+            }
         };
+        // A program in the machine may have leases of its own.
+        let is_noted = |way: Dynamic| link.alias.as_ref().is_some_and(|alias| alias.contains(&format!(" {way}=")));
+        let is_flys = |way: Dynamic| (way == Dynamic::Slaac || is_noted(way)).then_some(way);
         let neighbours = || raw.neighbours.iter().filter(|neighbour| neighbour.index == link.index);
         let qdisc = raw.qdiscs.iter().find(|qdisc| qdisc.index == link.index);
         let state = LinkState {
@@ -234,6 +243,7 @@ fn links(at: usize, seen: &Seen<'_>, view: &Ns, project: &Name, peers: &Peers<'_
                 .map(|route| route.route.to)
                 .collect(),
             carrier: link.carrier,
+            leases: every().filter_map(|address| Some((is_flys(address.lease?)?, address.net))).collect(),
             foreign_addresses: every().filter(|address| is_foreign_address(address)).map(|address| address.net).collect(),
             foreign_routes: routes().filter(|route| is_foreign(route)).map(|route| route.route.clone()).collect(),
             counters: link.counters,

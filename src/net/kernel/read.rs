@@ -12,10 +12,11 @@ use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rustix::io::Errno;
 
 use super::error::Refused;
+use super::message::{BY_DHCP, LEASED};
 use super::socket::{Client, Dump};
 use super::wire::{attributes, text, u16_at, u32_at};
 use crate::net::Counters;
-use crate::types::{Mac, MacvlanMode, Route, RouteKind, Scope, Table};
+use crate::types::{Dynamic, Mac, MacvlanMode, Route, RouteKind, Scope, Table};
 
 pub(super) const AF_INET: u8 = 2;
 pub(super) const AF_INET6: u8 = 10;
@@ -52,6 +53,12 @@ pub(super) struct RawLink {
 
 #[derive(Clone, Debug)]
 pub(super) struct RawAddress {
+    /// It has come from the network.
+    pub(super) lease: Option<Dynamic>,
+    /// Seconds until the kernel takes it away.
+    pub(super) valid: Option<u32>,
+    /// Not to be used yet.
+    pub(super) tentative: bool,
     pub(super) index: u32,
     pub(super) net: IpNet,
     /// Made by the kernel, not by anybody's configuration: link-local, or from a router's advertisement.
@@ -155,11 +162,13 @@ fn read_address(payload: &[u8]) -> Option<RawAddress> {
     const STABLE_PRIVACY: u32 = 0x800;
     const KERNEL_LINK_LOCAL: u8 = 3;
     let (family, prefix, mut flags) = (*payload.first()?, *payload.get(1)?, u32::from(*payload.get(2)?));
-    let (mut address, mut local, mut maker) = (None, None, 0);
+    const TENTATIVE: u32 = 0x40;
+    let (mut address, mut local, mut maker, mut valid) = (None, None, 0, None);
     for (kind, value) in attributes(payload, 8) {
         match kind {
             1 => address = ip(value),
             2 => local = ip(value),
+            6 => valid = u32_at(value, 4).filter(|seconds| *seconds != u32::MAX),
             8 => flags = u32_at(value, 0)?,
             11 => maker = *value.first()?,
             _ => {}
@@ -173,9 +182,22 @@ fn read_address(payload: &[u8]) -> Option<RawAddress> {
             let made = maker == KERNEL_LINK_LOCAL || flags & STABLE_PRIVACY != 0 || is_eui64(net.addr());
             flags & PERMANENT == 0 || link_local && made
         }
-        _ => false,
+        // One with an end is somebody's who counts its time.
+        _ => maker == LEASED || flags & PERMANENT == 0,
     };
-    Some(RawAddress { index: u32_at(payload, 4)?, net, kernels, maker })
+    let (lease, tentative) = (lease(net, maker, flags & PERMANENT == 0), flags & TENTATIVE != 0);
+    Some(RawAddress { index: u32_at(payload, 4)?, net, kernels, maker, lease, valid, tentative })
+}
+
+/// Kernels before 5.18 do not say whose an address is: then the family and the length of its prefix do.
+fn lease(net: IpNet, maker: u8, has_end: bool) -> Option<Dynamic> {
+    const BY_ROUTER: u8 = 2;
+    match net {
+        IpNet::V4(_) if has_end || maker == LEASED => Some(Dynamic::Dhcp),
+        IpNet::V6(net) if maker == LEASED || has_end && maker == 0 && net.prefix_len() == 128 => Some(Dynamic::Dhcp6),
+        IpNet::V6(net) if has_end && matches!(maker, 0 | BY_ROUTER) && !net.addr().is_unicast_link_local() => Some(Dynamic::Slaac),
+        _ => None,
+    }
 }
 
 /// The middle of an address made from a MAC is `ff:fe`.
@@ -259,7 +281,8 @@ fn read_route(payload: &[u8]) -> Option<Vec<RawRoute>> {
     if kind != RouteKind::Unicast || hops.is_empty() {
         hops = vec![hop];
     }
-    let kernels = matches!(maker, BY_KERNEL | BY_ROUTER);
+    // What came with a lease goes with it.
+    let kernels = matches!(maker, BY_KERNEL | BY_ROUTER | BY_DHCP);
     let index = |hop: &Hop| if kind == RouteKind::Unicast { hop.index } else { Some(0) };
     Some(hops.iter().filter_map(|hop| Some(RawRoute { index: index(hop)?, route: whole(hop), kernels, maker })).collect())
 }
