@@ -72,6 +72,13 @@ fn what_passes_is_in_the_file_and_nothing_is_missing_at_its_end() {
     let all = read(&project, "one.pcapng", &[]).len();
     assert!(output.stderr.contains(&format!("captured {all} packets to one.pcapng, 0 dropped\n")), "{output}");
 
+    // However fast they come, and however soon it is to end afterwards.
+    let capture = start(&project, &["a:eth0", "--write", "flood.pcapng", "--filter", "icmp", "--snaplen", "64"]);
+    lab.in_machine("cap.a", &["ping", "-q", "-f", "-c4000", "10.10.0.2"]);
+    let output = end(capture);
+    assert!(output.stderr.contains("captured 8000 packets to flood.pcapng, 0 dropped\n"), "{output}");
+    assert_eq!(read(&project, "flood.pcapng", &[]).len(), 8000);
+
     // Times are the clock's: each packet is within this test's last minute.
     let epoch: f64 = read(&project, "one.pcapng", &["-tt"])[0].split(' ').next().unwrap().parse().unwrap();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
