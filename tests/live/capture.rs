@@ -116,6 +116,19 @@ fn all_cards_a_filter_and_limits() {
     assert!(output.success().stderr.contains("captured 0 packets to time.pcapng, 0 dropped\n"), "{output}");
     assert_eq!(read(&project, "time.pcapng", &[]), Vec::<String>::new());
 
+    // A card is promiscuous only when asked, and only as long.
+    let promiscuity = |is: &str| {
+        let link = lab.in_machine("cap.a", &["ip", "-d", "link", "show", "eth0"]);
+        assert!(link.contains(&format!("promiscuity {is} ")), "{link}");
+    };
+    let capture = start(&project, &["a:eth0", "--write", "mine.pcapng"]);
+    promiscuity("0");
+    end(capture);
+    let capture = start(&project, &["a:eth0", "--write", "theirs.pcapng", "--promiscuous"]);
+    promiscuity("1");
+    end(capture);
+    promiscuity("0");
+
     // With a reader, as it goes on.
     let fly = env!("CARGO_BIN_EXE_fly");
     let line = format!("{fly} capture a:eth5 --duration 3s --filter icmp | tcpdump -nnr - 2>/dev/null");
