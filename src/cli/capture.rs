@@ -54,44 +54,57 @@ pub(super) fn run(args: &CaptureArgs, settings: &Settings, ui: &Ui) -> Result<Ex
         };
         let kernel = Kernel::new().map_err(|error| observe::net_diagnostic(&error))?;
         // From here on Ctrl-C ends the capture, not the program.
-        let mut stop = Stop::signals()?;
-        let mut capture = kernel.capture(pid, options).map_err(|error| refused(&error, machine))?;
-        let mut out = None;
-        let summary = loop {
-            let piece = tokio::select! {
-                biased;
-                () = stop.asked() => {
-                    capture.stop();
-                    continue;
-                }
-                piece = capture.next() => piece,
-            };
-            match piece {
-                // Only now: what is not captured leaves an old file as it is.
-                Some(Ok(Captured::Began(nics))) => {
-                    out = Some(Out::open(path.as_deref())?);
-                    let limit = if args.count.is_none() && args.duration.is_none() { "; Ctrl-C ends it" } else { "" };
-                    ui.say(&format!("capturing on {}{limit}\n", names(machine, &nics)));
-                }
-                Some(Ok(Captured::Bytes(bytes))) => {
-                    let Some(out) = &mut out else { continue };
-                    match out.write(bytes, &mut stop, &capture).await? {
-                        Written::All => {}
-                        Written::NobodyReads => return Ok(Exit::Done),
-                        Written::GivenUp => return Ok(Exit::Interrupted),
-                    }
-                }
-                Some(Ok(Captured::Ended(summary))) => break summary,
-                Some(Err(error)) => return Err(refused(&error, machine).into()),
-                None => return Err(Diagnostic::new(Kind::Failed, "the capture broke off").into()),
-            }
-        };
-        if let Some(Out::Pipe(sink)) = out {
-            sink.finish().await?;
-        }
-        ui.say(&said(summary, machine, path.as_deref()));
-        Ok(Exit::Done)
+        let stop = Stop::signals()?;
+        let capture = kernel.capture(pid, options).map_err(|error| refused(&error, machine))?;
+        record(capture, stop, machine, path.as_deref(), args, ui).await
     })?
+}
+
+/// Takes what comes to where it is to go, until nothing more comes.
+async fn record(
+    mut capture: Capture,
+    mut stop: Stop,
+    machine: &str,
+    path: Option<&Path>,
+    args: &CaptureArgs,
+    ui: &Ui,
+) -> Result<Exit, Failure> {
+    let mut out = None;
+    loop {
+        let piece = tokio::select! {
+            biased;
+            () = stop.asked() => {
+                capture.stop();
+                continue;
+            }
+            piece = capture.next() => piece,
+        };
+        match piece {
+            // Only now: what cannot be captured leaves an old file as it is.
+            Some(Ok(Captured::Began(nics))) => {
+                out = Some(Out::open(path)?);
+                let limit = if args.count.is_none() && args.duration.is_none() { "; Ctrl-C ends it" } else { "" };
+                ui.say(&format!("capturing on {}{limit}\n", names(machine, &nics)));
+            }
+            Some(Ok(Captured::Bytes(bytes))) => {
+                let Some(out) = &mut out else { continue };
+                match out.write(bytes, &mut stop, &capture).await? {
+                    Written::All => {}
+                    Written::NobodyReads => return Ok(Exit::Done),
+                    Written::GivenUp => return Ok(Exit::Interrupted),
+                }
+            }
+            Some(Ok(Captured::Ended(summary))) => {
+                if let Some(Out::Pipe(sink)) = out {
+                    sink.finish().await?;
+                }
+                ui.say(&said(summary, machine, path));
+                return Ok(Exit::Done);
+            }
+            Some(Err(error)) => return Err(refused(&error, machine).into()),
+            None => return Err(Diagnostic::new(Kind::Failed, "the capture broke off").into()),
+        }
+    }
 }
 
 async fn pid(settings: &Settings, project: &Name, machine: &Name) -> Result<u32, Diagnostic> {
@@ -113,16 +126,14 @@ fn compile(text: &str, snaplen: u32) -> Result<PacketFilter, Diagnostic> {
             .hint("or capture everything, and filter when it is read")
     })?;
     let compiled = String::from_utf8_lossy(&output.stdout);
-    match PacketFilter::parse(text, &compiled).filter(|_| output.status.success()) {
-        Some(filter) => Ok(filter),
-        None => {
-            let said = String::from_utf8_lossy(&output.stderr);
-            let cause = said.lines().last().unwrap_or_default().trim_start_matches("tcpdump: ").to_owned();
-            Err(Diagnostic::new(Kind::Usage, format!("`{}` is no filter", clean(text)))
-                .cause(clean(&cause))
-                .hint("`man pcap-filter` has the words: `--filter 'icmp or port 53'`"))
-        }
+    if let Some(filter) = PacketFilter::parse(text, &compiled).filter(|_| output.status.success()) {
+        return Ok(filter);
     }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let cause = said.lines().last().unwrap_or_default().trim_start_matches("tcpdump: ");
+    Err(Diagnostic::new(Kind::Usage, format!("`{}` is no filter", clean(text)))
+        .cause(clean(cause))
+        .hint("`man pcap-filter` has the words: `--filter 'icmp or port 53'`"))
 }
 
 /// Where the bytes go.
@@ -194,14 +205,10 @@ fn said(summary: CaptureSummary, machine: &str, path: Option<&Path>) -> String {
     let CaptureSummary { packets, dropped, machine_ended } = summary;
     let many = |count: u64| if count == 1 { "1 packet".to_owned() } else { format!("{count} packets") };
     let place = path.map(|path| format!(" to {}", clean(&path.display().to_string()))).unwrap_or_default();
-    let mut text = format!("captured {}{place}, {dropped} dropped\n", many(packets));
-    if machine_ended {
-        text += &format!("note: machine `{machine}` has ended meanwhile\n");
-    }
-    if dropped > 0 {
-        text += "note: dropped is what came faster than it was taken; `--snaplen 128` or a `--filter` makes it less\n";
-    }
-    text
+    let ended = if machine_ended { format!("note: machine `{machine}` has ended meanwhile\n") } else { String::new() };
+    let lost = "note: dropped is what came faster than it was taken; `--snaplen 128` or a `--filter` makes it less\n";
+    let lost = if dropped > 0 { lost } else { "" };
+    format!("captured {}{place}, {dropped} dropped\n{ended}{lost}", many(packets))
 }
 
 /// How long: `10s`, `1m30s`.

@@ -39,8 +39,9 @@ impl Mac {
     pub fn of_text(text: &str) -> Self {
         // Its shell hands words on with one space between them, and a line feed behind the last.
         let line = text.split_whitespace().collect::<Vec<_>>().join(" ") + "\n";
-        let [a, b, c, d, e, ..] = super::md5::md5(line.as_bytes());
-        Self([0x02, a, b, c, d, e])
+        let mut bytes = [0x02; 6];
+        bytes[1..].copy_from_slice(&super::md5::md5(line.as_bytes())[..5]);
+        Self(bytes)
     }
 
     pub fn is_automatic(self) -> bool {

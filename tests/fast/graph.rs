@@ -147,12 +147,9 @@ fn the_drawing_is_tidy_whatever_is_drawn() {
     }
     // Three lines go down to networks from `web`, and one from `db`; the cable is one.
     assert_eq!((svg.matches("<circle ").count(), svg.matches("<path ").count()), (4, 1));
-    let mut many = String::from("name: many\ndefaults: {image: a}\nnetworks: {a: {subnet: 10.0.0.0/16}, b: {}, c: {}}\nmachines:\n");
-    let mut cables = String::from("links:\n");
-    for n in 0..40 {
-        many += &format!("  machine-{n}: {{nics: {{eth0: a, eth1: b, eth2: c}}}}\n");
-        cables += &format!("  - [machine-{n}:up, machine-{}:down]\n", (n + 7) % 40);
-    }
-    is_tidy(&Graph::of(&resolved(&(many + &cables))).svg());
+    let head = "name: many\ndefaults: {image: a}\nnetworks: {a: {subnet: 10.0.0.0/16}, b: {}, c: {}}\nmachines:\n";
+    let machines: String = (0..40).map(|n| format!("  machine-{n}: {{nics: {{eth0: a, eth1: b, eth2: c}}}}\n")).collect();
+    let cables: String = (0..40).map(|n| format!("  - [machine-{n}:up, machine-{}:down]\n", (n + 7) % 40)).collect();
+    is_tidy(&Graph::of(&resolved(&format!("{head}{machines}links:\n{cables}"))).svg());
     is_tidy(&Graph::of(&resolved("name: nothing\n")).svg());
 }

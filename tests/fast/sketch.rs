@@ -46,6 +46,7 @@ impl std::fmt::Debug for Sketch {
     }
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is drawn by itself")]
 #[derive(Clone, Debug)]
 pub(crate) struct NetSketch {
     pub(crate) mtu: Option<u32>,

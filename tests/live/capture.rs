@@ -72,6 +72,13 @@ fn what_passes_is_in_the_file_and_nothing_is_missing_at_its_end() {
     let all = read(&project, "one.pcapng", &[]).len();
     assert!(output.stderr.contains(&format!("captured {all} packets to one.pcapng, 0 dropped\n")), "{output}");
 
+    // However fast they come, and however soon it is to end afterwards.
+    let capture = start(&project, &["a:eth0", "--write", "flood.pcapng", "--filter", "icmp", "--snaplen", "64"]);
+    lab.in_machine("cap.a", &["ping", "-q", "-f", "-c4000", "10.10.0.2"]);
+    let output = end(capture);
+    assert!(output.stderr.contains("captured 8000 packets to flood.pcapng, 0 dropped\n"), "{output}");
+    assert_eq!(read(&project, "flood.pcapng", &[]).len(), 8000);
+
     // Times are the clock's: each packet is within this test's last minute.
     let epoch: f64 = read(&project, "one.pcapng", &["-tt"])[0].split(' ').next().unwrap().parse().unwrap();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
@@ -108,6 +115,19 @@ fn all_cards_a_filter_and_limits() {
     let output = project.fly(&["capture", "a", "--duration", "300ms", "--write", "time.pcapng", "--filter", "icmp"]);
     assert!(output.success().stderr.contains("captured 0 packets to time.pcapng, 0 dropped\n"), "{output}");
     assert_eq!(read(&project, "time.pcapng", &[]), Vec::<String>::new());
+
+    // A card is promiscuous only when asked, and only as long.
+    let promiscuity = |is: &str| {
+        let link = lab.in_machine("cap.a", &["ip", "-d", "link", "show", "eth0"]);
+        assert!(link.contains(&format!("promiscuity {is} ")), "{link}");
+    };
+    let capture = start(&project, &["a:eth0", "--write", "mine.pcapng"]);
+    promiscuity("0");
+    end(capture);
+    let capture = start(&project, &["a:eth0", "--write", "theirs.pcapng", "--promiscuous"]);
+    promiscuity("1");
+    end(capture);
+    promiscuity("0");
 
     // With a reader, as it goes on.
     let fly = env!("CARGO_BIN_EXE_fly");

@@ -72,21 +72,27 @@ fn run(pid: u32, options: &CaptureOptions, stop: &AtomicBool, tell: &Pieces) -> 
     }
     let mut summary = CaptureSummary::default();
     let begun = Instant::now();
+    // When it was found to be over: what has come until then still belongs to it.
+    let mut over = None;
     let mut buffer = vec![0; TAG + options.snaplen as usize];
     loop {
-        // Before they are read: what has come by the time that somebody wants to stop still belongs to it.
-        let is_over = stop.load(Ordering::Relaxed) || options.duration.is_some_and(|limit| begun.elapsed() >= limit);
         summary.machine_ended = !process.is_alive();
+        let is_late = options.duration.is_some_and(|limit| begun.elapsed() >= limit);
+        if over.is_none() && (stop.load(Ordering::Relaxed) || is_late || summary.machine_ended) {
+            over = Some(packet::now());
+        }
         let mut packets = listen(&ears, &mut buffer).doing(doing)?;
         let missing = options.count.map(|count| count.saturating_sub(summary.packets));
         packets.truncate(missing.map_or(usize::MAX, |missing| usize::try_from(missing).unwrap_or(usize::MAX)));
         summary.packets += packets.len() as u64;
+        let last = packets.last().map(|packet| packet.time);
         let bytes: Vec<u8> = packets.iter().flat_map(pcapng::packet).collect();
         let is_idle = bytes.is_empty();
         if !is_idle && tell.blocking_send(Ok(Captured::Bytes(bytes))).is_err() {
             return Ok(false);
         }
-        if is_over || summary.machine_ended || options.count.is_some_and(|count| summary.packets >= count) {
+        let is_counted = options.count.is_some_and(|count| summary.packets >= count);
+        if is_counted || over.is_some_and(|over| last.is_none_or(|last| last >= over)) {
             return Ok(finish(&ears, summary, tell));
         }
         if is_idle {
