@@ -49,14 +49,14 @@ impl State {
             link.up = up;
             link.drop_dead_routes();
         }
-        if !link.up {
-            link.tuning.neighbours.clear();
-        } else {
-            let kept: Vec<_> =
-                set.tune.keep_neighbours.iter().filter(|(address, _)| !link.tuning.neighbours.contains_key(address)).collect();
+        if link.up {
+            let there = &link.tuning.neighbours;
+            let kept: Vec<_> = set.tune.keep_neighbours.iter().filter(|(address, _)| !there.contains_key(address)).collect();
             link.tuning.neighbours.extend(kept);
             link.tuning.neighbours.retain(|address, _| !set.tune.remove_neighbours.contains(address));
             link.tuning.neighbours.extend(&set.tune.neighbours);
+        } else {
+            link.tuning.neighbours.clear();
         }
         link.routes.retain(|route| !set.remove_routes.contains(route));
         // Routes without a router first: the others may need them.
@@ -78,9 +78,9 @@ impl State {
         let link = self.link_mut(ns, name)?;
         link.tuning.traffic = traffic.clone();
         let Kind::Veth { peer } = link.kind else { return Ok(()) };
-        match self.place(peer).filter(|(at, _)| ns != HOST && *at == HOST).map(|(_, name)| name.to_owned()) {
-            Some(end) => self.link_mut(HOST, &end)?.tuning.traffic = traffic.clone(),
-            None => {}
+        let end = self.place(peer).filter(|(at, _)| ns != HOST && *at == HOST).map(|(_, name)| name.to_owned());
+        if let Some(end) = end {
+            self.link_mut(HOST, &end)?.tuning.traffic = traffic.clone();
         }
         Ok(())
     }
