@@ -49,15 +49,7 @@ impl State {
             link.up = up;
             link.drop_dead_routes();
         }
-        if link.up {
-            let there = &link.tuning.neighbours;
-            let kept: Vec<_> = set.tune.keep_neighbours.iter().filter(|(address, _)| !there.contains_key(address)).collect();
-            link.tuning.neighbours.extend(kept);
-            link.tuning.neighbours.retain(|address, _| !set.tune.remove_neighbours.contains(address));
-            link.tuning.neighbours.extend(&set.tune.neighbours);
-        } else {
-            link.tuning.neighbours.clear();
-        }
+        link.change_neighbours(&set.tune);
         link.routes.retain(|route| !set.remove_routes.contains(route));
         // Routes without a router first: the others may need them.
         let (near, far): (Vec<_>, Vec<_>) = set.keep_routes.iter().chain(&set.add_routes).partition(|route| route.via.is_none());

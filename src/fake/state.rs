@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::Call;
 use super::faults::Faults;
 use crate::engine::{Health, RunState};
-use crate::net::HostsLine;
+use crate::net::{HostsLine, Tune};
 use crate::types::{Container, Endpoint, EngineNetwork, GuestConfig, ImageDefaults, Mac, MacvlanMode, Port, Route, Routing, Tuning};
 
 /// The host's namespace.
@@ -165,6 +165,19 @@ impl FakeLink {
     pub(super) fn is_on_link(&self, address: IpAddr) -> bool {
         self.addresses.iter().any(|net| net.contains(&address))
             || self.routes.iter().any(|route| route.via.is_none() && route.to.contains(&address))
+    }
+
+    /// A link has neighbours only while it is up.
+    pub(super) fn change_neighbours(&mut self, tune: &Tune) {
+        let there = &mut self.tuning.neighbours;
+        if self.up {
+            let kept: Vec<_> = tune.keep_neighbours.iter().filter(|(address, _)| !there.contains_key(address)).collect();
+            there.extend(kept);
+            there.retain(|address, _| !tune.remove_neighbours.contains(address));
+            there.extend(&tune.neighbours);
+        } else {
+            there.clear();
+        }
     }
 
     /// What the kernel does when a link goes down, or an address goes: routes that need it go too.

@@ -206,7 +206,7 @@ fn kernel_parameters_are_those_of_the_files() {
             continue;
         }
         // Another value than that of any other, as far as the kernel takes it.
-        let other = if *value == 1 { 0 } else { 1 };
+        let other = i32::from(*value != 1);
         let set = tune(Tune { sysctls: [(*sysctl, other)].into(), ..Tune::default() });
         match world.try_op(&NetOp::SetLink { at: at("web", "eth0"), set: Box::new(set) }) {
             Ok(()) => {}
