@@ -241,7 +241,7 @@ pub(super) fn build(project: &Name, draft: Draft, base: &Name, nets: &Nets) -> O
             }
         }
     };
-    let routers = draft.gateway.is_none();
+    let routers = draft.gateway.is_none() && !draft.dynamic.is_empty();
     Some(Nic {
         attach,
         dynamic: draft.dynamic,

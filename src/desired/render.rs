@@ -272,7 +272,7 @@ fn wiring<'a>(nic: &'a Nic, dead_ends: impl Iterator<Item = &'a Route>, map: &mu
     let gateways: Vec<String> = nic.routes.iter().filter(is_gateway).filter_map(gateway).collect();
     if !gateways.is_empty() {
         map.put("gateway", Node::texts(gateways));
-    } else if nic.attach.network().is_some() {
+    } else if nic.attach.network().is_some() && !nic.routers {
         map.put("gateway", Node::raw("none"));
     }
     let routes = nic.routes.iter().filter(|route| !is_gateway(route)).chain(dead_ends);

@@ -25,9 +25,10 @@ pub(super) fn resolve(cards: &mut [&mut Draft], nets: &Nets, errors: &mut Errors
                 Some(other) if *other != place => {
                     let what = if route.is_default() { "default routes".to_owned() } else { format!("routes to `{}`", route.to) };
                     let error = Diagnostic::invalid(format!("a machine cannot have two {what} with one metric")).at(&place);
-                    let hint = match route.is_default() {
-                        true => "`gateway: none` on one of the cards, or a metric for one: `gateway: 10.0.0.1 metric 100`",
-                        false => "a `metric` for one of them",
+                    let hint = if route.is_default() {
+                        "`gateway: none` on one of the cards, or a metric for one: `gateway: 10.0.0.1 metric 100`"
+                    } else {
+                        "a `metric` for one of them"
                     };
                     errors.push(error.also(other, "the first is here").hint(hint));
                 }
@@ -103,11 +104,13 @@ fn written(card: &Draft, nets: &Nets, errors: &mut Errors) -> Vec<(Route, Place)
 }
 
 /// What is said as what is not, where it means the same: the kernel tells it in one way.
-fn normal(route: Route) -> Route {
-    let usual = |metric: &u32| if route.to.addr().is_ipv4() { *metric == 0 } else { matches!(metric, 0 | 1024) };
-    let metric = route.metric.filter(|metric| !usual(metric));
-    let scope = route.scope.filter(|scope| *scope != route.usual_scope());
-    Route { metric, scope, table: route.table.filter(|table| *table != Table::MAIN), ..route }
+fn normal(mut route: Route) -> Route {
+    let v4 = route.to.addr().is_ipv4();
+    let (usual, scope) = (|metric: &u32| if v4 { *metric == 0 } else { matches!(metric, 0 | 1024) }, route.usual_scope());
+    route.metric.take_if(|metric| usual(metric));
+    route.scope.take_if(|said| *said == scope);
+    route.table.take_if(|table| *table == Table::MAIN);
+    route
 }
 
 /// The route of a card, or what is wrong with it, and what to do.

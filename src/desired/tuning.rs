@@ -150,7 +150,7 @@ fn rule(spec: &spec::RuleSpec) -> Rule {
 }
 
 /// Where the first rule of a machine stands.
-pub(super) fn place_of_rules<'a>(machine: &'a spec::Machine) -> Option<&'a Place> {
+pub(super) fn place_of_rules(machine: &spec::Machine) -> Option<&Place> {
     let cards = machine.nics.iter().flat_map(|nics| &nics.0).filter_map(|(_, nic)| first_place(nic.tuning.rules.as_ref()));
     first_place(machine.rules.as_ref()).or_else(|| cards.into_iter().next())
 }

@@ -63,8 +63,8 @@ pub fn host_end(actual: &Actual, desired: &Desired, machine: &Name, name: &IfNam
         mtu: wanted(actual, nic).mtu,
         up: true,
         master: Some(bridge.clone()),
-        addresses: std::collections::BTreeSet::new(),
-        routes: std::collections::BTreeSet::new(),
+        addresses: BTreeSet::new(),
+        routes: BTreeSet::new(),
         // What comes in is shaped where it leaves for the card.
         tuning: crate::types::Tuning { traffic: nic.tuning.traffic.clone(), ..crate::types::Tuning::default() },
     })

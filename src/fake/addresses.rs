@@ -49,15 +49,7 @@ impl State {
             link.up = up;
             link.drop_dead_routes();
         }
-        if !link.up {
-            link.tuning.neighbours.clear();
-        } else {
-            let kept: Vec<_> =
-                set.tune.keep_neighbours.iter().filter(|(address, _)| !link.tuning.neighbours.contains_key(address)).collect();
-            link.tuning.neighbours.extend(kept);
-            link.tuning.neighbours.retain(|address, _| !set.tune.remove_neighbours.contains(address));
-            link.tuning.neighbours.extend(&set.tune.neighbours);
-        }
+        link.change_neighbours(&set.tune);
         link.routes.retain(|route| !set.remove_routes.contains(route));
         // Routes without a router first: the others may need them.
         let (near, far): (Vec<_>, Vec<_>) = set.keep_routes.iter().chain(&set.add_routes).partition(|route| route.via.is_none());
@@ -78,9 +70,9 @@ impl State {
         let link = self.link_mut(ns, name)?;
         link.tuning.traffic = traffic.clone();
         let Kind::Veth { peer } = link.kind else { return Ok(()) };
-        match self.place(peer).filter(|(at, _)| ns != HOST && *at == HOST).map(|(_, name)| name.to_owned()) {
-            Some(end) => self.link_mut(HOST, &end)?.tuning.traffic = traffic.clone(),
-            None => {}
+        let end = self.place(peer).filter(|(at, _)| ns != HOST && *at == HOST).map(|(_, name)| name.to_owned());
+        if let Some(end) = end {
+            self.link_mut(HOST, &end)?.tuning.traffic = traffic.clone();
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::Call;
 use super::faults::Faults;
 use crate::engine::{AgentState, Health, RunState};
-use crate::net::HostsLine;
+use crate::net::{HostsLine, Tune};
 use crate::types::{
     Container, Dynamic, Endpoint, EngineNetwork, GuestConfig, ImageDefaults, Mac, MacvlanMode, Name, Port, Route, Routing, Tuning,
 };
@@ -175,6 +175,19 @@ impl FakeLink {
     pub(super) fn is_on_link(&self, address: IpAddr) -> bool {
         self.addresses.iter().any(|net| net.contains(&address))
             || self.routes.iter().any(|route| route.via.is_none() && route.to.contains(&address))
+    }
+
+    /// A link has neighbours only while it is up.
+    pub(super) fn change_neighbours(&mut self, tune: &Tune) {
+        let there = &mut self.tuning.neighbours;
+        if self.up {
+            let kept: Vec<_> = tune.keep_neighbours.iter().filter(|(address, _)| !there.contains_key(address)).collect();
+            there.extend(kept);
+            there.retain(|address, _| !tune.remove_neighbours.contains(address));
+            there.extend(&tune.neighbours);
+        } else {
+            there.clear();
+        }
     }
 
     /// What the kernel does when a link goes down, or an address goes: routes that need it go too.

@@ -144,10 +144,11 @@ impl std::fmt::Display for Route {
         if self.kind != RouteKind::Unicast {
             write!(f, "{} ", self.kind)?;
         }
-        match self.is_default() {
-            // Without a next hop the word alone has no family.
-            true if self.via.is_some() => write!(f, "default")?,
-            _ => write!(f, "{}", self.to)?,
+        // Without a next hop the word alone has no family.
+        if self.is_default() && self.via.is_some() {
+            write!(f, "default")?;
+        } else {
+            write!(f, "{}", self.to)?;
         }
         if let Some(via) = self.via {
             write!(f, " via {via}")?;
@@ -186,9 +187,9 @@ impl std::str::FromStr for FwMark {
             Some(hex) => u32::from_str_radix(hex, 16).ok().filter(|_| hex.bytes().all(|b| b.is_ascii_hexdigit())),
             None => text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit())),
         };
-        let (mark, mask) = text.split_once('/').map_or((text, None), |(mark, mask)| (mark, Some(mask)));
-        let mask = mask.map_or(Some(u32::MAX), number);
-        let found = number(mark).zip(mask).map(|(mark, mask)| Self { mark, mask });
+        let (mark, under) = text.split_once('/').map_or((text, None), |(mark, under)| (mark, Some(under)));
+        let under = under.map_or(Some(u32::MAX), number);
+        let found = number(mark).zip(under).map(|(mark, mask)| Self { mark, mask });
         found.filter(|found| found.mask != 0 && found.mark & !found.mask == 0).ok_or_else(|| FwMarkError(text.to_owned()))
     }
 }

@@ -22,7 +22,9 @@ fn shown(errors: &[fly::diag::Diagnostic], text: &str) -> String {
 fn world(lacking: &[&str]) -> (World, impl Fn(&Desired) -> Actual) {
     let world = World::new();
     world.add_image("x", ImageDefaults::default());
-    lacking.iter().for_each(|module| world.lack(module));
+    for module in lacking {
+        world.lack(module);
+    }
     let (engine, net) = (world.engine(), world.net());
     let look = move |desired: &Desired| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -95,7 +95,7 @@ fn a_lease_is_got_kept_and_given_back() {
     };
     lab.in_machine("shop.web", &["ip", "addr", "change", &first, "dev", "eth2", "valid_lft", "50", "preferred_lft", "50"]);
     eventually("renewal", Duration::from_secs(20), || match left() {
-        Some(left @ 51..) => Ok(drop(left)),
+        Some(51..) => Ok(()),
         other => Err(format!("{other:?}\n{}", lab.try_docker(&["logs", "fly-agent"]).stderr)),
     });
     assert_eq!(address(&lab).as_ref(), Some(&first));

@@ -59,13 +59,12 @@ pub(super) fn keep(places: &Places<'_>, op: &NetOp, at: &LinkRef, leasing: &Leas
             continue;
         }
         let mac = card.raw.mac.ok_or_else(|| fault(NetErrorKind::Other, op.to_string(), "the card has no MAC"))?;
-        let agreed = match way {
-            Dynamic::Dhcp => card.inside(|| ask_v4(&card, mac, leasing, now.as_ref())),
-            _ => {
-                card.accept_router(false)?;
-                let source = wait_for_link_local(&card)?;
-                card.inside(|| ask_v6(&card, mac, source))
-            }
+        let agreed = if way.is_v4() {
+            card.inside(|| ask_v4(&card, mac, leasing, now.as_ref()))
+        } else {
+            card.accept_router(false)?;
+            let source = wait_for_link_local(&card)?;
+            card.inside(|| ask_v6(&card, mac, source))
         };
         let agreed = match agreed {
             Ok(agreed) => agreed,
@@ -115,7 +114,7 @@ fn wait(card: &Card<'_>, way: Dynamic) -> Result<(), NetError> {
     Ok(())
 }
 
-/// DHCPv6 is spoken from it; the kernel makes sure for a second that nobody else has it.
+/// `DHCPv6` is spoken from it; the kernel makes sure for a second that nobody else has it.
 fn wait_for_link_local(card: &Card<'_>) -> Result<Ipv6Addr, NetError> {
     let doing = || format!("get an address by dhcp6 for {}", card.at());
     let until = Instant::now() + PATIENCE;

@@ -158,11 +158,11 @@ pub(super) fn ip(value: &[u8]) -> Option<IpAddr> {
 }
 
 fn read_address(payload: &[u8]) -> Option<RawAddress> {
+    const TENTATIVE: u32 = 0x40;
     const PERMANENT: u32 = 0x80;
     const STABLE_PRIVACY: u32 = 0x800;
     const KERNEL_LINK_LOCAL: u8 = 3;
     let (family, prefix, mut flags) = (*payload.first()?, *payload.get(1)?, u32::from(*payload.get(2)?));
-    const TENTATIVE: u32 = 0x40;
     let (mut address, mut local, mut maker, mut valid) = (None, None, 0, None);
     for (kind, value) in attributes(payload, 8) {
         match kind {

@@ -48,7 +48,7 @@ fn read(payload: &[u8]) -> Option<RawRule> {
     const BY_KERNEL: u8 = 2;
     let (family, to_length, from_length, tos) = (*payload.first()?, *payload.get(1)?, *payload.get(2)?, *payload.get(3)?);
     let (mut table, action, flags) = (u32::from(*payload.get(4)?), *payload.get(7)?, u32_at(payload, 8)?);
-    let (mut to, mut from, mut iif, mut priority, mut mark, mut mask, mut maker) = (None, None, None, 0, None, u32::MAX, 0);
+    let (mut to, mut from, mut iif, mut priority, mut mark, mut under, mut maker) = (None, None, None, 0, None, u32::MAX, 0);
     for (kind, value) in attributes(payload, 12) {
         match kind {
             1 => to = ip(value),
@@ -57,7 +57,7 @@ fn read(payload: &[u8]) -> Option<RawRule> {
             6 => priority = u32_at(value, 0)?,
             10 => mark = u32_at(value, 0),
             15 => table = u32_at(value, 0)?,
-            16 => mask = u32_at(value, 0)?,
+            16 => under = u32_at(value, 0)?,
             21 => maker = *value.first()?,
             // `FRA_SUPPRESS_PREFIXLEN` is always told, and `FRA_PAD` says nothing.
             14 if u32_at(value, 0) == Some(u32::MAX) => {}
@@ -78,7 +78,7 @@ fn read(payload: &[u8]) -> Option<RawRule> {
         Some(to) => Some(IpNet::new(to, to_length).ok()?),
         None => None,
     };
-    let fwmark = mark.map(|mark| FwMark { mark, mask });
+    let fwmark = mark.map(|mark| FwMark { mark, mask: under });
     Some(RawRule { rule: Rule { priority, from, to, fwmark, iif, table: Table(table) }, maker })
 }
 

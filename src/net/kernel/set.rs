@@ -26,6 +26,8 @@ pub(super) fn link(places: &Places<'_>, at: &LinkRef, set: &LinkSet) -> Result<(
     // What has to be there again if the link must be down for a moment.
     let (addresses, routes) = (card.addresses()?, card.routes()?);
     let is_new = set.mac.is_some_and(|mac| card.raw.mac != Some(mac)) || !set.add_addresses.is_subset(&addresses);
+    // The kernel forgets them with every change of the MAC, and when the link is down.
+    let neighbours = if is_new || set.name.is_some() { card.neighbours()? } else { vec![] };
     let was_down = attributes(places, &mut card, set)?;
     let unused: BTreeSet<_> =
         set.add_addresses.difference(&addresses).map(IpNet::addr).filter(|it| set.manners.probe.contains(it)).collect();
@@ -56,7 +58,7 @@ pub(super) fn link(places: &Places<'_>, at: &LinkRef, set: &LinkSet) -> Result<(
         // A link that is down has no routes, and can be given none.
         return Ok(());
     }
-    card.change_neighbours(&set.tune)?;
+    card.change_neighbours(&set.tune, &neighbours)?;
     for address in &set.connect {
         card.connect_subnet(address)?;
     }

@@ -50,7 +50,8 @@ fn read_neighbour(payload: &[u8]) -> Option<RawNeighbour> {
     Some(RawNeighbour { index: u32_at(payload, 4)?, address: address?, mac: mac?, maker })
 }
 
-fn neighbour(index: u32, address: IpAddr, mac: Option<Mac>) -> NeighbourMessage {
+/// With `mac`, also who has made it, as far as somebody says so.
+fn neighbour(index: u32, address: IpAddr, mac: Option<(Mac, u8)>) -> NeighbourMessage {
     let mut message = NeighbourMessage::default();
     message.header.ifindex = index;
     message.header.state = NeighbourState::Permanent;
@@ -59,9 +60,11 @@ fn neighbour(index: u32, address: IpAddr, mac: Option<Mac>) -> NeighbourMessage 
         IpAddr::V4(address) => NeighbourAddress::Inet(address),
         IpAddr::V6(address) => NeighbourAddress::Inet6(address),
     }));
-    if let Some(mac) = mac {
+    if let Some((mac, maker)) = mac {
         message.attributes.push(NeighbourAttribute::LinkLayerAddress(mac.bytes().to_vec()));
-        message.attributes.push(NeighbourAttribute::Protocol(PROTOCOL.into()));
+        if maker != 0 {
+            message.attributes.push(NeighbourAttribute::Protocol(maker.into()));
+        }
     }
     message
 }
@@ -92,13 +95,24 @@ impl Card<'_> {
 
     pub(super) fn put_neighbours<'n>(&self, neighbours: impl IntoIterator<Item = (&'n IpAddr, &'n Mac)>) -> Result<(), NetError> {
         for (address, mac) in neighbours {
-            let say = Say::NewNeighbour(neighbour(self.raw.index, *address, Some(*mac)));
-            self.tell(say, NLM_F_CREATE | NLM_F_REPLACE).doing(|| format!("add neighbour {address} to {}", self.at()))?;
+            self.put_neighbour(*address, *mac, PROTOCOL)?;
         }
         Ok(())
     }
 
-    pub(super) fn change_neighbours(&self, tune: &Tune) -> Result<(), NetError> {
+    fn put_neighbour(&self, address: IpAddr, mac: Mac, maker: u8) -> Result<(), NetError> {
+        let say = Say::NewNeighbour(neighbour(self.raw.index, address, Some((mac, maker))));
+        self.tell(say, NLM_F_CREATE | NLM_F_REPLACE).doing(|| format!("add neighbour {address} to {}", self.at()))
+    }
+
+    /// Those that somebody has set for good.
+    pub(super) fn neighbours(&self) -> Result<Vec<RawNeighbour>, NetError> {
+        let dump = neighbours(&self.place.client).doing(|| format!("read the neighbours of {}", self.at()))?;
+        Ok(dump.items.into_iter().filter(|one| one.index == self.raw.index).collect())
+    }
+
+    /// `before` are those that were there, whoever made them, and that the kernel may have forgotten on the way.
+    pub(super) fn change_neighbours(&self, tune: &Tune, before: &[RawNeighbour]) -> Result<(), NetError> {
         for address in &tune.remove_neighbours {
             match self.tell(Say::DelNeighbour(neighbour(self.raw.index, *address, None)), 0) {
                 Err(refused) if refused.is(&[Errno::NOENT]) => {}
@@ -106,12 +120,15 @@ impl Card<'_> {
             }
         }
         self.put_neighbours(&tune.neighbours)?;
-        if tune.keep_neighbours.is_empty() {
+        if tune.keep_neighbours.is_empty() && before.is_empty() {
             return Ok(());
         }
-        let dump = neighbours(&self.place.client).doing(|| format!("read the neighbours of {}", self.at()))?;
-        let is_there = |address: &IpAddr| dump.items.iter().any(|one| one.index == self.raw.index && one.address == *address);
-        self.put_neighbours(tune.keep_neighbours.iter().filter(|(address, _)| !is_there(address)))
+        let now = self.neighbours()?;
+        let is_gone = |address: &IpAddr| !now.iter().any(|one| one.address == *address);
+        self.put_neighbours(tune.keep_neighbours.iter().filter(|(address, _)| is_gone(address)))?;
+        let is_kept = |address: &IpAddr| tune.keep_neighbours.contains_key(address) || tune.remove_neighbours.contains(address);
+        let lost = before.iter().filter(|one| is_gone(&one.address) && !is_kept(&one.address));
+        lost.into_iter().try_for_each(|one| self.put_neighbour(one.address, one.mac, one.maker))
     }
 
     /// What leaves by this link, and what comes to it from its end on the host.

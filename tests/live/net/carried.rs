@@ -176,15 +176,20 @@ fn neighbours_outlive_a_new_mac() {
     // The kernel forgets them all with a change of the MAC.
     let set = LinkSet { mac: Some(mac(1)), tune: Tune { keep_neighbours: both.clone(), ..Tune::default() }, ..LinkSet::default() };
     world.set(at("web", "eth0"), set);
-    assert_eq!(shown(), first);
+    let theirs = "192.168.1.9 lladdr 02:00:00:00:00:09 PERMANENT";
+    let all = [first[0], theirs, first[1]];
+    assert_eq!(shown(), all, "the stranger's, too, and it is still the stranger's");
+    // Also with a new address, which is announced by way of the MAC.
+    world.set(at("web", "eth0"), LinkSet { add_addresses: super::world::nets(&["192.168.1.101/24"]), ..LinkSet::default() });
+    assert_eq!(shown(), all);
     // Another MAC, by hand and back again; then one goes.
     world.ok("web", "ip neigh replace 192.168.1.7 lladdr 02:00:00:00:00:99 dev eth0 nud permanent");
     assert_eq!(world.seen("web", "eth0").link.tuning.neighbours[&"192.168.1.7".parse().unwrap()], mac(0x99));
     world.set(at("web", "eth0"), tune(Tune { neighbours: both.clone(), ..Tune::default() }));
-    assert_eq!(shown(), first);
+    assert_eq!(shown(), all);
     let gone = Tune { remove_neighbours: ["fd00:1::7".parse().unwrap()].into(), ..Tune::default() };
     world.set(at("web", "eth0"), tune(gone));
-    assert_eq!(shown(), first[..1]);
+    assert_eq!(shown(), all[..2]);
 }
 
 /// The names that fly has for the kernel's numbers, held against the files.
@@ -206,7 +211,7 @@ fn kernel_parameters_are_those_of_the_files() {
             continue;
         }
         // Another value than that of any other, as far as the kernel takes it.
-        let other = if *value == 1 { 0 } else { 1 };
+        let other = i32::from(*value != 1);
         let set = tune(Tune { sysctls: [(*sysctl, other)].into(), ..Tune::default() });
         match world.try_op(&NetOp::SetLink { at: at("web", "eth0"), set: Box::new(set) }) {
             Ok(()) => {}

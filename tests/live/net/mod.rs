@@ -2,6 +2,7 @@
 
 mod carried;
 mod change;
+mod churn;
 mod create;
 mod machine;
 mod speed;
