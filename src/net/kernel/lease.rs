@@ -85,7 +85,9 @@ pub(super) fn release(places: &Places<'_>, op: &NetOp, at: &LinkRef, ways: &std:
         if *way != Dynamic::Slaac {
             if let (Some(note), Some(mac)) = (Note::read(&card, *way), card.raw.mac) {
                 // A courtesy: the server finds out by itself when the time is over.
-                let _ = card.inside(|| give_back(&card, mac, &now, &note));
+                if let Err(error) = card.inside(|| give_back(&card, mac, &now, &note)) {
+                    tracing::debug!("{}: {error}", card.at());
+                }
             }
             Note::write(&card, *way, None).doing(|| op.to_string())?;
         }
@@ -220,12 +222,18 @@ fn ask_v6(card: &Card<'_>, mac: Mac, source: Ipv6Addr) -> Result<Agreed, Refused
     Ok(Agreed {
         net: net.into(),
         seconds: lease.valid_time_sec,
-        // As it is on the wire: option 2.
-        server: hex(lease.get_option_raw(2).and_then(|all| all.into_iter().next()).unwrap_or_default().as_slice()),
+        server: hex(&server_id(&lease)),
         routes: vec![],
         resolvers: lease.dns_srvs.iter().map(|address| IpAddr::from(*address)).collect(),
         search: lease.domain_list.clone(),
     })
+}
+
+/// As it is on the wire: option 2, with whose code and length mozim gives it out.
+fn server_id(lease: &DhcpV6Lease) -> Vec<u8> {
+    let mut whole = lease.get_option_raw(2).and_then(|all| all.into_iter().next()).unwrap_or_default();
+    let head = u16::try_from(whole.len().saturating_sub(4)).map(u16::to_be_bytes).unwrap_or_default();
+    if whole.get(..4) == Some(&[0, 2, head[0], head[1]]) { whole.split_off(4) } else { whole }
 }
 
 fn give_back(card: &Card<'_>, mac: Mac, now: &RawAddress, note: &Note) -> Result<(), Refused> {
