@@ -13,6 +13,7 @@ mod cp;
 mod detach;
 pub mod diagnostic;
 mod down;
+mod engine;
 mod environment;
 mod exec;
 mod exit;

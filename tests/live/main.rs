@@ -34,6 +34,7 @@ mod networks;
 mod order;
 mod quickstart;
 mod refusals;
+mod remote;
 mod renew;
 mod sample;
 mod ssh_client;
