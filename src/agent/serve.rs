@@ -59,9 +59,9 @@ async fn perform(kernel: &Kernel, holds: &Mutex<Vec<Hold>>, call: Call) -> Resul
         Call::Space { pid } => Reply::Space(kernel.space(pid).await?),
         Call::Hold { project } => {
             let hold = kernel.hold(&project).await?;
-            let held = hold.is_some();
+            let is_held = hold.is_some();
             holds.lock().unwrap_or_else(PoisonError::into_inner).extend(hold);
-            Reply::Held(held)
+            Reply::Held(is_held)
         }
         Call::Perform { op, project, processes } => {
             kernel.perform(&op, &project, &processes).await?;

@@ -100,13 +100,12 @@ fn of_host(environment: &Environment, host: Option<&str>) -> Way {
 
 /// Nothing where it is the default one, which is no more than the variables.
 fn chosen(environment: &Environment, folder: &Path) -> Result<Option<Chosen>, Diagnostic> {
-    let chosen = match environment.variable("DOCKER_CONTEXT") {
-        Some(name) => Chosen { name: name.to_owned(), by: "DOCKER_CONTEXT".to_owned() },
-        None => {
-            let file = folder.join("config.json");
-            let config = read::<Config>(&file)?.unwrap_or_default();
-            Chosen { name: config.current_context, by: format!("`currentContext` in {}", file.display()) }
-        }
+    let chosen = if let Some(name) = environment.variable("DOCKER_CONTEXT") {
+        Chosen { name: name.to_owned(), by: "DOCKER_CONTEXT".to_owned() }
+    } else {
+        let file = folder.join("config.json");
+        let config = read::<Config>(&file)?.unwrap_or_default();
+        Chosen { name: config.current_context, by: format!("`currentContext` in {}", file.display()) }
     };
     Ok(Some(chosen).filter(|chosen| !chosen.name.is_empty() && chosen.name != "default"))
 }

@@ -30,6 +30,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("tar::", &["archive", "engine/docker/guest"]),
     ("rtnetlink", &["net/kernel"]),
     ("russh", &["guest"]),
+    ("rustls", &["engine/docker"]),
     ("std::env", &["cli", "guest"]),
     ("println!", &["cli"]),
     ("eprintln!", &["cli"]),

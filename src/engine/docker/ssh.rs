@@ -176,10 +176,23 @@ fn own_socket(folder: &Path) -> Result<PathBuf, Failure> {
     if !about.is_dir() || about.uid() != rustix::process::geteuid().as_raw() || about.mode() & 0o022 != 0 {
         return Err(cannot("others may write there"));
     }
+    sweep(folder);
     let mut number = [0_u8; 8];
     rustix::rand::getrandom(&mut number, rustix::rand::GetRandomFlags::empty()).map_err(|error| cannot(&error.to_string()))?;
     let socket = folder.join(format!("ssh-{:016x}", u64::from_ne_bytes(number)));
     if socket.as_os_str().len() > LONGEST { Err(cannot("its path is too long for a socket in it")) } else { Ok(socket) }
+}
+
+/// Takes away the sockets of those that were killed before they could: nobody listens there any more. ssh gives a socket its name only
+/// when it listens.
+fn sweep(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_ours = entry.file_name().as_encoded_bytes().starts_with(b"ssh-");
+        let answer = if is_ours { std::os::unix::net::UnixStream::connect(entry.path()).map(drop) } else { Ok(()) };
+        if answer.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// The end of what ssh says, which is where it says why it ends.

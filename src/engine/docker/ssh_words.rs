@@ -69,16 +69,11 @@ pub(super) fn failure(ssh: &Ssh, words: &str) -> Failure {
     let port = ssh.port.map(|port| format!("-p {port} ")).unwrap_or_default();
     let fill =
         |text: &str| text.replace("{login}", &format!("{port}{}", ssh.login())).replace("{host}", &ssh.host).replace("{user}", &user);
-    match MEANINGS.iter().find(|(words, ..)| words.iter().any(|words| said.contains(words))) {
-        Some((_, kind, means, hints)) => {
-            let hints = hints.iter().map(|hint| fill(hint)).collect();
-            Failure::new(*kind, format!("{}: {quoted}", fill(means))).hinting(hints)
-        }
-        None => {
-            let hint = fill("see what it says by hand: `ssh {login} docker version`");
-            Failure::new(Kind::Way, format!("ssh to `{}` has ended: {quoted}", ssh.login())).hinting(vec![hint])
-        }
-    }
+    let Some((_, kind, means, hints)) = MEANINGS.iter().find(|(words, ..)| words.iter().any(|words| said.contains(words))) else {
+        let hint = fill("see what it says by hand: `ssh {login} docker version`");
+        return Failure::new(Kind::Way, format!("ssh to `{}` has ended: {quoted}", ssh.login())).hinting(vec![hint]);
+    };
+    Failure::new(*kind, format!("{}: {quoted}", fill(means))).hinting(hints.iter().map(|hint| fill(hint)).collect())
 }
 
 /// The lines at the end, without those that draw attention to others.

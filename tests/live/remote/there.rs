@@ -12,8 +12,9 @@ use crate::support::{FlyCommand, Lab, Output, Project, Running, command, eventua
 const USER: u32 = 4711;
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A computer of its own, as far as processes, mounts and `/run` are concerned; its network is the neighbour's.
-const ELSEWHERE: &str = "mount -t tmpfs run /run && setpriv --reuid=4711 --regid=4711 --clear-groups \"$@\"";
+/// A computer of its own, as far as processes, mounts and `/run` are concerned; its network is the neighbour's. Copies of the mounts that
+/// hold the machines' namespaces would keep these alive.
+const ELSEWHERE: &str = "umount -l -R /run && mount -t tmpfs run /run && setpriv --reuid=4711 --regid=4711 --clear-groups \"$@\"";
 
 pub(super) struct There<'a> {
     pub(super) lab: &'a Lab,
