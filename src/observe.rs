@@ -97,23 +97,33 @@ pub fn namespaces(actual: &Actual) -> Processes {
 
 /// What the engine refused, for a reader.
 pub fn engine_diagnostic(error: &EngineError) -> Diagnostic {
-    match error.kind {
-        EngineErrorKind::Unreachable => Diagnostic::new(Kind::Engine, "the container engine does not answer")
-            .cause(error)
-            .hint("is it running? `systemctl start docker`")
-            .hint("is it somewhere else? `export DOCKER_HOST=unix:///path/to/docker.sock`"),
-        EngineErrorKind::Denied => Diagnostic::new(Kind::Engine, "this user may not use the container engine")
-            .cause(error)
-            .hint("join the group, then log in again: `sudo usermod -aG docker $USER`"),
-        EngineErrorKind::Timeout => Diagnostic::new(Kind::Engine, "the container engine did not answer in time")
-            .cause(error)
-            .hint("see what it is doing: `journalctl -u docker -e`"),
+    let (kind, message, usual): (_, _, &[&str]) = match error.kind {
+        EngineErrorKind::Way => (Kind::Engine, "nothing leads to the container engine", &[]),
+        EngineErrorKind::Unreachable => (
+            Kind::Engine,
+            "the container engine does not answer",
+            &[
+                "is it running? `systemctl start docker`",
+                "is it somewhere else? `export DOCKER_HOST=unix:///path/to/docker.sock`, or `ssh://user@host`",
+            ],
+        ),
+        EngineErrorKind::Denied => (
+            Kind::Engine,
+            "this user may not use the container engine",
+            &["join the group, then log in again: `sudo usermod -aG docker $USER`"],
+        ),
+        EngineErrorKind::Timeout => {
+            (Kind::Engine, "the container engine did not answer in time", &["see what it is doing: `journalctl -u docker -e`"])
+        }
         EngineErrorKind::NotFound
         | EngineErrorKind::Conflict
         | EngineErrorKind::Transient
         | EngineErrorKind::Unhealthy
-        | EngineErrorKind::Other => Diagnostic::new(Kind::Failed, "the container engine could not say what there is").cause(error),
-    }
+        | EngineErrorKind::Other => (Kind::Failed, "the container engine could not say what there is", &[]),
+    };
+    let usual = usual.iter().map(|hint| (*hint).to_owned()).collect();
+    let hints: Vec<String> = if error.hints.is_empty() { usual } else { error.hints.clone() };
+    hints.into_iter().fold(Diagnostic::new(kind, message).cause(error), Diagnostic::hint)
 }
 
 /// What the kernel refused, for a reader.

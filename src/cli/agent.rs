@@ -21,7 +21,7 @@ use crate::types::Name;
 
 pub(super) fn run(command: &AgentCommand, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
     world::block_on(async {
-        let docker = world::reach(settings.engine.as_deref()).await?;
+        let docker = world::reach(&settings.engine()?).await?;
         match command {
             AgentCommand::Status(args) => status(&docker, args, ui).await,
             AgentCommand::Logs { follow } => logs(&docker, *follow).await,

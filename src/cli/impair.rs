@@ -38,7 +38,7 @@ pub(super) fn run(args: &ImpairArgs, settings: &Settings, ui: &Ui) -> Result<Exi
     let wish = wish(args)?;
     let file = load::load(settings, ui)?;
     world::block_on(async {
-        let engine = world::reach(settings.engine.as_deref()).await?;
+        let engine = world::reach(&settings.engine()?).await?;
         // The file may be another one by the end.
         let again = || match load::load_leniently(settings) {
             Ok((file, None)) => Some(file.desired),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::engine::Way;
 use super::failure::Failure;
 use super::load;
 use super::settings::Settings;
@@ -18,7 +19,7 @@ use crate::types::Name;
 pub(super) struct Project {
     pub(super) name: Name,
     in_file: BTreeSet<Name>,
-    engine: Option<String>,
+    engine: Way,
 }
 
 /// The same, with the engine.
@@ -37,12 +38,12 @@ impl Project {
         Ok(Self {
             name: file.desired.project.clone(),
             in_file: file.desired.machines.keys().cloned().collect(),
-            engine: settings.engine.clone(),
+            engine: settings.engine()?,
         })
     }
 
     pub(super) async fn connect(self) -> Result<Machines, Diagnostic> {
-        let docker = world::reach(self.engine.as_deref()).await?;
+        let docker = world::reach(&self.engine).await?;
         Ok(Machines { project: self, docker })
     }
 }
@@ -144,7 +145,9 @@ fn not_running(member: &Member) -> Option<Diagnostic> {
 /// What the engine refused while a session was asked for or going on.
 pub(super) fn refused(error: &EngineError) -> Diagnostic {
     match error.kind {
-        EngineErrorKind::Unreachable | EngineErrorKind::Denied | EngineErrorKind::Timeout => observe::engine_diagnostic(error),
+        EngineErrorKind::Way | EngineErrorKind::Unreachable | EngineErrorKind::Denied | EngineErrorKind::Timeout => {
+            observe::engine_diagnostic(error)
+        }
         _ => Diagnostic::new(Kind::Failed, format!("cannot {}", error.doing)).cause(&error.message),
     }
 }

@@ -14,6 +14,7 @@ mod cp;
 mod detach;
 pub mod diagnostic;
 mod down;
+mod engine;
 mod environment;
 mod exec;
 mod exit;

@@ -43,7 +43,7 @@ pub(super) struct Job<'a> {
 
 pub(super) fn run(job: &Job<'_>, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
     world::block_on(async {
-        let engine = world::reach(settings.engine.as_deref()).await?;
+        let engine = world::reach(&settings.engine()?).await?;
         // Blocking is as good as waiting: nothing else goes on yet.
         let _lock = lock(job, settings, &world::engine_id(&engine).await?, ui)?;
         Real::with(engine, async |world| {

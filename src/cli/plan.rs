@@ -50,7 +50,7 @@ async fn look(settings: &Settings, desired: &Desired) -> Result<Actual, Diagnost
         }
         Ok(actual)
     };
-    Real::with(world::reach(settings.engine.as_deref()).await?, look).await?
+    Real::with(world::reach(&settings.engine()?).await?, look).await?
 }
 
 fn from_snapshot(path: &Path) -> Result<Actual, Diagnostic> {

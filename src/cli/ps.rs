@@ -40,7 +40,7 @@ pub(super) fn run(args: &PsArgs, settings: &Settings, ui: &Ui) -> Result<Exit, F
 }
 
 pub(super) async fn observe(settings: &Settings, project: &Name) -> Result<Actual, Diagnostic> {
-    Real::with(world::reach(settings.engine.as_deref()).await?, async |world| world.observe(project, BTreeSet::new()).await).await?
+    Real::with(world::reach(&settings.engine()?).await?, async |world| world.observe(project, BTreeSet::new()).await).await?
 }
 
 /// What is promised to programs: it only changes together with the version.

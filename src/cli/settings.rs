@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::args::Global;
+use super::engine::Way;
 use super::environment::Environment;
 use crate::diag::{Diagnostic, Kind};
 use crate::types::Name;
@@ -13,8 +14,6 @@ pub(super) struct Settings {
     pub(super) project: Option<Name>,
     /// Empty: `.env` beside the file, if it is there.
     pub(super) env_files: Vec<PathBuf>,
-    /// The engine's address; nothing is the engine's default.
-    pub(super) engine: Option<String>,
     /// Where locks are.
     pub(super) locks: PathBuf,
     /// Log lines go to stderr, where a moving display would destroy them.
@@ -34,7 +33,6 @@ impl Settings {
             file: global.file,
             project: global.project.map(name).transpose()?,
             env_files: global.env_file,
-            engine: environment.variable("DOCKER_HOST").map(str::to_owned),
             locks: locks(&environment),
             is_verbose: global.verbose > 0,
             environment,
@@ -42,11 +40,19 @@ impl Settings {
     }
 }
 
+impl Settings {
+    pub(super) fn engine(&self) -> Result<Way, Diagnostic> {
+        Way::find(&self.environment)
+    }
+}
+
 /// In memory, so that a reboot clears it, and writable by nobody else. Several users of one engine can agree on a folder.
 fn locks(environment: &Environment) -> PathBuf {
-    if let Some(directory) = environment.variable("FLY_RUNTIME_DIR") {
-        return PathBuf::from(directory);
-    }
+    environment.variable("FLY_RUNTIME_DIR").map_or_else(|| private(environment), PathBuf::from)
+}
+
+/// The same, of this user alone.
+pub(super) fn private(environment: &Environment) -> PathBuf {
     match environment.variable("XDG_RUNTIME_DIR") {
         _ if environment.user == 0 => PathBuf::from("/run/fly"),
         Some(directory) => PathBuf::from(directory).join("fly"),

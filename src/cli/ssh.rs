@@ -96,8 +96,9 @@ pub(super) fn options(settings: &Settings, project: &Name, target: &str) -> Resu
 fn own_command(settings: &Settings) -> Result<String, Diagnostic> {
     let program = std::env::current_exe().map_err(|error| Diagnostic::new(Kind::Failed, "fly does not know where it is").cause(error))?;
     let mut words = vec![program.display().to_string()];
-    if let Some(engine) = &settings.engine {
-        words = vec!["/usr/bin/env".to_owned(), format!("DOCKER_HOST={engine}"), words.remove(0)];
+    let engine = settings.engine()?.words;
+    if !engine.is_empty() {
+        words = [vec!["/usr/bin/env".to_owned()], engine, words].concat();
     }
     let absolute = |path: &std::path::Path| settings.environment.directory.join(path).display().to_string();
     match load::path(settings) {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tokio::sync::watch;
 
+use super::engine::Way;
 use crate::actual::Actual;
 use crate::agent::{self, Client, Held, Plane};
 use crate::apply::{self, Event, Report};
@@ -43,8 +44,8 @@ const COUNTING: Duration = Duration::from_secs(5);
 /// How often it is asked whether a project is free again.
 const LOOK: Duration = Duration::from_millis(20);
 
-pub(super) async fn reach(address: Option<&str>) -> Result<Docker, Diagnostic> {
-    Docker::connect(address).await.map_err(|error| observe::engine_diagnostic(&error))
+pub(super) async fn reach(way: &Way) -> Result<Docker, Diagnostic> {
+    Docker::connect_to(&way.endpoint).await.map_err(|error| observe::engine_diagnostic(&error))
 }
 
 /// Which engine it is: the same by whatever address it is reached.

@@ -6,6 +6,7 @@
 
 mod build;
 mod docker;
+mod endpoint;
 mod op;
 pub mod session;
 mod snapshot;
@@ -15,6 +16,7 @@ use std::future::Future;
 
 pub use build::guest_version;
 pub use docker::{Docker, Download, Event, Events, Execution, Helper};
+pub use endpoint::{EngineEndpoint, Tls};
 pub use op::{EngineOp, WaitFor};
 pub use snapshot::{
     AgentState, EngineFacts, EngineSnapshot, Health, ImageState, InRegistry, Leftover, MachineState, NetworkState, RunState, Taken,
@@ -48,6 +50,8 @@ pub struct Progress {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EngineErrorKind {
+    /// What leads to it is wrong: an address, a certificate, a host key.
+    Way,
     /// No engine answers there.
     Unreachable,
     /// It answers, but this user may not.
@@ -73,6 +77,8 @@ pub struct EngineError {
     pub doing: String,
     /// The engine's own words, on one line.
     pub message: String,
+    /// What to do now, as far as whoever speaks to it knows better than its kind says.
+    pub hints: Vec<String>,
 }
 
 /// A container engine.

@@ -245,6 +245,7 @@ fn broken(doing: &str, message: &str) -> EngineError {
         kind: EngineErrorKind::Transient,
         doing: doing.to_owned(),
         message: format!("the connection to the engine broke off: {message}"),
+        hints: vec![],
     }
 }
 

@@ -62,5 +62,5 @@ fn error(refusal: Refusal, is_wait: bool) -> EngineError {
         EngineErrorKind::Other if is_wait => EngineErrorKind::Unhealthy,
         kind => kind,
     };
-    EngineError { kind, doing: refusal.doing, message: refusal.message }
+    EngineError { kind, doing: refusal.doing, message: refusal.message, hints: vec![] }
 }

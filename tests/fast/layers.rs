@@ -32,6 +32,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("rtnetlink", &["net/kernel"]),
     ("russh", &["guest"]),
     ("libc::", &["net/kernel/packet", "engine/docker/tests"]),
+    ("rustls", &["engine/docker"]),
     ("std::env", &["cli", "guest"]),
     ("println!", &["cli"]),
     ("eprintln!", &["cli"]),

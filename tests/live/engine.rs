@@ -426,7 +426,7 @@ fn who_cannot_be_reached_is_said() {
     assert_eq!(unreachable, EngineErrorKind::Unreachable);
     assert!(text.contains("/nowhere/docker.sock") && text.contains("no such file"), "{text}");
     assert_eq!(kind("tcp://127.0.0.1:1").0, EngineErrorKind::Unreachable);
-    assert!(kind("ssh://host").1.contains("not supported yet"));
+    assert_eq!(kind("npipe://host").0, EngineErrorKind::Way);
 }
 
 #[test]

@@ -41,6 +41,7 @@ mod nics;
 mod order;
 mod quickstart;
 mod refusals;
+mod remote;
 mod renew;
 mod sample;
 mod ssh_agent;

@@ -21,6 +21,8 @@ pub(super) struct Engine {
     /// Kept for its exit: a zombie that holds a pid would keep dockerd from starting again.
     containerd: Child,
     dockerd: Child,
+    /// What dockerd is told besides.
+    extra: Vec<String>,
 }
 
 impl Engine {
@@ -40,14 +42,19 @@ impl Engine {
         fs::write(dir.join("containerd.toml"), config).expect("a file in our own folder");
         let toml = dir.join("containerd.toml").display().to_string();
         let containerd = daemon(place, dir, &["containerd", "-c", &toml]);
-        let dockerd = dockerd(place, name, dir);
-        let mut engine = Self { name: name.to_owned(), dir: dir.to_owned(), containerd, dockerd };
+        let dockerd = dockerd(place, name, dir, &[]);
+        let mut engine = Self { name: name.to_owned(), dir: dir.to_owned(), containerd, dockerd, extra: Vec::new() };
         engine.wait();
         engine
     }
 
     pub(super) fn signal(&self, signal: Signal) {
         super::signal(self.dockerd.id(), signal).expect("dockerd is our child");
+    }
+
+    /// From its next start on.
+    pub(super) fn tell(&mut self, extra: &[&str]) {
+        self.extra = extra.iter().map(|&word| word.to_owned()).collect();
     }
 
     pub(super) fn restart(&mut self, place: &Place) {
@@ -57,7 +64,7 @@ impl Engine {
         });
         // A pidfile of one that was killed names a pid that may be another process's by now.
         let _ = fs::remove_file(self.dir.join("docker.pid"));
-        self.dockerd = dockerd(place, &self.name, &self.dir);
+        self.dockerd = dockerd(place, &self.name, &self.dir, &self.extra);
         self.wait();
     }
 
@@ -89,30 +96,35 @@ impl Drop for Engine {
     }
 }
 
-fn dockerd(place: &Place, name: &str, dir: &Path) -> Child {
+fn dockerd(place: &Place, name: &str, dir: &Path, extra: &[String]) -> Child {
     let at = |file: &str| dir.join(file).display().to_string();
     let socket = format!("unix://{}", at("docker.sock"));
     let cgroup = format!("/{name}");
+    let extra: Vec<&str> = extra.iter().map(String::as_str).collect();
     daemon(
         place,
         dir,
         &[
-            "dockerd",
-            "--config-file",
-            &at("daemon.json"),
-            "--containerd=/run/containerd.sock",
-            "--data-root",
-            &at("docker"),
-            "--exec-root=/run/docker",
-            "--pidfile",
-            &at("docker.pid"),
-            "--host",
-            &socket,
-            // Cgroups belong to the whole machine: ours are under one name, so that they can be found and removed.
-            "--exec-opt=native.cgroupdriver=cgroupfs",
-            "--cgroup-parent",
-            &cgroup,
-        ],
+            &[
+                "dockerd",
+                "--config-file",
+                &at("daemon.json"),
+                "--containerd=/run/containerd.sock",
+                "--data-root",
+                &at("docker"),
+                "--exec-root=/run/docker",
+                "--pidfile",
+                &at("docker.pid"),
+                "--host",
+                &socket,
+                // Cgroups belong to the whole machine: ours are under one name, so that they can be found and removed.
+                "--exec-opt=native.cgroupdriver=cgroupfs",
+                "--cgroup-parent",
+                &cgroup,
+            ],
+            extra.as_slice(),
+        ]
+        .concat(),
     )
 }
 

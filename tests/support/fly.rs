@@ -85,6 +85,18 @@ impl FlyCommand {
         self
     }
 
+    /// Somewhere else than on the lab's machine.
+    pub(crate) fn at(mut self, place: Place) -> Self {
+        self.place = place;
+        self
+    }
+
+    /// One variable less.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.env.retain(|(other, _)| other != name);
+        self
+    }
+
     /// Another build of it.
     pub(crate) fn program(mut self, program: &Path) -> Self {
         program.clone_into(&mut self.program);

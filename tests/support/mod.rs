@@ -234,6 +234,13 @@ impl Lab {
         self.engine().restart(&self.inside);
     }
 
+    /// Starts dockerd again, with these words besides.
+    pub(crate) fn restart_engine_with(&self, words: &[&str]) {
+        self.engine().tell(words);
+        self.signal_engine(rustix::process::Signal::TERM);
+        self.restart_engine();
+    }
+
     fn engine(&self) -> MutexGuard<'_, Engine> {
         self.engine.lock().unwrap_or_else(PoisonError::into_inner)
     }

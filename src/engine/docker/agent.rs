@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::time::sleep;
 
-use super::address::{Address, DEFAULT};
+use super::address::{Address, DEFAULT, Ssh};
 use super::answer::{self, Listed};
 use super::error::Failure;
 use super::perform::{LATE, STEP, conflict};
@@ -56,8 +56,9 @@ impl Docker {
     }
 
     async fn create_agent(&self, version: &str) -> Result<(), Failure> {
-        let socket = match &self.http.address {
+        let socket = match &self.http.dialer.address {
             Address::Unix(path) if self.is_here().await? => path.display().to_string(),
+            Address::Ssh(Ssh { path: Some(path), .. }) => path.clone(),
             // Where it is on any other host, as far as can be known from here.
             _ => DEFAULT.trim_start_matches("unix://").to_owned(),
         };

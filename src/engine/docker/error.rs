@@ -13,11 +13,22 @@ pub(super) struct Failure {
     /// The status of the engine's answer, if it gave one.
     pub(super) status: Option<u16>,
     pub(super) message: String,
+    /// What to do now, where that depends on the way to the engine.
+    pub(super) hints: Vec<String>,
 }
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// It passes through other libraries' errors, for whoever finds it there.
+impl std::error::Error for Failure {}
 
 impl Failure {
     pub(super) fn new(kind: Kind, message: impl AsRef<str>) -> Self {
-        Self { kind, status: None, message: one_line(message.as_ref()) }
+        Self { kind, status: None, message: one_line(message.as_ref()), hints: vec![] }
     }
 
     /// The engine answered with an error.
@@ -25,7 +36,7 @@ impl Failure {
         let said = one_line(message);
         // An answer to HEAD has no words.
         let said = if said.is_empty() { format!("the engine answered with status {status} and no words") } else { said };
-        Self { kind: kind_of(status, message), status: Some(status), message: said }
+        Self { kind: kind_of(status, message), status: Some(status), message: said, hints: vec![] }
     }
 
     pub(super) fn timeout(seconds: u64) -> Self {
@@ -38,12 +49,43 @@ impl Failure {
             io::ErrorKind::PermissionDenied => (Kind::Denied, "this user may not open"),
             _ => (Kind::Unreachable, "no engine answers at"),
         };
-        Self::new(kind, format!("{what} `{address}` ({})", io_words(error)))
+        let failure = Self::new(kind, format!("{what} `{address}` ({})", io_words(error)));
+        let hints = match address {
+            Address::Unix(_) | Address::Ssh(_) => vec![],
+            Address::Tcp(_) | Address::Tls(_) => vec![
+                "does it listen there? `ss -ltn` on its host says where".to_owned(),
+                "an engine listens on its own socket alone, unless told otherwise: `export DOCKER_HOST=ssh://user@host` reaches that"
+                    .to_owned(),
+            ],
+        };
+        failure.hinting(hints)
+    }
+
+    pub(super) fn hinting(mut self, hints: Vec<String>) -> Self {
+        self.hints = hints;
+        self
     }
 
     /// A connection that stood broke off.
     pub(super) fn broken(error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(failure) = Self::within(error) {
+                return failure;
+            }
+            next = error.source();
+        }
         Self::new(Kind::Transient, format!("the connection to the engine broke off: {error}"))
+    }
+
+    /// One that the connection itself has told of.
+    fn within(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        let told = error.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<Self>();
+        told.cloned()
+    }
+
+    pub(super) fn is_broken_off(&self) -> bool {
+        self.status.is_none() && self.kind == Kind::Transient
     }
 
     pub(super) fn is(&self, status: u16) -> bool {
@@ -60,12 +102,12 @@ impl Failure {
     }
 
     pub(super) fn doing(self, doing: impl std::fmt::Display) -> EngineError {
-        EngineError { kind: self.kind, doing: doing.to_string(), message: self.message }
+        EngineError { kind: self.kind, doing: doing.to_string(), message: self.message, hints: self.hints }
     }
 }
 
 /// `No such file or directory`, without Rust's `(os error 2)`.
-fn io_words(error: &io::Error) -> String {
+pub(super) fn io_words(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_ascii_lowercase()
 }
@@ -111,6 +153,9 @@ impl From<Bollard> for Failure {
                 let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&other);
                 let mut text = other.to_string();
                 while let Some(error) = next {
+                    if let Some(failure) = Self::within(error) {
+                        return failure;
+                    }
                     if let Some(io) = error.downcast_ref::<io::Error>() {
                         return Self::new(kind_of_io(io), format!("no connection to the engine: {}", io_words(io)));
                     }

@@ -5,7 +5,9 @@
 //!
 //! | file | what for |
 //! |---|---|
-//! | `address` | where the engine listens |
+//! | `address`, `dial` | where the engine listens; a connection with it |
+//! | `tls`, `ssh`, `ssh_words` | the same with TLS, and by OpenSSH's client; what that says when it fails |
+//! | `lines` | connections for requests, kept for the next |
 //! | `raw`, `answer` | the engine's JSON, read so that nothing unknown makes us blind |
 //! | `ownership` | whose a resource is |
 //! | `observe` | everything at once: the snapshot |
@@ -25,12 +27,14 @@ mod answer;
 mod archive;
 mod attach;
 mod body;
+mod dial;
 mod error;
 mod exec;
 mod guest;
 mod helper;
 mod image;
 mod inspect;
+mod lines;
 mod logs;
 mod members;
 mod network;
@@ -38,10 +42,13 @@ mod observe;
 mod ownership;
 mod perform;
 mod raw;
+mod ssh;
+mod ssh_words;
 mod start;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod wait;
 
 use std::sync::Arc;
@@ -49,13 +56,16 @@ use std::sync::Arc;
 use address::Address;
 pub use agent::{Event, Events};
 pub use archive::Download;
+use dial::Dialer;
 use error::Failure;
 pub use exec::Execution;
 pub use helper::Helper;
 use raw::Http;
 use tokio::sync::OnceCell;
 
-use super::{Engine, EngineDone, EngineError, EngineErrorKind, EngineOp, EngineQuery, EngineSnapshot, InRegistry, Progress};
+use super::{
+    Engine, EngineDone, EngineEndpoint, EngineError, EngineErrorKind, EngineOp, EngineQuery, EngineSnapshot, InRegistry, Progress,
+};
 use crate::types::Bytes;
 
 /// The newest API that fly was written for: a newer engine is spoken to in this one.
@@ -79,26 +89,26 @@ pub struct Docker {
 impl Docker {
     /// `address` is what `DOCKER_HOST` would be; without one, the engine of this machine.
     pub async fn connect(address: Option<&str>) -> Result<Self, EngineError> {
-        let address = address.filter(|it| !it.is_empty()).unwrap_or(address::DEFAULT);
-        Self::reach(address).await.map_err(|failure| failure.doing("connect to the Docker Engine"))
+        Self::connect_to(&EngineEndpoint { host: address.map(str::to_owned), ..EngineEndpoint::default() }).await
     }
 
-    async fn reach(address: &str) -> Result<Self, Failure> {
-        let address = Address::parse(address)?;
-        let http = Http::new(address.clone());
+    pub async fn connect_to(endpoint: &EngineEndpoint) -> Result<Self, EngineError> {
+        Self::reach(endpoint).await.map_err(|failure| failure.doing("connect to the Docker Engine"))
+    }
+
+    async fn reach(endpoint: &EngineEndpoint) -> Result<Self, Failure> {
+        let http = Http::new(Dialer::new(endpoint)?);
         let (theirs, engine) = http.ping().await?;
+        let address = &http.dialer.address;
         let number = parse_version(&theirs)
-            .ok_or_else(|| Failure::new(EngineErrorKind::Other, format!("what answers at `{address}` is not a Docker Engine")))?;
+            .ok_or_else(|| Failure::new(EngineErrorKind::Way, format!("what answers at `{address}` is not a Docker Engine")))?;
         if number < OLDEST {
             let message = format!("the engine, {engine}, is too old (API {theirs}): fly needs Docker Engine 20.10 or newer");
             return Err(Failure::new(EngineErrorKind::Other, message));
         }
         let version = number.min(NEWEST);
         let bollards = bollard::ClientVersion { major_version: version.0.into(), minor_version: version.1.into() };
-        let api = match &address {
-            Address::Unix(path) => bollard::Docker::connect_with_unix(&path.to_string_lossy(), PATIENCE, &bollards)?,
-            Address::Tcp(host) => bollard::Docker::connect_with_http(&format!("tcp://{host}"), PATIENCE, &bollards)?,
-        };
+        let api = lines::bollard(Arc::clone(&http.lines), PATIENCE, &bollards)?;
         let docker = Self { http: Arc::new(http.with_version(version)), api, version, info: Arc::default() };
         // Asked now, it is there when the first observation wants it; should it fail, that one asks again and says why.
         let early = docker.clone();
@@ -109,12 +119,12 @@ impl Docker {
     /// Which engine it is, however it is reached: the engine's own id, or its address where it has none.
     pub async fn id(&self) -> Result<String, EngineError> {
         let info = self.info().await.map_err(|failure| failure.doing(WHO))?;
-        Ok(if info.id.is_empty() { self.http.address.to_string() } else { info.id.clone() })
+        Ok(if info.id.is_empty() { self.http.dialer.address.to_string() } else { info.id.clone() })
     }
 
     /// Whether the engine is on this very host: then its processes are this kernel's. A socket can lead anywhere.
     pub async fn is_local(&self) -> Result<bool, EngineError> {
-        let is_here = matches!(self.http.address, Address::Unix(_)) && self.is_here().await.map_err(|failure| failure.doing(WHO))?;
+        let is_here = matches!(self.http.dialer.address, Address::Unix(_)) && self.is_here().await.map_err(|failure| failure.doing(WHO))?;
         Ok(is_here)
     }
 

@@ -1,44 +1,38 @@
 //! Reads the engine's JSON over HTTP, without bollard.
 //!
 //! bollard's enums are closed: one container in a state that it does not know, and the whole list fails. What is *read* comes
-//! by this way, into `answer`, which takes anything; what is *told* goes by bollard. A few connections are kept open: the
-//! second observation costs no connect.
+//! by this way, into `answer`, which takes anything; what is *told* goes by bollard. Both use the connections of `lines`.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt as _;
 use hyper::body::Bytes;
-use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::http::request::Builder;
 use hyper::{Method, Request, Response};
-use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
-use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Semaphore;
 
-use super::address::Address;
+use super::dial::Dialer;
 use super::error::Failure;
+use super::lines::{Lines, content};
 use crate::engine::EngineErrorKind;
 
-/// Requests under way at one time, and connections kept.
-const PARALLEL: usize = 16;
 const DEADLINE: Duration = Duration::from_secs(30);
 
-type Connection = SendRequest<Full<Bytes>>;
-
 pub(super) struct Http {
-    pub(super) address: Address,
+    pub(super) dialer: Arc<Dialer>,
+    pub(super) lines: Arc<Lines>,
     /// `/v1.41`; empty before the versions are agreed.
     prefix: String,
     slots: Semaphore,
-    idle: Mutex<Vec<Connection>>,
     deadline: Duration,
 }
 
 impl Http {
-    pub(super) fn new(address: Address) -> Self {
-        Self { address, prefix: String::new(), slots: Semaphore::new(PARALLEL), idle: Mutex::default(), deadline: DEADLINE }
+    pub(super) fn new(dialer: Dialer) -> Self {
+        let (slots, dialer) = (Semaphore::new(dialer.parallel()), Arc::new(dialer));
+        Self { lines: Arc::new(Lines::new(Arc::clone(&dialer))), dialer, prefix: String::new(), slots, deadline: DEADLINE }
     }
 
     pub(super) fn with_version(mut self, (major, minor): (u16, u16)) -> Self {
@@ -73,6 +67,12 @@ impl Http {
     pub(super) async fn ping(&self) -> Result<(String, String), Failure> {
         let answer = tokio::time::timeout(self.deadline, self.exchange(&Method::GET, "/_ping", Bytes::new()));
         let answer = answer.await.map_err(|_| Failure::timeout(self.deadline.as_secs()))??;
+        // Go's server says so to whoever does not begin with TLS.
+        if answer.status() == 400 && String::from_utf8_lossy(answer.body()).contains("HTTPS server") {
+            let hint = "`export DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=…`, with a folder that has `ca.pem`, `cert.pem` and `key.pem`";
+            let failure = Failure::new(EngineErrorKind::Way, format!("the engine at `{}` speaks TLS", self.dialer.address));
+            return Err(failure.hinting(vec![hint.to_owned()]));
+        }
         let header = |name: &str| answer.headers().get(name).and_then(|it| it.to_str().ok()).unwrap_or_default().to_owned();
         Ok((header("Api-Version"), header("Server")))
     }
@@ -100,71 +100,25 @@ impl Http {
     }
 
     async fn exchange(&self, method: &Method, path: &str, body: Bytes) -> Result<Response<Bytes>, Failure> {
-        // A kept connection may have been closed meanwhile: reading once more on a new one is safe, telling twice is not.
-        if *method == Method::GET
-            && let Some(mut connection) = self.kept()
-            && let Ok(answer) = self.send(&mut connection, method, path, body.clone()).await
-        {
-            self.keep(connection);
-            return Ok(answer);
+        let ask = async || {
+            let request = self.request(method, path).header("Content-Type", "application/json").body(content(body.clone()));
+            let (answer, line) = self.lines.send(request.expect("paths are encoded and headers are constants")).await?;
+            let (head, body) = answer.into_parts();
+            let body = body.collect().await.map_err(|error| Failure::broken(&error))?.to_bytes();
+            self.lines.keep(line);
+            Ok::<_, Failure>(Response::from_parts(head, body))
+        };
+        match ask().await {
+            // A kept connection may have been closed just now: reading once more on another is safe, telling twice is not.
+            Err(failure) if *method == Method::GET && failure.is_broken_off() => ask().await,
+            done => done,
         }
-        let mut connection = self.connect().await?;
-        let answer = self.send(&mut connection, method, path, body).await.map_err(|error| Failure::broken(&error))?;
-        self.keep(connection);
-        Ok(answer)
-    }
-
-    async fn send(&self, connection: &mut Connection, method: &Method, path: &str, body: Bytes) -> Result<Response<Bytes>, hyper::Error> {
-        let request = self.request(method, path).header("Content-Type", "application/json").body(Full::new(body));
-        let request = request.expect("paths are encoded and headers are constants");
-        connection.ready().await?;
-        let (head, body) = connection.send_request(request).await?.into_parts();
-        Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
     }
 
     /// The beginning of a request: where to, and in which version.
     pub(super) fn request(&self, method: &Method, path: &str) -> Builder {
-        let host = match &self.address {
-            Address::Unix(_) => "docker",
-            Address::Tcp(host) => host,
-        };
-        Request::builder().method(method).uri(format!("{}{path}", self.prefix)).header("Host", host)
+        Request::builder().method(method).uri(format!("{}{path}", self.prefix)).header("Host", self.dialer.address.host())
     }
-
-    fn kept(&self) -> Option<Connection> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        std::iter::from_fn(|| idle.pop()).find(|connection| !connection.is_closed())
-    }
-
-    fn keep(&self, connection: Connection) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < PARALLEL && !connection.is_closed() {
-            idle.push(connection);
-        }
-    }
-
-    async fn connect(&self) -> Result<Connection, Failure> {
-        let refused = |error| Failure::connecting(&self.address, &error);
-        match &self.address {
-            Address::Unix(path) => shake(UnixStream::connect(path).await.map_err(refused)?).await,
-            Address::Tcp(host) => {
-                let stream = TcpStream::connect(host).await.map_err(refused)?;
-                // Small requests, each waited for: gathering them only delays.
-                stream.set_nodelay(true).map_err(refused)?;
-                shake(stream).await
-            }
-        }
-    }
-}
-
-async fn shake<S>(stream: S) -> Result<Connection, Failure>
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
-    let (connection, driver) = handshake(TokioIo::new(stream)).await.map_err(|error| Failure::broken(&error))?;
-    // It ends with the connection; what goes wrong on it is told to whoever waits for an answer.
-    tokio::spawn(async move { drop(driver.await) });
-    Ok(connection)
 }
 
 /// The words of an answer that is no success.

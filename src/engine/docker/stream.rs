@@ -7,36 +7,30 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::client::conn::http1::handshake;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::io::{AsyncRead, ReadBuf};
 
-use super::address::Address;
+use super::dial::Stream;
 use super::error::Failure;
+pub(super) use super::lines::Content;
+use super::lines::content;
 use super::raw::{Http, refusal};
 use crate::engine::EngineErrorKind;
 use crate::engine::session::{Input, Output, Session};
 
-pub(super) type Content = UnsyncBoxBody<Bytes, io::Error>;
-
 /// A refusal is a line of text.
 const LONGEST_REFUSAL: usize = 64 << 10;
 
-trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
-type Stream = Box<dyn Duplex>;
-
 pub(super) fn json(body: &serde_json::Value) -> Content {
-    Full::new(Bytes::from(body.to_string())).map_err(|never| match never {}).boxed_unsync()
+    content(body.to_string())
 }
 
 pub(super) fn nothing() -> Content {
-    Full::new(Bytes::new()).map_err(|never| match never {}).boxed_unsync()
+    content(Bytes::new())
 }
 
 /// Asks, and returns when the answer begins; one that is no success is an error.
@@ -60,7 +54,7 @@ pub(super) async fn hijack(http: &Http, path: &str, body: &serde_json::Value, tt
 }
 
 async fn answer(http: &Http, request: Request<Content>) -> Result<Response<Incoming>, Failure> {
-    let stream = connect(&http.address).await?;
+    let stream = http.dialer.dial().await?;
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| Failure::broken(&error))?;
     // It ends with the connection; what goes wrong on it is told to whoever waits for an answer.
     tokio::spawn(async move { drop(connection.with_upgrades().await) });
@@ -71,19 +65,6 @@ async fn answer(http: &Http, request: Request<Content>) -> Result<Response<Incom
     let status = answer.status().as_u16();
     let text = Limited::new(answer.into_body(), LONGEST_REFUSAL).collect().await.map(http_body_util::Collected::to_bytes);
     Err(Failure::answered(status, &refusal(&text.unwrap_or_default())))
-}
-
-async fn connect(address: &Address) -> Result<Stream, Failure> {
-    let refused = |error| Failure::connecting(address, &error);
-    Ok(match address {
-        Address::Unix(path) => Box::new(UnixStream::connect(path).await.map_err(refused)?),
-        Address::Tcp(host) => {
-            let stream = TcpStream::connect(host).await.map_err(refused)?;
-            // A key that is pressed goes at once.
-            stream.set_nodelay(true).map_err(refused)?;
-            Box::new(stream)
-        }
-    })
 }
 
 /// An answer's body, to be read as a stream.

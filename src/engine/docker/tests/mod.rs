@@ -1,5 +1,6 @@
 //! What engines have answered, and what newer ones may answer, read.
 
+mod addresses;
 mod server;
 mod sessions;
 
@@ -10,10 +11,11 @@ use serde_json::{Value, json};
 
 use self::server::Server;
 use super::address::Address;
+use super::dial::Dialer;
 use super::error::Failure;
 use super::raw::Http;
 use super::{Docker, body};
-use crate::engine::{Engine as _, EngineErrorKind as Kind, EngineQuery, EngineSnapshot, Health, RunState};
+use crate::engine::{Engine as _, EngineEndpoint, EngineErrorKind as Kind, EngineQuery, EngineSnapshot, Health, RunState};
 use crate::types::{Endpoint, Limits, MountSource, Name, NetworkMode, Owner, Relabel, Restart};
 
 fn recorded(name: &str) -> Value {
@@ -51,6 +53,10 @@ fn with_inspect(change: impl FnOnce(&mut Value)) -> BTreeMap<String, Value> {
     let inspect = world.iter_mut().find(|(path, _)| path.starts_with("/containers/") && path.len() > 60).unwrap().1;
     change(inspect);
     world
+}
+
+fn dialer(address: &str) -> Dialer {
+    Dialer::new(&EngineEndpoint { host: Some(address.to_owned()), ..EngineEndpoint::default() }).unwrap()
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -188,7 +194,7 @@ fn of_two_networks_with_one_name_the_one_in_use_is_meant() {
 fn connections_are_kept_and_a_closed_one_is_replaced() {
     block_on(async {
         let server = Server::start(world(), 2);
-        let http = Http::new(Address::parse(&server.address()).unwrap());
+        let http = Http::new(dialer(&server.address()));
         for _ in 0..5 {
             http.get::<Value>("/info").await.unwrap();
         }
@@ -200,27 +206,14 @@ fn connections_are_kept_and_a_closed_one_is_replaced() {
 fn an_engine_that_says_nothing_is_not_waited_for() {
     block_on(async {
         let server = Server::start([("/info".to_owned(), Value::Null)].into(), 2);
-        let http = Http::new(Address::parse(&server.address()).unwrap()).with_deadline(Duration::from_millis(50));
+        let http = Http::new(dialer(&server.address())).with_deadline(Duration::from_millis(50));
         assert_eq!(http.get::<Value>("/info").await.unwrap_err().kind, Kind::Timeout);
     });
 }
 
 #[test]
-fn addresses_are_read_as_docker_reads_them() {
-    let read = |text: &str| Address::parse(text).map(|it| it.to_string()).map_err(|failure| failure.message);
-    assert_eq!(read("unix:///run/d.sock"), Ok("unix:///run/d.sock".into()));
-    assert_eq!(read("/run/d.sock"), Ok("unix:///run/d.sock".into()));
-    assert_eq!(read("tcp://192.0.2.7"), Ok("tcp://192.0.2.7:2375".into()));
-    assert_eq!(read("http://host:99/"), Ok("tcp://host:99".into()));
-    assert_eq!(read("tcp://[::1]"), Ok("tcp://[::1]:2375".into()));
-    for text in ["", "docker.sock", "unix://relative", "ssh://host", "https://host", "npipe://x", "tcp://a/b"] {
-        assert!(read(text).is_err(), "{text}");
-    }
-}
-
-#[test]
 fn who_may_not_and_what_is_not_there_are_told_apart() {
-    let address = Address::parse("unix:///run/docker.sock").unwrap();
+    let address = Address::parse("unix:///run/docker.sock", false).unwrap();
     let say = |number| Failure::connecting(&address, &std::io::Error::from_raw_os_error(number));
     let denied = say(libc::EACCES);
     assert_eq!(denied.kind, Kind::Denied);
