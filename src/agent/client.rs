@@ -9,18 +9,27 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::wire::{self, Call, Hello, Reply, Request, Response};
-use crate::net::{Firewall, GuestSeen, NetError, NetErrorKind, NetOp, NetPlane, NetSnapshot, Processes};
+use crate::net::{Capture, CaptureOptions, Captured, Firewall, GuestSeen, NetError, NetErrorKind, NetOp, NetPlane, NetSnapshot, Processes};
 use crate::types::Name;
 
 /// Until it says who it is: an engine may have to start it first.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Reply>>>>;
+type Waiting = Arc<Mutex<HashMap<u64, Answer>>>;
+
+/// Who waits for what comes to a call.
+enum Answer {
+    Once(oneshot::Sender<Reply>),
+    Pieces(mpsc::Sender<Result<Captured, NetError>>),
+}
+
+/// Pieces under way to a slow reader.
+const QUEUE: usize = 16;
 
 /// A helper that has said who it is.
 pub struct Client {
     /// With its end the helper's input ends, and the helper.
-    requests: mpsc::UnboundedSender<(Call, oneshot::Sender<Reply>)>,
+    requests: mpsc::UnboundedSender<(Call, Answer)>,
     listens: JoinHandle<()>,
 }
 
@@ -49,7 +58,7 @@ impl Client {
             return Err(broken(NetErrorKind::Other, format!("it is another build of fly ({}) than this one ({version})", hello.version)));
         }
         let waiting = Waiting::default();
-        let (requests, mut asked) = mpsc::unbounded_channel::<(Call, oneshot::Sender<Reply>)>();
+        let (requests, mut asked) = mpsc::unbounded_channel::<(Call, Answer)>();
         let entered = Arc::clone(&waiting);
         tokio::spawn(async move {
             let mut id = 0;
@@ -64,9 +73,18 @@ impl Client {
         });
         let listens = tokio::spawn(async move {
             while let Ok(Some(Response { id, reply })) = wire::read(&mut reader).await {
-                if let Some(answer) = waiting.lock().await.remove(&id) {
-                    // Whoever asked may have gone.
-                    let _ = answer.send(reply);
+                let mut waiting = waiting.lock().await;
+                // Whoever asked may have gone.
+                match (waiting.remove(&id), reply) {
+                    (Some(Answer::Once(answer)), reply) => drop(answer.send(reply)),
+                    (Some(Answer::Pieces(pieces)), Reply::Captured(piece)) => {
+                        let is_last = matches!(piece, Captured::Ended(_));
+                        if pieces.send(Ok(piece)).await.is_ok() && !is_last {
+                            waiting.insert(id, Answer::Pieces(pieces));
+                        }
+                    }
+                    (Some(Answer::Pieces(pieces)), Reply::Refused(error)) => drop(pieces.send(Err(error)).await),
+                    (Some(Answer::Pieces(_)) | None, _) => {}
                 }
             }
             // Nothing comes any more, for nobody.
@@ -81,7 +99,7 @@ impl Client {
             return Err(lost());
         }
         let (answer, answered) = oneshot::channel();
-        self.requests.send((call, answer)).map_err(|_| lost())?;
+        self.requests.send((call, Answer::Once(answer))).map_err(|_| lost())?;
         match answered.await.map_err(|_| lost())? {
             Reply::Refused(error) => Err(error),
             reply => Ok(reply),
@@ -90,6 +108,20 @@ impl Client {
 }
 
 impl Client {
+    pub(super) fn capture(&self, pid: u32, options: CaptureOptions) -> Result<Capture, NetError> {
+        let (pieces, taken) = mpsc::channel(QUEUE);
+        let lost = |_| broken(NetErrorKind::Other, "the connection to it has ended");
+        self.requests.send((Call::Capture { pid, options: Box::new(options) }, Answer::Pieces(pieces))).map_err(lost)?;
+        let requests = self.requests.downgrade();
+        Ok(Capture::new(taken, move || {
+            let (nobody, _) = oneshot::channel();
+            if let Some(requests) = requests.upgrade() {
+                // It ends by itself when the connection does.
+                let _ = requests.send((Call::StopCapture, Answer::Once(nobody)));
+            }
+        }))
+    }
+
     pub(super) async fn hold(&self, project: &Name) -> Result<bool, NetError> {
         match self.call(Call::Hold { project: project.clone() }).await? {
             Reply::Held(held) => Ok(held),

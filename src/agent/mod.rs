@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 pub use client::Client;
 
-use crate::net::{Firewall, GuestSeen, Hold, Kernel, NetError, NetOp, NetPlane, NetSnapshot, Processes};
+use crate::net::{Capture, CaptureOptions, Firewall, GuestSeen, Hold, Kernel, NetError, NetOp, NetPlane, NetSnapshot, Processes};
 use crate::types::Name;
 
 /// How a helper is called, behind the path of its binary.
@@ -56,6 +56,14 @@ pub enum Plane {
 }
 
 impl Plane {
+    /// What passes the cards of the machine whose first process this is.
+    pub fn capture(&self, pid: u32, options: CaptureOptions) -> Result<Capture, NetError> {
+        match self {
+            Self::Here(kernel) => kernel.capture(pid, options),
+            Self::There(client) => client.capture(pid, options),
+        }
+    }
+
     /// Nothing: somebody else is at work on this project.
     pub async fn hold(&self, project: &Name) -> Result<Option<Held>, NetError> {
         match self {

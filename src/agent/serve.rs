@@ -4,12 +4,13 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 use super::host;
 use super::wire::{self, Call, Hello, Reply, Request, Response};
 use crate::engine::guest_version;
-use crate::net::{Hold, Kernel, NetError, NetPlane as _};
+use crate::net::{Capture, Hold, Kernel, NetError, NetPlane as _};
 
 pub(super) fn main() -> ExitCode {
     if host::enter().is_err() {
@@ -31,6 +32,8 @@ async fn serve() -> io::Result<()> {
     wire::write(&mut stdout, &Hello { version: guest_version()?, denied }).await?;
     let Ok(kernel) = kernel else { return Ok(()) };
     let kernel = Arc::new(kernel);
+    let (stop, stopped) = watch::channel(false);
+    let mut captures = vec![];
     let holds = Arc::new(Mutex::new(vec![]));
     let (answer, mut answers) = mpsc::unbounded_channel::<Response>();
     let speak = tokio::spawn(async move {
@@ -40,6 +43,22 @@ async fn serve() -> io::Result<()> {
         io::Result::Ok(())
     });
     while let Some(Request { id, call }) = wire::read(&mut stdin).await? {
+        match call {
+            Call::Capture { pid, options } => {
+                let done = kernel
+                    .capture(pid, *options)
+                    .map(|capture| captures.push(tokio::spawn(hand_on(capture, id, answer.clone(), stopped.clone()))));
+                if let Err(error) = done {
+                    let _ = answer.send(Response { id, reply: Reply::Refused(error) });
+                }
+                continue;
+            }
+            Call::StopCapture => {
+                stop.send_replace(true);
+                continue;
+            }
+            _ => {}
+        }
         let (kernel, answer, holds) = (Arc::clone(&kernel), answer.clone(), Arc::clone(&holds));
         tokio::spawn(async move {
             let reply = perform(&kernel, &holds, call).await.unwrap_or_else(Reply::Refused);
@@ -47,8 +66,29 @@ async fn serve() -> io::Result<()> {
             let _ = answer.send(Response { id, reply });
         });
     }
+    // Nobody is left to read them.
+    captures.iter().for_each(JoinHandle::abort);
     drop(answer);
     speak.await.map_err(io::Error::other)?
+}
+
+/// Piece by piece, to its end.
+async fn hand_on(mut capture: Capture, id: u64, answer: mpsc::UnboundedSender<Response>, mut stopped: watch::Receiver<bool>) {
+    let mut is_stopped = false;
+    loop {
+        let piece = tokio::select! {
+            changed = stopped.changed(), if !is_stopped => {
+                // From here on there is only the rest.
+                is_stopped = true;
+                drop(changed);
+                capture.stop();
+                continue;
+            }
+            piece = capture.next() => piece,
+        };
+        let Some(piece) = piece else { return };
+        let _ = answer.send(Response { id, reply: piece.map_or_else(Reply::Refused, Reply::Captured) });
+    }
 }
 
 async fn perform(kernel: &Kernel, holds: &Mutex<Vec<Hold>>, call: Call) -> Result<Reply, NetError> {
@@ -58,6 +98,8 @@ async fn perform(kernel: &Kernel, holds: &Mutex<Vec<Hold>>, call: Call) -> Resul
         Call::Guests { processes } => Reply::Guests(kernel.guests(&processes).await?),
         Call::Lacking { modules } => Reply::Lacking(kernel.lacking(&modules).await?),
         Call::Space { pid } => Reply::Space(kernel.space(pid).await?),
+        // These are answered apart.
+        Call::Capture { .. } | Call::StopCapture => Reply::Performed,
         Call::Hold { project } => {
             let hold = kernel.hold(&project).await?;
             let is_held = hold.is_some();

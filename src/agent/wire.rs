@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use crate::net::{Firewall, GuestSeen, NetError, NetOp, NetSnapshot, Processes};
+use crate::net::{CaptureOptions, Captured, Firewall, GuestSeen, NetError, NetOp, NetSnapshot, Processes};
 use crate::types::Name;
 
 /// Five hundred machines that know each other's names are 15 MiB.
@@ -42,6 +42,13 @@ pub(super) enum Call {
     Space {
         pid: u32,
     },
+    /// Answered by many replies, until the last piece.
+    Capture {
+        pid: u32,
+        options: Box<CaptureOptions>,
+    },
+    /// Of all captures that go on.
+    StopCapture,
     /// The project is held until the helper ends.
     Hold {
         project: Name,
@@ -69,6 +76,7 @@ pub(super) enum Reply {
     Lacking(BTreeSet<String>),
     Space(Option<u64>),
     Held(bool),
+    Captured(Captured),
     Performed,
     Refused(NetError),
 }

@@ -11,15 +11,13 @@ use super::args::CaptureArgs;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::machine::Project;
-use super::ps;
 use super::settings::Settings;
 use super::stop::Stop;
 use super::streams::Sink;
 use super::ui::Ui;
-use super::world;
+use super::world::{self, Real};
 use crate::diag::{Diagnostic, Kind};
-use crate::net::{Capture, CaptureOptions, CaptureSummary, Captured, Kernel, NetError, NetErrorKind, PacketFilter};
-use crate::observe;
+use crate::net::{Capture, CaptureOptions, CaptureSummary, Captured, NetError, NetErrorKind, PacketFilter};
 use crate::plan::render::clean;
 use crate::types::Name;
 
@@ -42,7 +40,6 @@ pub(super) fn run(args: &CaptureArgs, settings: &Settings, ui: &Ui) -> Result<Ex
     world::block_on(async {
         let machines = project.connect().await?;
         let member = machines.running(machine).await?;
-        let pid = pid(settings, &machines.project.name, &member.machine).await?;
         let options = CaptureOptions {
             title: format!("{} of {}", member.machine, machines.project.name),
             nics: nic.map(str::to_owned).into_iter().collect::<BTreeSet<_>>(),
@@ -52,11 +49,14 @@ pub(super) fn run(args: &CaptureArgs, settings: &Settings, ui: &Ui) -> Result<Ex
             count: args.count,
             duration: args.duration.map(|limit| limit.0),
         };
-        let kernel = Kernel::new().map_err(|error| observe::net_diagnostic(&error))?;
-        // From here on Ctrl-C ends the capture, not the program.
-        let stop = Stop::signals()?;
-        let capture = kernel.capture(pid, options).map_err(|error| refused(&error, machine))?;
-        record(capture, stop, machine, path.as_deref(), args, ui).await
+        Real::with(machines.docker.clone(), async |world| {
+            let pid = pid(world, &machines.project.name, &member.machine).await?;
+            // From here on Ctrl-C ends the capture, not the program.
+            let stop = Stop::signals()?;
+            let capture = world.net().capture(pid, options).map_err(|error| refused(&error, machine))?;
+            record(capture, stop, machine, path.as_deref(), args, ui).await
+        })
+        .await?
     })?
 }
 
@@ -107,8 +107,8 @@ async fn record(
     }
 }
 
-async fn pid(settings: &Settings, project: &Name, machine: &Name) -> Result<u32, Diagnostic> {
-    let actual = ps::observe(settings, project).await?;
+async fn pid(world: &Real, project: &Name, machine: &Name) -> Result<u32, Diagnostic> {
+    let actual = world.observe(project, BTreeSet::new()).await?;
     let pid = actual.machine(machine).and_then(|state| state.pid);
     pid.ok_or_else(|| {
         Diagnostic::new(Kind::Failed, format!("machine `{machine}` has just ended")).hint(format!("see why: `fly logs {machine}`"))

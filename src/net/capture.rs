@@ -4,8 +4,6 @@
 //! kernel is that has the machine.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -47,7 +45,7 @@ pub enum Captured {
     /// These cards are listened to: what passes from now on is seen.
     Began(Vec<String>),
     /// More of the file, in whole blocks.
-    Bytes(Vec<u8>),
+    Bytes(#[serde(with = "base64_text")] Vec<u8>),
     /// Nothing more comes; the file is complete.
     Ended(CaptureSummary),
 }
@@ -63,11 +61,16 @@ pub struct CaptureSummary {
 
 /// One that goes on. It ends when nobody holds it any more.
 pub struct Capture {
-    pub(super) pieces: mpsc::Receiver<Result<Captured, NetError>>,
-    pub(super) stop: Arc<AtomicBool>,
+    pieces: mpsc::Receiver<Result<Captured, NetError>>,
+    stop: Box<dyn Fn() + Send + Sync>,
 }
 
 impl Capture {
+    /// `stop` is called when enough has been seen, also more than once.
+    pub fn new(pieces: mpsc::Receiver<Result<Captured, NetError>>, stop: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { pieces, stop: Box::new(stop) }
+    }
+
     /// The next piece; nothing after the last one.
     pub async fn next(&mut self) -> Option<Result<Captured, NetError>> {
         self.pieces.recv().await
@@ -75,7 +78,7 @@ impl Capture {
 
     /// What has been seen by now is still handed over, then the end of the file.
     pub fn stop(&self) {
-        self.stop.store(true, Ordering::Relaxed);
+        (self.stop)();
     }
 }
 
@@ -98,6 +101,21 @@ impl PacketFilter {
         let program: Vec<_> = lines.map(instruction).collect::<Option<_>>()?;
         // The kernel takes no more than 4096.
         (program.len() == count && (1..=4096).contains(&count)).then(|| Self { text: text.to_owned(), program })
+    }
+}
+
+/// A list of numbers would be four times as long.
+mod base64_text {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        STANDARD.decode(String::deserialize(deserializer)?).map_err(de::Error::custom)
     }
 }
 

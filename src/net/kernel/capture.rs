@@ -41,7 +41,7 @@ pub(super) fn start(pid: u32, options: CaptureOptions) -> Result<Capture, NetErr
         let _ = told;
     };
     std::thread::Builder::new().name("capture".to_owned()).spawn(run).doing(|| "capture packets")?;
-    Ok(Capture { pieces, stop })
+    Ok(Capture::new(pieces, move || stop.store(true, Ordering::Relaxed)))
 }
 
 type Pieces = mpsc::Sender<Result<Captured, NetError>>;
