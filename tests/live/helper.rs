@@ -1,6 +1,8 @@
 //! Without root: a user of the engine's group gets all that root gets, through a helper beside the engine.
 
-use crate::support::{FlyCommand, Lab, Project};
+use std::time::Duration;
+
+use crate::support::{FlyCommand, Lab, Project, eventually};
 
 const FILE: &str = "name: shop
 networks:
@@ -39,4 +41,24 @@ fn a_user_of_the_engine_gets_what_root_gets() {
     assert_eq!(lab.pid_and_start("shop.web"), pid);
     by_user(&project, &["down", "--yes"]).run().success();
     assert_eq!(lab.canonical(), before);
+}
+
+#[test]
+fn a_user_of_the_engine_sees_packets_and_cards() {
+    let lab = Lab::start();
+    let project = lab.project("shop", FILE);
+    by_user(&project, &["up", "--yes"]).run().success();
+    let nics = by_user(&project, &["nics"]).run();
+    assert!(nics.success().stdout.contains("192.168.77.10/24"), "{nics}");
+    let capture = by_user(&project, &["capture", "web:eth0", "--write", "web.pcapng", "--filter", "icmp", "--count", "4"]).start();
+    eventually("the capture", Duration::from_secs(20), || {
+        lab.lan_neighbour().run(&["ping", "-c2", "-W1", "192.168.77.10"]);
+        if project.dir().join("web.pcapng").exists() { Ok(()) } else { Err("no file".to_owned()) }
+    });
+    lab.neighbour(&["ping", "-c4", "-W3", "192.168.77.10"]);
+    let capture = capture.wait();
+    assert!(capture.success().stderr.contains("4 packets"), "{capture}");
+    let file = project.dir().join("web.pcapng").display().to_string();
+    assert_eq!(lab.machine().ok(&["tcpdump", "-nr", &file]).matches("ICMP echo").count(), 4);
+    by_user(&project, &["down", "--yes"]).run().success();
 }
