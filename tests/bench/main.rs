@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a bench speaks, and stops where something is wrong")]
 
+mod agent;
 mod attach;
 mod compose;
 mod fleet;
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
         return measure::child(&args[1..]);
     }
     let Some(asked) = asked(&args) else {
-        eprintln!("usage: tests/bench/run [--rounds N] [up] [attach] [wires] [plan] [guest]");
+        eprintln!("usage: tests/bench/run [--rounds N] [up] [attach] [wires] [plan] [guest] [agent]");
         return ExitCode::from(64);
     };
     let is_root = rustix::process::geteuid().is_root();
@@ -67,6 +68,9 @@ fn main() -> ExitCode {
     if asked.wants("guest") {
         guest::figures(&asked);
     }
+    if asked.wants("agent") {
+        agent::figures();
+    }
     ExitCode::SUCCESS
 }
 
@@ -76,7 +80,7 @@ fn asked(args: &[String]) -> Option<Asked> {
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--rounds" => asked.rounds = args.next()?.parse().ok().filter(|rounds| *rounds > 0)?,
-            "up" | "attach" | "wires" | "plan" | "guest" => asked.figures.push(arg.clone()),
+            "up" | "attach" | "wires" | "plan" | "guest" | "agent" => asked.figures.push(arg.clone()),
             _ => return None,
         }
     }

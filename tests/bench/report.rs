@@ -78,6 +78,15 @@ pub(crate) fn within(figure: &str, ours: &Times, most: Duration) {
     line(figure, &ours.text(), &format!("{ratio:.2}"), &format!("under {}", time(most)), ratio < 1.0);
 }
 
+/// So many of a hundred are within it.
+pub(crate) fn percentile(figure: &str, ours: &Times, share: usize, most: Duration) {
+    let mut times = ours.0.clone();
+    times.sort();
+    let at = times[(times.len() * share).div_ceil(100).saturating_sub(1)];
+    let ratio = at.as_secs_f64() / most.as_secs_f64();
+    line(figure, &format!("{}, median {}", time(at), ours.text()), &format!("{ratio:.2}"), &format!("under {}", time(most)), ratio < 1.0);
+}
+
 /// In KiB, as the kernel counts what is resident at the most.
 #[expect(clippy::cast_precision_loss, reason = "no machine has so much memory")]
 pub(crate) fn memory(figure: &str, kib: u64, most: u64) {

@@ -128,8 +128,8 @@ impl FlyCommand {
         // The engine's, and those of proxies.
         let sockets = fs::read_dir(lab).expect("the lab's folder").map_while(Result::ok).map(|entry| entry.path());
         let sockets: Vec<PathBuf> = sockets.filter(|path| path.extension().is_some_and(|ending| ending == "sock")).collect();
-        let owned = [(&owner, &self.home), (&owner, &self.dir)].into_iter().chain(sockets.iter().map(|socket| (&group, socket)));
-        for (owner, path) in owned {
+        let theirs = [(&owner, &self.home), (&owner, &self.dir)].into_iter().chain(sockets.iter().map(|socket| (&group, socket)));
+        for (owner, path) in theirs {
             self.place.run(&["chown", "--recursive", owner, &path.display().to_string()]).success();
         }
         self.place.run(&["chmod", "0755", &lab.display().to_string()]).success();
