@@ -92,7 +92,12 @@ async fn plane(engine: &Docker) -> Result<(Plane, Option<Helper>), Diagnostic> {
         }
     }
     let version = guest_version().map_err(|error| Diagnostic::new(Kind::Failed, "fly's own binary cannot be read").cause(error))?;
-    let (helper, session) = engine.helper(&version, &agent::SERVE).await.map_err(engines)?;
+    let (helper, session) = engine.helper(&version, &agent::SERVE).await.map_err(|error| {
+        Diagnostic::new(Kind::Engine, "this process may not work on the engine's network, and a helper beside the engine cannot be started")
+            .cause(error)
+            .hint("run fly as root on the engine's host")
+            .hint("or let this user start containers with `--network host` and `--pid host` there")
+    })?;
     let (stdout, _stderr) = session.output.streams();
     let client = Client::new(stdout, session.input, &version).await.map_err(|error| observe::net_diagnostic(&error))?;
     Ok((Plane::There(client), Some(helper)))

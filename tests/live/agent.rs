@@ -70,6 +70,8 @@ fn a_machine_that_starts_again_has_its_cards_and_names() {
     assert!(lab.docker(&["logs", "fly-agent"]).is_empty() || !lab.try_docker(&["logs", "fly-agent"]).stderr.contains("error"));
     fly(&project, &["down", "--yes"]).success();
     assert_eq!(lab.canonical(), before);
+    let images = lab.docker(&["images", "--all", "--format={{.Repository}}:{{.Tag}} {{.ID}}"]);
+    assert!(!images.contains("fly-guest") && !images.contains("<none>"), "{images}");
 }
 
 /// Every life of the program writes down which addresses it found.

@@ -97,7 +97,8 @@ impl Docker {
             return Err(conflict(format!("`{AGENT}` is a container that fly did not make")));
         };
         self.remove_by_id(&there.id).await?;
-        self.remove_guest_image(version).await
+        self.remove_guest_image(version).await?;
+        self.remove_unnamed(&there.image).await
     }
 
     pub(super) async fn tell_agent(&self, version: &str, project: &Name, text: Option<&str>) -> Result<(), Failure> {

@@ -342,6 +342,8 @@ pub(super) struct Volume {
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct Image {
     pub(super) id: String,
+    #[serde(deserialize_with = "null")]
+    pub(super) repo_tags: Vec<String>,
     /// `name@sha256:…`, by which it was pulled.
     #[serde(deserialize_with = "null")]
     pub(super) repo_digests: Vec<String>,

@@ -162,6 +162,7 @@ impl Docker {
 
     /// Whether it was not there.
     pub(super) async fn import_guest(&self, version: &str) -> Result<bool, Failure> {
+        let _alone = self.imports.lock().await;
         let reference = image(version);
         let path = format!("/images/{}/json", encode(&reference));
         if self.http.find::<answer::Image>(&path).await?.is_some() {
@@ -180,6 +181,7 @@ impl Docker {
 
     pub(super) async fn remove_guest(&self, version: &str) -> Result<(), Failure> {
         let name = object(version);
+        let anchors = self.inspect(&name).await?.map(|there| there.image);
         if self.is_anchor(&name, version).await? {
             self.remove_by_id(&name).await?;
         }
@@ -188,11 +190,32 @@ impl Docker {
             Err(failure) if failure.is(409) => return Ok(()),
             done => done?,
         }
-        self.remove_guest_image(version).await
+        self.remove_guest_image(version).await?;
+        match anchors {
+            Some(id) => self.remove_unnamed(&id).await,
+            None => Ok(()),
+        }
     }
 
-    /// Unless a container has it.
+    /// An image that lost its name to that of another run, which imported the same at the same moment.
+    pub(super) async fn remove_unnamed(&self, id: &str) -> Result<(), Failure> {
+        let found = self.http.find::<answer::Image>(&format!("/images/{}/json", encode(id))).await?;
+        if found.is_none_or(|image| !image.repo_tags.is_empty()) {
+            return Ok(());
+        }
+        match self.api.remove_image(id, None::<RemoveImageOptions>, None).await.map_err(Failure::from) {
+            Err(failure) if !failure.is(404) && !failure.is(409) => Err(failure),
+            _ => Ok(()),
+        }
+    }
+
+    /// Unless a container has it, as machines and the agent do: the engine would take its name away, and keep it for ever.
     pub(super) async fn remove_guest_image(&self, version: &str) -> Result<(), Failure> {
+        let filters = serde_json::json!({"ancestor": [image(version)]}).to_string();
+        let users: Vec<Listed> = self.http.get(&format!("/containers/json?all=1&filters={}", encode(filters))).await?;
+        if !users.is_empty() {
+            return Ok(());
+        }
         match self.api.remove_image(&image(version), None::<RemoveImageOptions>, None).await.map_err(Failure::from) {
             Err(failure) if !failure.is(404) && !failure.is(409) => Err(failure),
             _ => Ok(()),

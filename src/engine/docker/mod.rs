@@ -61,7 +61,7 @@ use error::Failure;
 pub use exec::Execution;
 pub use helper::Helper;
 use raw::Http;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::{
     Engine, EngineDone, EngineEndpoint, EngineError, EngineErrorKind, EngineOp, EngineQuery, EngineSnapshot, InRegistry, Progress,
@@ -84,6 +84,8 @@ pub struct Docker {
     version: (u16, u16),
     /// What does not change while the engine runs. It is slow to say (it starts programs to ask them for their versions).
     info: Arc<OnceCell<answer::Info>>,
+    /// One import of fly's own image at a time: a second one would take the name of the first.
+    imports: Arc<Mutex<()>>,
 }
 
 impl Docker {
@@ -109,7 +111,7 @@ impl Docker {
         let version = number.min(NEWEST);
         let bollards = bollard::ClientVersion { major_version: version.0.into(), minor_version: version.1.into() };
         let api = lines::bollard(Arc::clone(&http.lines), PATIENCE, &bollards)?;
-        let docker = Self { http: Arc::new(http.with_version(version)), api, version, info: Arc::default() };
+        let docker = Self { http: Arc::new(http.with_version(version)), api, version, info: Arc::default(), imports: Arc::default() };
         // Asked now, it is there when the first observation wants it; should it fail, that one asks again and says why.
         let early = docker.clone();
         tokio::spawn(async move { early.info().await.is_ok() });
