@@ -68,6 +68,12 @@ pub async fn ask_registries<E: Engine>(engine: &E, actual: &mut Actual, images: 
     }
 }
 
+/// Asks the kernel which of these kinds of links it cannot make.
+pub async fn ask_kinds<N: NetPlane>(net: &N, actual: &mut Actual, kinds: &BTreeSet<String>) -> Result<(), Diagnostic> {
+    actual.net.missing_kinds = net.missing_kinds(kinds).await.map_err(|e| net_diagnostic(&e))?;
+    Ok(())
+}
+
 /// The machines that run, by their first process.
 pub fn processes(actual: &Actual) -> Processes {
     actual.engine.machines.iter().filter_map(|(name, machine)| Some((name.clone(), machine.pid?))).collect()

@@ -75,6 +75,7 @@ impl<E: Engine, N: NetPlane> World<E, N> {
     pub(super) async fn observe_for(&self, desired: &Desired) -> Result<Actual, Diagnostic> {
         let images = desired.images().into_iter().map(str::to_owned).collect();
         let mut actual = self.observe(&desired.project, images).await?;
+        observe::ask_kinds(&*self.net, &mut actual, &desired.link_kinds()).await?;
         observe::ask_registries(&*self.engine, &mut actual, desired.newest_images()).await;
         Ok(actual)
     }

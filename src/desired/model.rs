@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::diag::Place;
 use crate::spec::{Condition, PullPolicy};
 use crate::types::{
-    CableId, Container, Endpoint, EngineNetwork, GuestConfig, HostEntries, IfName, Link, LinkRef, Mac, MacvlanMode, Name, PlacedLink, Route,
+    CableId, Container, Endpoint, EngineNetwork, GuestConfig, HostEntries, IfName, IpvlanMode, Link, LinkKind, LinkRef, Mac, MacvlanMode, Name, PlacedLink, Route,
 };
 
 /// Where in the file each field of a resource comes from; a field that is not there comes from fly's stated defaults.
@@ -71,6 +71,14 @@ impl Desired {
         always.map(|machine| machine.container.image.as_str()).collect()
     }
 
+    /// What the kernel has to be able to make, and may not be, by the names of the modules.
+    pub fn link_kinds(&self) -> BTreeSet<String> {
+        let networks = self.networks.values();
+        let parents = networks.clone().filter(|network| network.kind.parent().is_some()).map(|network| network.word().to_owned());
+        let lower = networks.filter_map(|network| Some(network.lower.as_ref()?.link.kind.word().to_owned()));
+        parents.chain(lower).collect()
+    }
+
     /// References of all images that are wanted.
     pub fn images(&self) -> BTreeSet<&str> {
         self.machines.values().map(|m| m.container.image.as_str()).collect()
@@ -83,6 +91,10 @@ pub struct Network {
     pub subnets: Vec<IpNet>,
     /// fly's own link in the host's namespace: the bridge itself, or the shim by which the host reaches macvlan children.
     pub host_link: Option<PlacedLink>,
+    /// The link on the host beneath it: the vxlan that is a port of its bridge, or the VLAN that is its parent or uplink.
+    pub lower: Option<PlacedLink>,
+    /// The host's card that is a port of its bridge.
+    pub uplink: Option<String>,
     pub places: Places,
 }
 
@@ -102,7 +114,41 @@ pub enum NetworkKind {
     Macvlan {
         parent: String,
         mode: MacvlanMode,
+        sources: Option<BTreeSet<Mac>>,
+        promiscuous: bool,
     },
+    Ipvlan {
+        parent: String,
+        mode: IpvlanMode,
+    },
+}
+
+impl NetworkKind {
+    /// The host's card that its cards are parts of.
+    pub fn parent(&self) -> Option<&str> {
+        match self {
+            Self::Macvlan { parent, .. } | Self::Ipvlan { parent, .. } => Some(parent),
+            Self::Nat { .. } | Self::Bridge | Self::ExistingBridge { .. } => None,
+        }
+    }
+}
+
+impl Network {
+    /// The VLAN on the host that it needs, and that others may need too.
+    pub fn vlan(&self) -> Option<&PlacedLink> {
+        self.lower.as_ref().filter(|link| matches!(link.link.kind, LinkKind::Vlan { .. }))
+    }
+
+    /// As the file calls its kind.
+    pub fn word(&self) -> &'static str {
+        match &self.kind {
+            NetworkKind::Nat { .. } => "nat",
+            NetworkKind::Bridge if self.lower.as_ref().is_some_and(|link| matches!(link.link.kind, LinkKind::Vxlan { .. })) => "vxlan",
+            NetworkKind::Bridge | NetworkKind::ExistingBridge { .. } => "bridge",
+            NetworkKind::Macvlan { .. } => "macvlan",
+            NetworkKind::Ipvlan { .. } => "ipvlan",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,6 +230,13 @@ pub enum Attach {
         network: Name,
         parent: String,
         mode: MacvlanMode,
+        sources: Option<BTreeSet<Mac>>,
+        promiscuous: bool,
+    },
+    Ipvlan {
+        network: Name,
+        parent: String,
+        mode: IpvlanMode,
     },
     /// One end of a veth whose other end is in another machine.
     Cable {
@@ -195,8 +248,18 @@ pub enum Attach {
 impl Attach {
     pub fn network(&self) -> Option<&Name> {
         match self {
-            Self::Nat { network, .. } | Self::Bridge { network, .. } | Self::Macvlan { network, .. } => Some(network),
+            Self::Nat { network, .. } | Self::Bridge { network, .. } | Self::Macvlan { network, .. } | Self::Ipvlan { network, .. } => {
+                Some(network)
+            }
             Self::Cable { .. } => None,
+        }
+    }
+
+    /// The host's card that it is a part of.
+    pub fn parent(&self) -> Option<&str> {
+        match self {
+            Self::Macvlan { parent, .. } | Self::Ipvlan { parent, .. } => Some(parent),
+            Self::Nat { .. } | Self::Bridge { .. } | Self::Cable { .. } => None,
         }
     }
 }
@@ -208,9 +271,14 @@ pub struct Cable {
 }
 
 impl Nic {
-    /// The MAC that it is given. In mode passthru it is the parent itself, MAC and all, and only what the file says changes that.
+    /// The MAC that it is given. In mode passthru it is the parent itself, MAC and all, and only what the file says changes that; an
+    /// ipvlan card has the parent's for good.
     pub fn own_mac(&self) -> Option<Mac> {
-        let is_parents = matches!(self.attach, Attach::Macvlan { mode: MacvlanMode::Passthru, .. }) && self.mac.is_automatic();
+        let is_parents = match self.attach {
+            Attach::Macvlan { mode: MacvlanMode::Passthru, .. } => self.mac.is_automatic(),
+            Attach::Ipvlan { .. } => true,
+            _ => false,
+        };
         (!is_parents).then_some(self.mac)
     }
 
@@ -218,17 +286,22 @@ impl Nic {
     pub fn endpoint(&self) -> Option<&Endpoint> {
         match &self.attach {
             Attach::Nat { endpoint, .. } => Some(endpoint),
-            Attach::Bridge { .. } | Attach::Macvlan { .. } | Attach::Cable { .. } => None,
+            Attach::Bridge { .. } | Attach::Macvlan { .. } | Attach::Ipvlan { .. } | Attach::Cable { .. } => None,
         }
     }
 
     /// The link that this card is to be inside the machine, with `mtu` filled in by whoever knows.
     pub fn link(&self, mtu: Option<u32>) -> Link {
-        use crate::types::LinkKind;
         let kind = match &self.attach {
             Attach::Nat { .. } => LinkKind::Veth { peer: None },
             Attach::Bridge { host_end, .. } => LinkKind::Veth { peer: Some(LinkRef::host(host_end.clone())) },
-            Attach::Macvlan { parent, mode, .. } => LinkKind::Macvlan { parent: Some(LinkRef::host(parent.clone())), mode: *mode },
+            Attach::Macvlan { parent, mode, sources, promiscuous, .. } => LinkKind::Macvlan {
+                parent: Some(LinkRef::host(parent.clone())),
+                mode: *mode,
+                sources: sources.clone(),
+                promiscuous: *promiscuous,
+            },
+            Attach::Ipvlan { parent, mode, .. } => LinkKind::Ipvlan { parent: Some(LinkRef::host(parent.clone())), mode: *mode },
             Attach::Cable { peer: (machine, nic), .. } => LinkKind::Veth { peer: Some(LinkRef::machine(machine, nic.as_str())) },
         };
         Link {

@@ -1,6 +1,7 @@
 //! What cannot be done in the world as it is, found before anything is touched.
 
 mod card;
+mod lower;
 mod machine;
 mod network;
 mod systemd;

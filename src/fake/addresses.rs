@@ -19,6 +19,9 @@ impl State {
             }
             self.link_mut(ns, name)?.mac = mac;
         }
+        if let Some(kind) = &set.kind {
+            self.become_as(ns, name, kind)?;
+        }
         if let Some(group) = set.group {
             self.link_mut(ns, name)?.group = group;
         }

@@ -109,15 +109,20 @@ impl State {
         let kind = match &link.kind {
             Kind::Bridge => "bridge".to_owned(),
             Kind::Macvlan { parent, mode } => format!("macvlan {mode} on {}", self.end_text(*parent)),
+            Kind::Ipvlan { parent, mode } => format!("ipvlan {mode} on {}", self.end_text(*parent)),
+            Kind::Vlan { parent, id } => format!("vlan {id} on {}", self.end_text(*parent)),
+            Kind::Vxlan { vni, port, parent, local } => {
+                format!("vxlan {vni} {port} on {:?} {local:?} {:?}", parent.map(|index| self.end_text(index)), link.remotes)
+            }
             Kind::Veth { peer } => format!("veth to {}", self.end_text(*peer)),
             Kind::Other(kind) => kind.clone(),
         };
         let alias = link.alias.as_deref().unwrap_or_default().split(" engine=").next().unwrap_or_default();
         let master = link.master.map(|index| self.end_text(index));
-        let made_up = matches!(link.kind, Kind::Bridge | Kind::Other(_)) || link.mac.bytes()[0] == 0x4e;
+        let made_up = matches!(link.kind, Kind::Bridge | Kind::Vlan { .. } | Kind::Ipvlan { .. } | Kind::Other(_)) || link.mac.bytes()[0] == 0x4e;
         let mac = if made_up { "any".to_owned() } else { link.mac.to_string() };
         let (mtu, up, addresses, routes, group) = (link.mtu, link.up, &link.addresses, &link.routes, link.group);
-        format!("{} {kind} mac {mac} mtu {mtu} up {up} in {master:?} {addresses:?} {routes:?} {group} {alias}", made_name(name, link))
+        format!("{} {kind} mac {mac} mtu {mtu} up {up} in {master:?} {addresses:?} {routes:?} {group} {alias} {:?} {:?} {}", made_name(name, link), link.users, link.sources, link.promiscuous)
     }
 
     fn end_text(&self, index: u32) -> String {

@@ -11,6 +11,7 @@ mod containers;
 mod drift;
 mod engine;
 mod faults;
+mod kinds;
 mod guest;
 mod net;
 mod networks;
@@ -93,6 +94,11 @@ impl World {
     /// Whether the firewall drops frames between a bridge's ports.
     pub fn set_drops_bridged(&self, drops: bool) {
         self.lock().drops_bridged = drops;
+    }
+
+    /// The kernel has no such module.
+    pub fn set_missing_kind(&self, kind: &str) {
+        self.lock().missing_kinds.insert(kind.to_owned());
     }
 
     /// A physical card of the host.

@@ -9,7 +9,7 @@ use super::Call;
 use super::faults::Faults;
 use crate::engine::{Health, RunState};
 use crate::net::HostsLine;
-use crate::types::{Container, Endpoint, EngineNetwork, GuestConfig, ImageDefaults, Mac, MacvlanMode, Port, Route};
+use crate::types::{Container, Endpoint, EngineNetwork, GuestConfig, ImageDefaults, IpvlanMode, Mac, MacvlanMode, Name, Port, Route};
 
 /// The host's namespace.
 pub(super) const HOST: NsId = NsId(0);
@@ -21,6 +21,8 @@ pub(super) struct NsId(pub(super) u32);
 pub(super) struct State {
     pub(super) version: String,
     pub(super) drops_bridged: bool,
+    /// Modules that the kernel lacks.
+    pub(super) missing_kinds: BTreeSet<String>,
     pub(super) images: BTreeMap<String, Image>,
     pub(super) registry: BTreeMap<String, Image>,
     /// Images whose containers end at once.
@@ -110,6 +112,13 @@ pub(super) struct FakeLink {
     pub(super) routes: BTreeSet<Route>,
     pub(super) group: u32,
     pub(super) alias: Option<String>,
+    /// Of a macvlan.
+    pub(super) sources: BTreeSet<Mac>,
+    pub(super) promiscuous: bool,
+    /// Of a vxlan.
+    pub(super) remotes: BTreeSet<IpAddr>,
+    /// Project and network.
+    pub(super) users: BTreeSet<(Name, Name)>,
     /// The engine's network that it was made for, by the engine.
     pub(super) made_for: Option<String>,
 }
@@ -118,8 +127,22 @@ pub(super) struct FakeLink {
 pub(super) enum Kind {
     Bridge,
     Macvlan { parent: u32, mode: MacvlanMode },
+    Ipvlan { parent: u32, mode: IpvlanMode },
+    Vlan { parent: u32, id: u16 },
+    Vxlan { vni: u32, port: u16, parent: Option<u32>, local: Option<IpAddr> },
     Veth { peer: u32 },
     Other(String),
+}
+
+impl Kind {
+    /// What it hangs on and cannot live without.
+    pub(super) fn parent(&self) -> Option<u32> {
+        match self {
+            Self::Macvlan { parent, .. } | Self::Ipvlan { parent, .. } | Self::Vlan { parent, .. } => Some(*parent),
+            Self::Vxlan { parent, .. } => *parent,
+            Self::Bridge | Self::Veth { .. } | Self::Other(_) => None,
+        }
+    }
 }
 
 impl Instance {
@@ -151,6 +174,10 @@ impl FakeLink {
             routes: BTreeSet::new(),
             group: 0,
             alias: None,
+            sources: BTreeSet::new(),
+            promiscuous: false,
+            remotes: BTreeSet::new(),
+            users: BTreeSet::new(),
             made_for: None,
         }
     }
@@ -174,6 +201,7 @@ impl State {
         Self {
             version: "20.10.24".to_owned(),
             drops_bridged: false,
+            missing_kinds: BTreeSet::new(),
             images: BTreeMap::new(),
             registry: BTreeMap::new(),
             hasty: BTreeSet::new(),
@@ -248,7 +276,7 @@ impl State {
         for link in self.namespaces.values_mut().flat_map(BTreeMap::values_mut) {
             match link.kind {
                 Kind::Veth { peer } if peer == gone.index => widowed.push(link.index),
-                Kind::Macvlan { parent, .. } if parent == gone.index => widowed.push(link.index),
+                _ if link.kind.parent() == Some(gone.index) => widowed.push(link.index),
                 _ => {}
             }
             if link.master == Some(gone.index) {

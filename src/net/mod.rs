@@ -7,7 +7,7 @@ mod kernel;
 mod op;
 mod snapshot;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
 pub use kernel::Kernel;
@@ -55,6 +55,9 @@ pub trait NetPlane: Send + Sync + 'static {
 
     /// The host's namespace and that of every machine in `processes`; all but the firewall. A machine that ended meanwhile is simply not in the answer.
     fn observe(&self, project: &Name, processes: &Processes) -> impl Future<Output = Result<NetSnapshot, NetError>> + Send;
+
+    /// Those of `wanted` (`ipvlan`, `vlan`, …) that the kernel cannot make. Asking makes it load the module, as making a link does.
+    fn missing_kinds(&self, wanted: &BTreeSet<String>) -> impl Future<Output = Result<BTreeSet<String>, NetError>> + Send;
 
     /// What the guests of these machines were told and say. A machine without a guest, or that ended meanwhile, is not in the answer.
     fn guests(&self, processes: &Processes) -> impl Future<Output = Result<BTreeMap<Name, GuestSeen>, NetError>> + Send;

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::types::{GuestConfig, HostEntries, HostEntry, Link, LinkRef, Mac, Name, PlacedLink, Route};
+use crate::types::{GuestConfig, HostEntries, HostEntry, LinkKind, LinkRef, Mac, Name, PlacedLink, Route};
 
 /// One operation on links. Every one is idempotent: what is done already is success.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum NetOp {
-    /// A bridge, or a macvlan; born in its namespace with name, MAC, MTU and group, then given addresses, set up, given routes.
+    /// A bridge, a vxlan, a VLAN, or a card on a parent; born in its namespace with name, MAC, MTU and group, then given addresses, set
+    /// up, given routes.
     CreateLink {
         link: Box<PlacedLink>,
     },
@@ -33,6 +34,18 @@ pub enum NetOp {
     },
     DeleteLink {
         at: LinkRef,
+    },
+    /// A link of the host that others may use as well, or own, gets an alternative name that says which network of which project needs it, and
+    /// becomes a port of `bridge`.
+    UseLink {
+        at: LinkRef,
+        network: Name,
+        bridge: Option<String>,
+    },
+    /// Takes that back: it is left as it was found.
+    LeaveLink {
+        at: LinkRef,
+        network: Name,
     },
     /// The lines of `/etc/hosts` that are fly's become exactly `set`; `remove` are lines without fly's mark that have to go as
     /// well. Everybody else's lines stay.
@@ -69,6 +82,8 @@ pub struct LinkSet {
     pub up: Option<bool>,
     /// The mark by which a link of the host's is known.
     pub group: Option<u32>,
+    /// What is particular to its kind becomes as in this one.
+    pub kind: Option<LinkKind>,
     /// Becomes a port of this bridge.
     pub master: Option<String>,
     pub add_addresses: BTreeSet<IpNet>,
@@ -92,18 +107,15 @@ impl LinkSet {
 impl std::fmt::Display for NetOp {
     /// What is done, as it stands in a plan.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let what = |link: &Link| match &link.kind {
-            crate::types::LinkKind::Macvlan { .. } => "macvlan",
-            crate::types::LinkKind::Bridge => "bridge",
-            crate::types::LinkKind::Veth { .. } => "veth",
-            crate::types::LinkKind::Other(_) => "link",
-        };
         match self {
-            Self::CreateLink { link } => write!(f, "create {} {}", what(&link.link), link.at),
+            Self::CreateLink { link } => write!(f, "create {} {}", link.link.kind.word(), link.at),
             Self::CreateVeth { a, b } => write!(f, "create veth {} to {}", a.at, b.at),
             Self::AdoptPort { link, .. } => write!(f, "set up {}", link.at),
             Self::SetLink { at, .. } => write!(f, "change {at}"),
             Self::DeleteLink { at } => write!(f, "delete link {at}"),
+            Self::UseLink { at, bridge: None, .. } => write!(f, "use link {at}"),
+            Self::UseLink { at, bridge: Some(bridge), .. } => write!(f, "plug {at} into {bridge}"),
+            Self::LeaveLink { at, .. } => write!(f, "give back {at}"),
             Self::SetHosts { machine, .. } => write!(f, "write /etc/hosts of {machine}"),
             Self::SetGuest { machine, .. } => write!(f, "write guest settings of {machine}"),
             Self::AllowForward { bridge, .. } => write!(f, "open the firewall between ports of {bridge}"),

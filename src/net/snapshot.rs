@@ -20,6 +20,9 @@ pub struct NetSnapshot {
     /// What the guests of running machines were told last, and what they say.
     #[serde(default)]
     pub guests: BTreeMap<Name, GuestSeen>,
+    /// Kinds of links that were asked for and that this kernel cannot make: it has no such module.
+    #[serde(default)]
+    pub missing_kinds: BTreeSet<String>,
     /// Why something could not be seen. Nothing is deleted on the strength of such a view.
     pub incomplete: Option<String>,
 }
@@ -62,6 +65,9 @@ pub struct LinkState {
     pub alias: Option<String>,
     /// In the host's namespace: by name, group and MAC prefix. Inside a machine everything is ours.
     pub owner: Owner,
+    /// Who uses a link that is not his alone: project and network, as its alternative names say.
+    #[serde(default)]
+    pub users: BTreeSet<(Name, Name)>,
     /// Destinations that leave by it besides `link.routes`, as the kernel's own routes for its addresses.
     pub connected: BTreeSet<IpNet>,
     /// Frames can leave by it: only then does the kernel keep its own routes there.

@@ -8,6 +8,7 @@ mod addr;
 mod container;
 mod guest;
 mod ifname;
+mod kind;
 mod link;
 mod mac;
 mod name;
@@ -25,7 +26,8 @@ pub use guest::{
     SshServer, SshdStatus, began, guest_words, own_words,
 };
 pub use ifname::{IfName, IfNameError};
-pub use link::{HostEntries, HostEntry, Link, LinkKind, LinkRef, MacvlanMode, Ns, PlacedLink, Route};
+pub use kind::{IpvlanMode, LinkKind, MacvlanMode, VXLAN_PORT, vlan_name};
+pub use link::{HostEntries, HostEntry, Link, LinkRef, Ns, PlacedLink, Route};
 pub use mac::{Mac, MacError};
 pub use name::{Name, NameError};
 pub use owner::{LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, LINK_GROUP, Owner, host_link_name, is_host_link_of, stable_hash};

@@ -249,7 +249,7 @@ fn is_about(step: &Addr, change: &Addr) -> bool {
 fn is_ours(op: &Op, desired: &Desired) -> bool {
     let named = |name: &str| name.starts_with("shop.") && !matches!(name, "shop.z" | "shop.net" | "shop.vol");
     let at = |at: &LinkRef| match &at.ns {
-        Ns::Host => at.name.starts_with("fly") && at.name != "flyaaaaaaaaaaaa",
+        Ns::Host => at.name.starts_with("fly") && at.name != "flyaaaaaaaaaaaa" || matches!(at.name.as_str(), "eth3.42" | "eth3.43" | "eth4.7"),
         Ns::Machine(_) => true,
     };
     match op {
@@ -278,6 +278,8 @@ fn is_ours(op: &Op, desired: &Desired) -> bool {
             NetOp::CreateLink { link } | NetOp::AdoptPort { link, .. } => at(&link.at),
             NetOp::CreateVeth { a, b } => at(&a.at) && at(&b.at),
             NetOp::SetLink { at: link, .. } | NetOp::DeleteLink { at: link } => at(link),
+            // Somebody else's, and left as they were found.
+            NetOp::UseLink { at: link, .. } | NetOp::LeaveLink { at: link, .. } => at(link) || link.name == "eth4",
             NetOp::SetHosts { machine, .. } | NetOp::SetGuest { machine, .. } => MACHINES.contains(&machine.as_str()),
             // The rule is ours, whosever the bridge is.
             NetOp::AllowForward { comment, .. } | NetOp::RevokeForward { comment, .. } => comment.starts_with("fly:shop/"),
@@ -302,7 +304,7 @@ pub(crate) fn fixed() -> (World, Desired) {
         mode: ModeSketch::Own,
         nics: BTreeMap::from([(0, nic(2)), (1, nic(3)), (3, nic(0))]),
     };
-    let network = NetSketch { mtu: None, other_subnet: false, v6: false, host_ip: true };
+    let network = NetSketch { mtu: None, other_subnet: false, v6: false, host_ip: true, turn: 0 };
     let sketch = Sketch {
         networks: vec![network; NETWORKS.len()],
         machines: BTreeMap::from([(0, machine(&[])), (1, machine(&[(0, true)]))]),

@@ -69,7 +69,7 @@ machines:
     let mut taken = actual.clone();
     let links = &mut taken.net.namespaces.get_mut(&Ns::Host).unwrap().links;
     let mut stranger = links["eth1"].clone();
-    stranger.link.kind = LinkKind::Macvlan { parent: Some(LinkRef::host("eth1")), mode: MacvlanMode::Bridge };
+    stranger.link.kind = LinkKind::macvlan(LinkRef::host("eth1"), MacvlanMode::Bridge);
     stranger.owner = Owner::Stranger;
     links.insert("macvtap0".into(), stranger);
     assert_eq!(refused(unused, &taken), "planned\n");

@@ -22,7 +22,7 @@ pub(super) fn refusals(project: &Name, actual: &Actual, name: &Name, machine: &M
                     found.push(error.at_some(wanted.places.of("mac")).hint("leave `mac` out: the card gets one of its own"));
                 }
             }
-            Attach::Macvlan { .. } | Attach::Nat { .. } | Attach::Cable { .. } => {}
+            Attach::Macvlan { .. } | Attach::Ipvlan { .. } | Attach::Nat { .. } | Attach::Cable { .. } => {}
         }
     }
 }

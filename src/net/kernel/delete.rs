@@ -3,13 +3,14 @@
 use super::error::fault;
 use super::link::Card;
 use super::place::Places;
+use super::share;
 use crate::net::{NetError, NetErrorKind};
 use crate::types::{LinkRef, Mac, Name, is_host_link_of};
 
 pub(super) fn link(places: &Places<'_>, at: &LinkRef, project: &Name) -> Result<(), NetError> {
     match Card::find(places, at)? {
         None => Ok(()),
-        Some(card) if card.has_our_marks() || is_engines_leftover(&card, project) => card.delete(),
+        Some(card) if card.has_our_marks() || is_engines_leftover(&card, project) || share::is_free_vlan(&card, project) => card.delete(),
         Some(_) => Err(fault(NetErrorKind::Conflict, format!("delete link {at}"), "fly did not make this link")),
     }
 }

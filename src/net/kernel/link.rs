@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use super::error::{Refused, While, fault};
 use super::place::{Place, Places};
 use super::read::{self, RawLink};
-use super::{message, owner};
+use super::{kind, message, owner};
 use crate::net::{NetError, NetErrorKind};
 use crate::types::{LinkRef, Ns, PlacedLink, Route};
 
@@ -61,6 +61,10 @@ impl<'a> Card<'a> {
         let Some(number) = self.raw.space else { return Ok(self.place.inode == other.inode) };
         let known = read::number_of(&self.place.client, self.places.space(other).fd()).doing(|| format!("look at {}", self.at()))?;
         Ok(known == Some(number))
+    }
+
+    pub(super) fn say(&self, say: Say, flags: u16) -> Result<(), Refused> {
+        self.tell(say, flags)
     }
 
     fn tell(&self, say: Say, flags: u16) -> Result<(), Refused> {
@@ -169,7 +173,8 @@ impl<'a> Card<'a> {
         let doing = || format!("announce {}", self.at());
         let addresses = self.addresses()?;
         let now = read::link_at(&self.place.client, self.raw.index).doing(doing)?;
-        let Some(mac) = now.filter(|now| now.up && !addresses.is_empty()).and_then(|now| now.mac) else { return Ok(()) };
+        // An ipvlan speaks with the MAC of its parent, and cannot be given one.
+        let Some(mac) = now.filter(|now| now.up && now.kind != "ipvlan" && !addresses.is_empty()).and_then(|now| now.mac) else { return Ok(()) };
         if addresses.iter().any(|net| matches!(net, IpNet::V6(_))) {
             self.enable_ipv6()?;
         }
@@ -252,6 +257,7 @@ impl<'a> Card<'a> {
         if let Some(mac) = link.mac.filter(|mac| raw.mac != Some(*mac)) {
             self.change_even_down(&LinkAttribute::Address(mac.bytes().to_vec())).doing(|| doing("set the MAC of"))?;
         }
+        kind::become_as(self, &link.kind)?;
         if let Some(mtu) = link.mtu.filter(|mtu| raw.mtu != *mtu) {
             self.change(vec![LinkAttribute::Mtu(mtu)]).doing(|| doing("set the MTU of"))?;
         }

@@ -10,6 +10,7 @@ mod error;
 mod firewall;
 mod guests;
 mod hosts;
+mod kind;
 mod link;
 mod message;
 mod observe;
@@ -20,11 +21,12 @@ mod read;
 mod resolve;
 mod rights;
 mod set;
+mod share;
 mod socket;
 mod space;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -70,6 +72,15 @@ impl NetPlane for Kernel {
         apart("look at the network", move || observe::observe(&host, &project, &processes)).await
     }
 
+    async fn missing_kinds(&self, wanted: &BTreeSet<String>) -> Result<BTreeSet<String>, NetError> {
+        if wanted.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let (host, wanted) = (Arc::clone(&self.host), wanted.clone());
+        let look = "look what kinds of links there are";
+        apart(look, move || host.enter().and_then(|()| share::missing_kinds(&wanted)).doing(|| look)).await
+    }
+
     async fn guests(&self, processes: &Processes) -> Result<BTreeMap<Name, GuestSeen>, NetError> {
         if processes.is_empty() {
             return Ok(BTreeMap::new());
@@ -110,6 +121,8 @@ fn perform(places: &Places<'_>, op: &NetOp, project: &Name) -> Result<(), NetErr
         NetOp::AdoptPort { bridge, link } => port::adopt(places, bridge, link, project),
         NetOp::SetLink { at, set } => set::link(places, at, set),
         NetOp::DeleteLink { at } => delete::link(places, at, project),
+        NetOp::UseLink { at, network, bridge } => share::take(places, at, network, bridge.as_deref(), project),
+        NetOp::LeaveLink { at, network } => share::leave(places, at, network, project),
         NetOp::SetHosts { machine, set, remove } => places.with(machine, op, |process| hosts::write(process, set, remove)),
         NetOp::SetGuest { machine, config } => places.with(machine, op, |process| guests::tell(process, config)),
         NetOp::AllowForward { bridge, comment } => places.on_host(|| firewall::allow(bridge, comment)).doing(|| op.to_string()),

@@ -4,12 +4,14 @@
 //! dumps. Which links are each other's ends is found out afterwards (`resolve`), when it is known what there is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::error::{Refused, While};
+use super::kind::Detail;
 use super::message::PROTOCOL;
 use super::read::{self, RawAddress, RawLink, RawRoute};
 use super::resolve::{self, Peers};
@@ -17,7 +19,7 @@ use super::socket::Client;
 use super::space::{Process, Space, has_ended};
 use super::{hosts, owner};
 use crate::net::{HostsLine, LinkState, Namespace, NetError, NetSnapshot, Processes};
-use crate::types::{Link, LinkKind, Name, Ns, Owner};
+use crate::types::{Link, LinkKind, LinkRef, Name, Ns, Owner};
 
 /// A namespace and what its kernel says; two machines may share one.
 pub(super) struct Seen<'a> {
@@ -32,6 +34,8 @@ pub(super) struct Raw {
     pub(super) links: Vec<RawLink>,
     pub(super) addresses: Vec<RawAddress>,
     pub(super) routes: Vec<RawRoute>,
+    /// Of each vxlan, by its number.
+    pub(super) remotes: BTreeMap<u32, BTreeSet<IpAddr>>,
     whole: bool,
     /// The number by which this namespace knows the host's, if a link of it leads elsewhere.
     pub(super) host: Option<i32>,
@@ -123,8 +127,14 @@ fn dump(space: &Space, host: Option<&Space>) -> Result<Raw, Refused> {
         Some(host) => read::number_of(&client, host.fd())?,
         None => None,
     };
-    let whole = links.whole && addresses.whole && routes.whole;
-    Ok(Raw { links: links.items, addresses: addresses.items, routes: routes.items, whole, host })
+    let mut whole = links.whole && addresses.whole && routes.whole;
+    let mut remotes = BTreeMap::new();
+    for link in links.items.iter().filter(|link| matches!(link.detail, Detail::Vxlan { .. })) {
+        let dump = read::remotes(&client, link.index)?;
+        whole &= dump.whole;
+        remotes.insert(link.index, dump.items.into_iter().collect());
+    }
+    Ok(Raw { links: links.items, remotes, addresses: addresses.items, routes: routes.items, whole, host })
 }
 
 /// Does the same with every item, on a few threads that are thrown away, and keeps the order.
@@ -149,6 +159,30 @@ pub(super) fn spread<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Result<
     done.into_iter().map(|(_, result)| result).collect()
 }
 
+/// What is particular to it, with names for numbers.
+fn kind_of(
+    link: &RawLink,
+    word: &str,
+    parent: impl Fn() -> Option<LinkRef>,
+    name_of: impl Fn(u32) -> Option<String>,
+    raw: &Raw,
+    view: &Ns,
+) -> LinkKind {
+    match link.detail.clone() {
+        Detail::Macvlan { mode, sources } => {
+            LinkKind::Macvlan { parent: parent(), mode, sources: Some(sources), promiscuous: link.promiscuous }
+        }
+        Detail::Ipvlan(mode) => LinkKind::Ipvlan { parent: parent(), mode },
+        Detail::Vlan(id) => LinkKind::Vlan { parent: parent(), id },
+        Detail::Vxlan { vni, port, parent, local } => {
+            let parent = parent.and_then(name_of).map(|name| LinkRef { ns: view.clone(), name });
+            let remotes = raw.remotes.get(&link.index).cloned().unwrap_or_default();
+            LinkKind::Vxlan { vni, port, parent, local, remotes }
+        }
+        Detail::None => LinkKind::Other(word.to_owned()),
+    }
+}
+
 fn links(at: usize, seen: &Seen<'_>, view: &Ns, project: &Name, peers: &Peers<'_, '_>) -> BTreeMap<String, LinkState> {
     let raw = &seen.raw;
     let name_of = |index: u32| raw.links.iter().find(|link| link.index == index).map(|link| link.name.clone());
@@ -163,10 +197,9 @@ fn links(at: usize, seen: &Seen<'_>, view: &Ns, project: &Name, peers: &Peers<'_
     for link in raw.links.iter().filter(|link| link.name != "lo") {
         let kind = match link.kind.as_str() {
             "bridge" => LinkKind::Bridge,
-            "macvlan" => LinkKind::Macvlan { parent: peers.of(at, view, link), mode: link.mode },
             "veth" => LinkKind::Veth { peer: peers.of(at, view, link) },
             "" => LinkKind::Other("physical".to_owned()),
-            other => LinkKind::Other(other.to_owned()),
+            other => kind_of(link, other, || peers.of(at, view, link), name_of, raw, view),
         };
         let routes = || raw.routes.iter().filter(|route| route.index == link.index);
         let every = || raw.addresses.iter().filter(|address| address.index == link.index);
@@ -188,6 +221,7 @@ fn links(at: usize, seen: &Seen<'_>, view: &Ns, project: &Name, peers: &Peers<'_
             group: link.group,
             alias: link.alias.clone(),
             // A machine on the host's network does not own the host's links.
+            users: owner::users(link),
             owner: if of_host { owner::of_host_link(link, project) } else { Owner::Ours },
             connected: routes()
                 .filter(|route| route.kernels && !read::is_everywhere(&route.route.to))
