@@ -6,7 +6,9 @@ use super::model::Places;
 use super::work::{Errors, Net, NetKind, Nets, Vxlan};
 use crate::diag::{At, Diagnostic, Place};
 use crate::spec::{self, ModeSpec, NetworkKind as Kind};
-use crate::types::{IfName, IpvlanMode, Link, LinkKind, LinkRef, Mac, MacvlanMode, Name, PlacedLink, VXLAN_PORT, host_link_name, vlan_name};
+use crate::types::{
+    IfName, IpvlanMode, Link, LinkKind, LinkRef, Mac, MacvlanMode, Name, PlacedLink, VXLAN_PORT, host_link_name, vlan_name,
+};
 
 fn word(kind: Kind) -> &'static str {
     match kind {
@@ -117,7 +119,9 @@ fn vxlan(net: &mut Net, spec: &spec::Network, at_kind: &Place, errors: &mut Erro
         }
     }
     let all: Vec<&At<std::net::IpAddr>> = remotes.chain(&spec.local).collect();
-    if let Some((first, other)) = all.first().and_then(|first| Some((first, all.iter().find(|at| at.value.is_ipv4() != first.value.is_ipv4())?))) {
+    if let Some((first, other)) =
+        all.first().and_then(|first| Some((first, all.iter().find(|at| at.value.is_ipv4() != first.value.is_ipv4())?)))
+    {
         let error = Diagnostic::invalid("a vxlan speaks IPv4 or IPv6, and not both").at(&other.place);
         errors.push(error.also(&first.place, "the other family is here").hint("one network for each"));
     }
@@ -196,11 +200,15 @@ pub(super) fn check_shared(nets: &Nets, errors: &mut Errors) {
             let other = *parents.entry(parent).or_insert(net);
             match (&other.kind, &net.kind) {
                 (NetKind::Macvlan { .. }, NetKind::Ipvlan { .. }) | (NetKind::Ipvlan { .. }, NetKind::Macvlan { .. }) => {
-                    let message = format!("`{parent}` carries cards of macvlan or of ipvlan, and not both: `{}` and `{}`", other.name, net.name);
+                    let message =
+                        format!("`{parent}` carries cards of macvlan or of ipvlan, and not both: `{}` and `{}`", other.name, net.name);
                     refuse("parent", message, other, "one `kind` for both, or another `parent`");
                 }
                 (NetKind::Ipvlan { mode: one, .. }, NetKind::Ipvlan { mode: two, .. }) if one != two => {
-                    let message = format!("all ipvlan cards of `{parent}` are in one mode, and `{}` is in {one}, `{}` in {two}", other.name, net.name);
+                    let message = format!(
+                        "all ipvlan cards of `{parent}` are in one mode, and `{}` is in {one}, `{}` in {two}",
+                        other.name, net.name
+                    );
                     refuse("mode", message, other, "one `mode` for both, or another `parent`");
                 }
                 _ => {}

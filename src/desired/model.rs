@@ -8,7 +8,8 @@ use serde::Serialize;
 use crate::diag::Place;
 use crate::spec::{Condition, PullPolicy};
 use crate::types::{
-    CableId, Container, Endpoint, EngineNetwork, GuestConfig, HostEntries, IfName, IpvlanMode, Link, LinkKind, LinkRef, Mac, MacvlanMode, Name, PlacedLink, Route,
+    CableId, Container, Endpoint, EngineNetwork, GuestConfig, HostEntries, IfName, IpvlanMode, Link, LinkKind, LinkRef, Mac, MacvlanMode,
+    Name, PlacedLink, Route,
 };
 
 /// Where in the file each field of a resource comes from; a field that is not there comes from fly's stated defaults.

@@ -12,8 +12,7 @@ use super::work::{Draft, Errors, Groups, Net, NetKind, Nets, first_place, note, 
 use crate::diag::{At, Diagnostic, Place};
 use crate::spec::{self, Spec};
 use crate::types::{
-    EngineNetwork, LABEL_PROJECT, LABEL_RESOURCE, Link, LinkKind, LinkRef, Mac, MacvlanMode, Name, PlacedLink, Route,
-    host_link_name,
+    EngineNetwork, LABEL_PROJECT, LABEL_RESOURCE, Link, LinkKind, LinkRef, Mac, MacvlanMode, Name, PlacedLink, Route, host_link_name,
 };
 
 /// The network of machines that say nothing of networks.
@@ -242,12 +241,9 @@ pub(super) fn build(project: &Name, nets: &Nets, drafts: &[Draft]) -> BTreeMap<N
                 NetKind::Nat => NetworkKind::Nat { name: net.name.in_project(project), network: engine_network(project, net) },
                 NetKind::Bridge => NetworkKind::Bridge,
                 NetKind::Existing(bridge) => NetworkKind::ExistingBridge { bridge: bridge.clone() },
-                NetKind::Macvlan { parent, mode, sources, promiscuous } => NetworkKind::Macvlan {
-                    parent: parent.clone(),
-                    mode: *mode,
-                    sources: sources.clone(),
-                    promiscuous: *promiscuous,
-                },
+                NetKind::Macvlan { parent, mode, sources, promiscuous } => {
+                    NetworkKind::Macvlan { parent: parent.clone(), mode: *mode, sources: sources.clone(), promiscuous: *promiscuous }
+                }
                 NetKind::Ipvlan { parent, mode } => NetworkKind::Ipvlan { parent: parent.clone(), mode: *mode },
                 NetKind::Unknown => return None,
             };

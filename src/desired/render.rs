@@ -8,8 +8,9 @@ use super::hosts::Reach;
 use super::model::{Attach, Desired, Guest, Machine, Network, NetworkKind, Nic};
 use super::yaml::{Map, Node, file};
 use crate::spec::{Condition, PullPolicy};
-use crate::types::{LinkKind, 
-    CableId, Container, Device, GuestUser, HostEntries, HostEntry, IfName, Mount, MountSource, Name, NetworkMode, Port, Relabel, Route,
+use crate::types::{
+    CableId, Container, Device, GuestUser, HostEntries, HostEntry, IfName, LinkKind, Mount, MountSource, Name, NetworkMode, Port, Relabel,
+    Route,
 };
 
 /// `desired` as a `fly.yml` in which nothing is left open.

@@ -77,10 +77,7 @@ pub(super) fn diff_on_host(desired: &Link, actual: &LinkState, places: &Places) 
 fn diff_kind(desired: &LinkKind, actual: &LinkKind, fields: &mut Fields<'_>) -> bool {
     let before = fields.changes.len();
     match (desired, actual) {
-        (
-            LinkKind::Macvlan { mode, sources, promiscuous, .. },
-            LinkKind::Macvlan { mode: old, sources: there, promiscuous: was, .. },
-        ) => {
+        (LinkKind::Macvlan { mode, sources, promiscuous, .. }, LinkKind::Macvlan { mode: old, sources: there, promiscuous: was, .. }) => {
             fields.value("mode", old, mode, Effect::Live);
             if let (Some(sources), MacvlanMode::Source) = (sources, mode) {
                 fields.set("sources", there.as_ref().unwrap_or(&BTreeSet::new()), sources, Effect::Live);

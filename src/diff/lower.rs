@@ -118,7 +118,8 @@ pub(super) fn fields(desired: &Desired, actual: &Actual, name: &Name) -> Vec<Fie
         }
         (LowerDiff::Set(diff) | LowerDiff::Recreate(diff), Some(wanted)) => {
             let word = wanted.link.kind.word();
-            let told = |field: FieldChange| FieldChange { field: if field.field == "network" { word.into() } else { field.field }, ..field };
+            let told =
+                |field: FieldChange| FieldChange { field: if field.field == "network" { word.into() } else { field.field }, ..field };
             diff.fields.into_iter().map(told).collect()
         }
         _ => vec![],

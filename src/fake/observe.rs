@@ -189,13 +189,9 @@ impl State {
             },
             Kind::Ipvlan { parent, mode } => LinkKind::Ipvlan { parent: link_ref(*parent), mode: *mode },
             Kind::Vlan { parent, id } => LinkKind::Vlan { parent: link_ref(*parent), id: *id },
-            Kind::Vxlan { vni, port, parent, local } => LinkKind::Vxlan {
-                vni: *vni,
-                port: *port,
-                parent: parent.and_then(link_ref),
-                local: *local,
-                remotes: link.remotes.clone(),
-            },
+            Kind::Vxlan { vni, port, parent, local } => {
+                LinkKind::Vxlan { vni: *vni, port: *port, parent: parent.and_then(link_ref), local: *local, remotes: link.remotes.clone() }
+            }
             Kind::Veth { peer } => LinkKind::Veth { peer: link_ref(*peer) },
             Kind::Other(kind) => LinkKind::Other(kind.clone()),
         };

@@ -33,8 +33,8 @@ use std::sync::Arc;
 
 pub use dotenv::{Dotenv, dotenv};
 pub use model::{
-    Broken, Cable, CableEnd, Condition, Dependency, Entries, EnvFile, HostAddress, Init, Ip, Machine, MachineLink, ModeSpec, Network, NetworkKind,
-    NetworkModeSpec, Nic, PortRange, PullPolicy, RouteSpec, Spec, Sshd, SshdUser, Tmpfs, Volume, VolumeMount, VolumeMountKind,
+    Broken, Cable, CableEnd, Condition, Dependency, Entries, EnvFile, HostAddress, Init, Ip, Machine, MachineLink, ModeSpec, Network,
+    NetworkKind, NetworkModeSpec, Nic, PortRange, PullPolicy, RouteSpec, Spec, Sshd, SshdUser, Tmpfs, Volume, VolumeMount, VolumeMountKind,
 };
 pub use schema::schema;
 pub use security::seccomp_profile;

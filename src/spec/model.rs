@@ -9,7 +9,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::diag::{At, Place, Spans, Veil};
-use crate::types::{Bytes, Cpus, Device, Healthcheck, IpvlanMode, Mac, MacvlanMode, Protocol, Relabel, Restart, Seconds, SshServer, Ulimit};
+use crate::types::{
+    Bytes, Cpus, Device, Healthcheck, IpvlanMode, Mac, MacvlanMode, Protocol, Relabel, Restart, Seconds, SshServer, Ulimit,
+};
 
 /// A mapping that keeps the file's order and the places of its keys.
 #[derive(Clone, Debug)]

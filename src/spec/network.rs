@@ -59,7 +59,9 @@ const KIND: Form<At<NetworkKind>> = Form {
         let hint = match part.text {
             "vlan" => Some("`vlan: 42` beside the `parent` of a macvlan or ipvlan, or the `uplink` of a bridge"),
             "host-bridge" => Some("`kind: bridge` with `bridge: NAME`"),
-            "physical" => Some("networks of kind `physical` are not in this release: `mode: passthru` of kind `macvlan` gives a whole card"),
+            "physical" => {
+                Some("networks of kind `physical` are not in this release: `mode: passthru` of kind `macvlan` gives a whole card")
+            }
             _ => None,
         };
         if let Some(hint) = hint {

@@ -249,7 +249,9 @@ fn is_about(step: &Addr, change: &Addr) -> bool {
 fn is_ours(op: &Op, desired: &Desired) -> bool {
     let named = |name: &str| name.starts_with("shop.") && !matches!(name, "shop.z" | "shop.net" | "shop.vol");
     let at = |at: &LinkRef| match &at.ns {
-        Ns::Host => at.name.starts_with("fly") && at.name != "flyaaaaaaaaaaaa" || matches!(at.name.as_str(), "eth3.42" | "eth3.43" | "eth4.7"),
+        Ns::Host => {
+            at.name.starts_with("fly") && at.name != "flyaaaaaaaaaaaa" || matches!(at.name.as_str(), "eth3.42" | "eth3.43" | "eth4.7")
+        }
         Ns::Machine(_) => true,
     };
     match op {
@@ -344,7 +346,10 @@ fn whatever_somebody_changes_shows_as_exactly_that() {
     assert_eq!(seen(set("eth0", LinkSet { mac: Some("02:aa:00:00:00:01".parse().unwrap()), ..nothing() })), ["nic/a:eth0 update mac"]);
     assert_eq!(seen(|world| world.drift_rename_link("shop.a", "eth0", "moved")), ["nic/a:eth0 update name"]);
     assert_eq!(seen(|world| world.drift_clear_hosts("shop.b")), ["machine/b update names"]);
-    assert_eq!(seen(World::drift_clear_rules), ["network/back update firewall", "network/old update firewall"]);
+    assert_eq!(
+        seen(World::drift_clear_rules),
+        ["network/back update firewall", "network/far update firewall", "network/old update firewall", "network/wan update firewall"]
+    );
     let limits = Limits { memory: Some(Bytes(99 << 20)), ..Limits::default() };
     assert_eq!(seen(|world| world.drift_limits("shop.a", &limits, Restart::No)), ["machine/a update memory"]);
     assert_eq!(seen(|world| world.drift_limits("shop.a", &Limits::default(), Restart::Always)), ["machine/a update restart"]);
@@ -412,6 +417,9 @@ fn verifying_says_what_still_differs() {
     let verify = || block_on(fly::verify::verify(&*world.engine(), &*world.net(), &desired, Duration::ZERO)).unwrap();
     assert_eq!(verify(), []);
     world.drift_clear_rules();
-    assert_eq!(verify().iter().map(|change| change.addr.to_string()).collect::<Vec<_>>(), ["network/back", "network/old"]);
+    assert_eq!(
+        verify().iter().map(|change| change.addr.to_string()).collect::<Vec<_>>(),
+        ["network/back", "network/far", "network/old", "network/wan"]
+    );
     assert_eq!(world.mutations(), 0);
 }

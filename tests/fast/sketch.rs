@@ -6,8 +6,8 @@ use std::sync::Arc;
 use fly::desired::{Context, Desired, resolve};
 use fly::diag::{At, Diagnostic, Place};
 use fly::spec::{
-    Broken, Cable, CableEnd, Condition, Dependency, Entries, Ip, Machine, MachineLink, ModeSpec, Network, NetworkKind, NetworkModeSpec, Nic,
-    PortRange, Spec, Sshd, Volume, VolumeMount, VolumeMountKind,
+    Broken, Cable, CableEnd, Condition, Dependency, Entries, Ip, Machine, MachineLink, ModeSpec, Network, NetworkKind, NetworkModeSpec,
+    Nic, PortRange, Spec, Sshd, Volume, VolumeMount, VolumeMountKind,
 };
 use fly::types::{Bytes, IpvlanMode, Protocol, Restart};
 use proptest::prelude::*;
@@ -358,7 +358,9 @@ impl Sketch {
                 mtu: nic.mtu.filter(|mtu| !has_v6 && self.networks[nic.network].mtu.is_none_or(|whole| *mtu <= whole)).map(set),
                 up: (!nic.up).then(|| set(false)),
                 ip,
-                mac: mac.filter(|_| network != "air" || self.networks[nic.network].turn == 2).map(|last| set(format!("02:00:00:00:00:0{last}").parse().unwrap())),
+                mac: mac
+                    .filter(|_| network != "air" || self.networks[nic.network].turn == 2)
+                    .map(|last| set(format!("02:00:00:00:00:0{last}").parse().unwrap())),
                 gateway: None,
                 broken: Broken::default(),
             };

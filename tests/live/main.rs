@@ -20,6 +20,7 @@ mod guest_ssh;
 mod images;
 mod inplace;
 mod keys;
+mod kinds;
 mod lab;
 mod lifecycle;
 mod logs;

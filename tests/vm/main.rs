@@ -13,7 +13,9 @@ mod support;
 #[path = "../live/net/world.rs"]
 mod world;
 
+mod ipvlan;
 mod modules;
+mod vlan;
 
 use support::Lab;
 use world::World;

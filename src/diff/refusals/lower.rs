@@ -17,7 +17,9 @@ pub(super) fn refusals(desired: &Desired, actual: &Actual, name: &Name, network:
         (None, None, Some(lower)) => ("parent", lower.link.kind.parent().map(|card| card.name.as_str())),
         (None, None, None) => ("parent", None),
     };
-    let Some(card) = card.filter(|card| is_there(actual, name, network, key, card, found)) else { return vxlan(desired, actual, name, network, found) };
+    let Some(card) = card.filter(|card| is_there(actual, name, network, key, card, found)) else {
+        return vxlan(desired, actual, name, network, found);
+    };
     if let Some(vlan) = vlan {
         vlan_refusals(actual, network, &vlan.at.name, card, &vlan.link.kind, found);
     }
@@ -57,7 +59,8 @@ fn is_there(actual: &Actual, name: &Name, network: &Network, key: &str, card: &s
         return false;
     };
     if !state.link.up {
-        let error = Diagnostic::invalid(format!("`{card}`, the {key} of network `{name}`, is down, and the kernel lets nothing on it be up"));
+        let error =
+            Diagnostic::invalid(format!("`{card}`, the {key} of network `{name}`, is down, and the kernel lets nothing on it be up"));
         found.push(error.at_some(place).hint(format!("ip link set {card} up")));
         return false;
     }
@@ -108,7 +111,9 @@ fn uplink_refusals(desired: &Desired, actual: &Actual, network: &Network, uplink
         let hint = format!("`parent: {uplink}` for macvlan cards leaves it as it is");
         refuse(format!("`{uplink}` is this host's way out ({way}): as an uplink it would be cut off"), hint);
     } else if let Some(address) = state.link.addresses.first() {
-        let hint = format!("`parent: {uplink}` for macvlan cards leaves it as it is; or give the address to the bridge with `host_ip`, and `ip address del {address} dev {uplink}`");
+        let hint = format!(
+            "`parent: {uplink}` for macvlan cards leaves it as it is; or give the address to the bridge with `host_ip`, and `ip address del {address} dev {uplink}`"
+        );
         refuse(format!("`{uplink}` has the address {address} of this host: as an uplink it would be cut off"), hint);
     }
     let is_part = |state: &LinkState| matches!(state.link.kind, LinkKind::Macvlan { .. } | LinkKind::Ipvlan { .. });
@@ -128,7 +133,9 @@ fn vlan_refusals(actual: &Actual, network: &Network, link: &str, card: &str, wan
         let error = Diagnostic::invalid(format!("`{card}` has that VLAN already, as `{other}`")).at_some(place);
         found.push(error.hint(format!("use that one: `{other}` in place of `{card}`, and no `vlan`")));
     }
-    if let Some(state) = actual.host_link(link).filter(|state| state.owner == Owner::Stranger && !state.link.up && state.link.kind == *wanted) {
+    if let Some(state) =
+        actual.host_link(link).filter(|state| state.owner == Owner::Stranger && !state.link.up && state.link.kind == *wanted)
+    {
         let error = Diagnostic::invalid(format!("`{link}` ({}) is down, and the kernel lets nothing on it be up", state.link.kind));
         found.push(error.at_some(place).hint(format!("ip link set {link} up")));
     }

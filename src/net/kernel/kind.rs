@@ -6,11 +6,12 @@ use std::net::IpAddr;
 use rtnetlink::packet_core::{NLM_F_APPEND, NLM_F_CREATE};
 use rtnetlink::packet_route::RouteNetlinkMessage as Say;
 use rtnetlink::packet_route::link::{
-    InfoData, InfoIpVlan, InfoKind, InfoMacVlan, InfoVlan, InfoVxlan, IpVlanMode, LinkAttribute, LinkInfo, MacVlanMacAddressMode, MacVlanMode,
+    InfoData, InfoIpVlan, InfoKind, InfoMacVlan, InfoVlan, InfoVxlan, IpVlanMode, LinkAttribute, LinkInfo, MacVlanMacAddressMode,
+    MacVlanMode,
 };
 use rustix::io::Errno;
 
-use super::error::While;
+use super::error::{Refused, While};
 use super::link::Card;
 use super::message;
 use super::read::{self, ip};
@@ -113,11 +114,10 @@ pub(super) fn become_as(card: &Card<'_>, wanted: &LinkKind) -> Result<(), NetErr
     match (wanted, &card.raw.detail) {
         (LinkKind::Macvlan { mode, sources, promiscuous, .. }, Detail::Macvlan { mode: now, sources: there }) => {
             if mode != now {
-                let info = info(wanted, None).into_iter().collect();
-                card.change(info).doing(|| doing("mode"))?;
+                particular(card, info(wanted, None)).doing(|| doing("mode"))?;
             }
             if let Some(sources) = sources.as_ref().filter(|sources| *sources != there && *mode == MacvlanMode::Source) {
-                card.change(vec![only_from(sources)]).doing(|| doing("sources"))?;
+                particular(card, Some(only_from(sources))).doing(|| doing("sources"))?;
             }
             if *promiscuous != card.raw.promiscuous {
                 card.say(Say::SetLink(message::promiscuous(card.raw.index, *promiscuous)), 0).doing(|| doing("promiscuous mode"))?;
@@ -125,11 +125,16 @@ pub(super) fn become_as(card: &Card<'_>, wanted: &LinkKind) -> Result<(), NetErr
             Ok(())
         }
         (LinkKind::Ipvlan { mode, .. }, Detail::Ipvlan(now)) if mode != now => {
-            card.change(info(wanted, None).into_iter().collect()).doing(|| doing("mode"))
+            particular(card, info(wanted, None)).doing(|| doing("mode"))
         }
         (LinkKind::Vxlan { remotes, .. }, Detail::Vxlan { .. }) => reach(card, remotes),
         _ => Ok(()),
     }
+}
+
+/// Changes to what is particular to a kind are honoured in the message that makes links, and silently ignored in the one that changes them.
+fn particular(card: &Card<'_>, info: Option<LinkAttribute>) -> Result<(), Refused> {
+    card.say(Say::NewLink(message::at(card.raw.index, info.into_iter().collect())), 0)
 }
 
 fn only_from(sources: &BTreeSet<Mac>) -> LinkAttribute {

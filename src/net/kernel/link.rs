@@ -174,7 +174,9 @@ impl<'a> Card<'a> {
         let addresses = self.addresses()?;
         let now = read::link_at(&self.place.client, self.raw.index).doing(doing)?;
         // An ipvlan speaks with the MAC of its parent, and cannot be given one.
-        let Some(mac) = now.filter(|now| now.up && now.kind != "ipvlan" && !addresses.is_empty()).and_then(|now| now.mac) else { return Ok(()) };
+        let Some(mac) = now.filter(|now| now.up && now.kind != "ipvlan" && !addresses.is_empty()).and_then(|now| now.mac) else {
+            return Ok(());
+        };
         if addresses.iter().any(|net| matches!(net, IpNet::V6(_))) {
             self.enable_ipv6()?;
         }

@@ -13,9 +13,9 @@ use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rustix::io::Errno;
 
 use super::error::Refused;
+use super::kind::{self, Detail};
 use super::socket::{Client, Dump};
 use super::wire::{attributes, text, u16_at, u32_at};
-use super::kind::{self, Detail};
 use crate::types::{Mac, Route};
 
 const AF_INET: u8 = 2;

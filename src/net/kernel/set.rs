@@ -7,10 +7,10 @@ use rtnetlink::packet_route::link::LinkAttribute;
 
 use super::error::While;
 use super::link::Card;
-use super::{kind, message};
 use super::place::Places;
 use super::port::other_end_takes;
 use super::read::same_address;
+use super::{kind, message};
 use crate::net::{LinkSet, NetError};
 use crate::types::{LinkRef, Route};
 
