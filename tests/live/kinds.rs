@@ -19,8 +19,11 @@ impl TwoHosts {
         assert!(std::path::Path::new(&namespace).exists());
         for (lab, address) in [(&one, "192.0.2.1/24"), (&two, "192.0.2.2/24")] {
             lab.ip(&["addr", "add", address, "dev", "wire0"]);
-            lab.ip(&["link", "set", "wire0", "up"]);
+            lab.ip(&["link", "set", "wire0", "addrgenmode", "none", "up"]);
         }
+        // Both ends have a carrier.
+        one.machine().ok(&["ping", "-c1", "-W5", "192.0.2.2"]);
+        two.machine().ok(&["ping", "-c1", "-W5", "192.0.2.1"]);
         Self { one, two }
     }
 }

@@ -124,9 +124,7 @@ pub(super) fn become_as(card: &Card<'_>, wanted: &LinkKind) -> Result<(), NetErr
             }
             Ok(())
         }
-        (LinkKind::Ipvlan { mode, .. }, Detail::Ipvlan(now)) if mode != now => {
-            particular(card, info(wanted, None)).doing(|| doing("mode"))
-        }
+        (LinkKind::Ipvlan { mode, .. }, Detail::Ipvlan(now)) if mode != now => particular(card, info(wanted, None)).doing(|| doing("mode")),
         (LinkKind::Vxlan { remotes, .. }, Detail::Vxlan { .. }) => reach(card, remotes),
         _ => Ok(()),
     }
