@@ -109,7 +109,7 @@ fn beneath(network: &Network, card: Option<(&'static str, &str)>, map: &mut Map)
             map.put("vni", Node::raw(vni));
             map.put_full("remotes", Node::texts(remotes));
             map.put("port", Node::raw(port));
-            map.put_some("local", local.map(|local| Node::text(&local.to_string())));
+            map.put_some("local", local.map(|local| Node::text(local.to_string())));
             map.put_some("parent", parent.as_ref().map(|parent| Node::text(&parent.name)));
         }
         _ => map.put_some(card.map_or("parent", |(key, _)| key), card.map(|(_, card)| Node::text(card))),

@@ -127,16 +127,11 @@ pub(super) fn fields(desired: &Desired, actual: &Actual, name: &Name) -> Vec<Fie
     let back: Vec<GivenBack<'_>> = given_back(desired, actual).into_iter().filter(|given| given.network == *name).collect();
     let old = (!back.is_empty()).then(|| back.iter().map(|given| given.link).collect::<Vec<_>>().join(", "));
     let key = if network.uplink.is_some() || network.vlan().is_none() { "uplink" } else { "parent" };
-    match use_of(desired, actual, name) {
-        // One field is enough for a VLAN that is made and marked.
-        Some(_) if fields.changes.iter().chain(&own).any(|field| field.field == "vlan") && network.uplink.is_none() => {
-            if old.is_some() {
-                fields.push(key, old, None, Effect::Live);
-            }
-        }
-        Some((link, _)) => fields.push(key, old, Some(link.to_owned()), Effect::Live),
-        None if old.is_some() => fields.push(key, old, None, Effect::Live),
-        None => {}
+    // One field is enough for a VLAN that is made and marked.
+    let is_told = network.uplink.is_none() && fields.changes.iter().chain(&own).any(|field| field.field == "vlan");
+    let new = use_of(desired, actual, name).map(|(link, _)| link.to_owned()).filter(|_| !is_told);
+    if old.is_some() || new.is_some() {
+        fields.push(key, old, new, Effect::Live);
     }
     fields.changes.append(&mut own);
     fields.changes

@@ -137,9 +137,13 @@ fn beneath_networks() {
         links.insert(name.to_owned(), link);
     };
     let on = |parent: &str| Some(LinkRef::host(parent));
-    let lacks = |kind: &str| change(&|net| drop(net.missing_kinds.insert(kind.to_owned())));
-    let mut all = String::new();
-    let mut say = |what: &str, network: &str, actual: &Actual| all += &format!("# {what}\n{}\n", refused(&nic(network), actual));
+    let lacks = |kind: &str| {
+        change(&|net| {
+            net.missing_kinds.insert(kind.to_owned());
+        })
+    };
+    let mut all = vec![];
+    let mut say = |what: &str, network: &str, actual: &Actual| all.push(format!("# {what}\n{}\n", refused(&nic(network), actual)));
     say("no ipvlan", "{lan: {kind: ipvlan, parent: eth1}}", &lacks("ipvlan"));
     say("no VLANs", "{lan: {parent: eth1, vlan: 42}}", &lacks("vlan"));
     say("no vxlan", "{lan: {kind: vxlan, vni: 42}}", &lacks("vxlan"));
@@ -179,5 +183,5 @@ fn beneath_networks() {
         "{lan: {uplink: eth1, vlan: 3}, l2: {uplink: eth1, vlan: 3}, l3: {kind: bridge, vlan: 3, mode: l3}, far: {kind: vxlan}}",
         &world(),
     );
-    insta::assert_snapshot!("beneath", all);
+    insta::assert_snapshot!("beneath", all.concat());
 }
