@@ -7,7 +7,7 @@ use crate::engine::{EngineFacts, EngineQuery, EngineSnapshot, ImageState, Leftov
 use crate::net::{LinkState, Namespace, NetSnapshot, Processes};
 use crate::types::{
     Bytes, Container, Endpoint, GUEST_VOLUME, ImageDefaults, LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, LINK_GROUP, Link, LinkKind,
-    LinkRef, Name, NetworkMode, Ns, Owner, host_link_name, is_host_link_of,
+    LinkRef, MacvlanMode, Name, NetworkMode, Ns, Owner, host_link_name, is_host_link_of,
 };
 
 /// What a label and a name say together: whose it is, and which of theirs; `None` for the latter is a leftover.
@@ -184,7 +184,7 @@ impl State {
             Kind::Macvlan { parent, mode } => LinkKind::Macvlan {
                 parent: link_ref(*parent),
                 mode: *mode,
-                sources: Some(link.sources.clone()),
+                sources: (*mode == MacvlanMode::Source).then(|| link.sources.clone()),
                 promiscuous: link.promiscuous,
             },
             Kind::Ipvlan { parent, mode } => LinkKind::Ipvlan { parent: link_ref(*parent), mode: *mode },

@@ -1,7 +1,9 @@
 //! Networks that reach beyond the host: a vxlan to another one, a bridge with an uplink; and what is said when they cannot be.
 
+use std::time::Duration;
+
 use crate::sample::{change, changes, edited};
-use crate::support::{Lab, Place, Project};
+use crate::support::{Lab, Place, Project, eventually};
 
 /// Two hosts, each with an engine of its own, on one wire.
 struct TwoHosts {
@@ -21,9 +23,12 @@ impl TwoHosts {
             lab.ip(&["addr", "add", address, "dev", "wire0"]);
             lab.ip(&["link", "set", "wire0", "addrgenmode", "none", "up"]);
         }
-        // Both ends have a carrier.
-        one.machine().ok(&["ping", "-c1", "-W5", "192.0.2.2"]);
-        two.machine().ok(&["ping", "-c1", "-W5", "192.0.2.1"]);
+        for lab in [&one, &two] {
+            eventually("a carrier", Duration::from_secs(60), || {
+                let shown = lab.ip(&["link", "show", "wire0"]);
+                if shown.contains("state UP") && !shown.contains("NO-CARRIER") { Ok(()) } else { Err(shown) }
+            });
+        }
         Self { one, two }
     }
 }
@@ -246,7 +251,7 @@ fn others_at_work_on_the_same_kernel_do_not_disturb() {
     let lab = Lab::start();
     let before = lab.canonical();
     let churn = "while :; do ip link add x0 type veth peer name x1; ip link del x0; done";
-    let busy = lab.machine().running(crate::support::command(&["sh", "-c", churn]), std::time::Duration::from_secs(300));
+    let busy = lab.machine().running(crate::support::command(&["sh", "-c", churn]), Duration::from_secs(300));
     let project: Project<'_> = lab.project("modes", LAN);
     for _ in 0..5 {
         project.fly(&["up", "--yes"]).success();

@@ -19,7 +19,7 @@ use super::socket::Client;
 use super::space::{Process, Space, has_ended};
 use super::{hosts, owner};
 use crate::net::{HostsLine, LinkState, Namespace, NetError, NetSnapshot, Processes};
-use crate::types::{Link, LinkKind, LinkRef, Name, Ns, Owner};
+use crate::types::{Link, LinkKind, LinkRef, MacvlanMode, Name, Ns, Owner};
 
 /// A namespace and what its kernel says; two machines may share one.
 pub(super) struct Seen<'a> {
@@ -170,7 +170,8 @@ fn kind_of(
 ) -> LinkKind {
     match link.detail.clone() {
         Detail::Macvlan { mode, sources } => {
-            LinkKind::Macvlan { parent: parent(), mode, sources: Some(sources), promiscuous: link.promiscuous }
+            let sources = (mode == MacvlanMode::Source).then_some(sources);
+            LinkKind::Macvlan { parent: parent(), mode, sources, promiscuous: link.promiscuous }
         }
         Detail::Ipvlan(mode) => LinkKind::Ipvlan { parent: parent(), mode },
         Detail::Vlan(id) => LinkKind::Vlan { parent: parent(), id },
