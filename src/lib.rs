@@ -38,9 +38,11 @@
 //! | [`desired`] | spec, types, diag |
 //! | [`engine`], [`net`] | types |
 //! | [`actual`] | engine, net, types |
+//! | [`graph`] | desired, types: the project as a picture |
 //! | [`diff`] | desired, actual and what they are made of |
 //! | [`plan`] | diff, and the operations of both boundaries |
 //! | [`observe`], [`apply`], [`verify`] | all of these |
+//! | [`agent`] | observe, engine, net: fly beside the engine; the planner is none of its business |
 //! | [`lock`] | types, diag |
 //! | [`archive`] | nothing: files into a tar stream and out of one |
 //! | [`fake`] | engine, net, types: a small world for the fast tests, with faults to order |
@@ -69,6 +71,7 @@
 //! `diff/tolerance` (how an image shows through a container).
 
 pub mod actual;
+pub mod agent;
 pub mod apply;
 pub mod archive;
 pub mod cli;
@@ -78,6 +81,7 @@ pub mod diff;
 pub mod engine;
 #[doc(hidden)]
 pub mod fake;
+pub mod graph;
 pub mod guest;
 pub mod lock;
 pub mod net;

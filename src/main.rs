@@ -4,5 +4,6 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // The guest before all else: it may be a machine's first process, where nothing of the command line is of use.
-    fly::guest::role(std::env::args_os().skip(1)).unwrap_or_else(fly::cli::main)
+    let arguments = || std::env::args_os().skip(1);
+    fly::guest::role(arguments()).or_else(|| fly::agent::role(arguments())).unwrap_or_else(fly::cli::main)
 }

@@ -68,9 +68,9 @@ pub async fn ask_registries<E: Engine>(engine: &E, actual: &mut Actual, images: 
     }
 }
 
-/// Asks the kernel which of these kinds of links it cannot make.
-pub async fn ask_kinds<N: NetPlane>(net: &N, actual: &mut Actual, kinds: &BTreeSet<String>) -> Result<(), Diagnostic> {
-    actual.net.missing_kinds = net.missing_kinds(kinds).await.map_err(|e| net_diagnostic(&e))?;
+/// Asks the kernel for these modules.
+pub async fn ask_kernel<N: NetPlane>(net: &N, actual: &mut Actual, modules: BTreeSet<String>) -> Result<(), Diagnostic> {
+    actual.net.lacking = net.lacking(&modules).await.map_err(|e| net_diagnostic(&e))?;
     Ok(())
 }
 
@@ -86,7 +86,7 @@ fn with_guest(actual: &Actual) -> Processes {
 
 /// The machines that have a namespace, by the process that it is found by. One on the host's network has none of its own;
 /// one that shares another machine's is among them: the inode tells whether it still does.
-fn namespaces(actual: &Actual) -> Processes {
+pub fn namespaces(actual: &Actual) -> Processes {
     let has_namespace = |mode: &NetworkMode| match mode {
         NetworkMode::Own | NetworkMode::Machine(_) | NetworkMode::Container(_) => true,
         NetworkMode::Host => false,

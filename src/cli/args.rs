@@ -5,6 +5,10 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use super::capture::Limit;
+use crate::net::LARGEST_SNAPLEN;
+use crate::types::{MAX_DELAY, Percent, Rate, Seconds};
+
 /// Machines from a file: containers with network cards, addresses and names of their own
 #[derive(Debug, Parser)]
 #[command(name = "fly", version, max_term_width = 100, disable_help_subcommand = true)]
@@ -53,6 +57,10 @@ pub(super) enum Command {
     Down(DownArgs),
     /// List the project's machines: state, addresses, ports, uptime
     Ps(PsArgs),
+    /// List every network card: what it hangs on, addresses, state, counters
+    Nics(NicsArgs),
+    /// Record the packets of a machine's network cards
+    Capture(CaptureArgs),
     /// Log into a machine, or run a command there, by ssh
     Ssh(SshArgs),
     /// Print what ~/.ssh/config needs for `ssh MACHINE.PROJECT.fly`, or put it there
@@ -65,12 +73,39 @@ pub(super) enum Command {
     Cp(CpArgs),
     /// Join the console of a machine: what its first process writes and reads
     Console(ConsoleArgs),
+    /// What puts network cards back when machines start again
+    #[command(subcommand)]
+    Agent(AgentCommand),
+    /// Draw machines, networks and cables, from the file alone
+    Graph(GraphArgs),
+    /// Make a machine's cards slow or lossy for a while; then they are as the file says again
+    Impair(ImpairArgs),
     /// Print the file with everything decided: defaults, names, addresses
     Config,
     /// Print the JSON Schema of fly.yml
     Schema,
     /// Print the version
     Version,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AgentCommand {
+    /// Say whether it runs, and for which projects; exit code 1 if it does not
+    Status(AgentStatusArgs),
+    /// Show what it has done
+    Logs {
+        /// And what it does, until Ctrl-C
+        #[arg(long)]
+        follow: bool,
+    },
+    /// Stop it until the next `fly up`
+    Stop,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AgentStatusArgs {
+    #[arg(long, value_name = "FORMAT", default_value = "text", help = "How to print it")]
+    pub(super) format: Format,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -93,6 +128,15 @@ pub(super) struct PlanArgs {
     /// Record the world that the plan is made from, without the values of the machines' environment
     #[arg(long, value_name = "FILE")]
     pub(super) record: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) agent: AgentArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AgentArgs {
+    /// Do without the agent that puts network cards back when a machine starts again, as with `agent: false` in the file
+    #[arg(long, env = "FLY_NO_AGENT", hide_env = true)]
+    pub(super) no_agent: bool,
 }
 
 #[derive(Debug, Args)]
@@ -116,6 +160,11 @@ pub(super) struct UpArgs {
     /// Replace machines whose guest is not of this version of fly
     #[arg(long)]
     pub(super) renew_guests: bool,
+    /// Do not ask whether somebody else has an address before it is first used
+    #[arg(long)]
+    pub(super) no_probe: bool,
+    #[command(flatten)]
+    pub(super) agent: AgentArgs,
     #[command(flatten)]
     pub(super) run: Run,
 }
@@ -170,6 +219,16 @@ pub(super) struct SshConfigArgs {
 pub(super) struct PsArgs {
     #[arg(long, value_name = "FORMAT", default_value = "text", help = "How to print it")]
     pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "A card that is not there, as while its machine rests, is shown as the file says: `absent`.")]
+pub(super) struct NicsArgs {
+    #[arg(long, value_name = "FORMAT", default_value = "text", help = "How to print it")]
+    pub(super) format: Format,
+    /// Whose [default: all]
+    #[arg(value_name = "MACHINE")]
+    pub(super) machines: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -291,4 +350,92 @@ pub(super) struct ConsoleArgs {
     /// Whose
     #[arg(value_name = "MACHINE")]
     pub(super) machine: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+mermaid is for Markdown on GitHub, GitLab and others, between ```mermaid and ```; dot for Graphviz: fly graph --format dot | dot -Tpdf;
+svg for a browser: fly graph --format svg > graph.svg. No engine is asked.")]
+pub(super) struct GraphArgs {
+    #[arg(long, value_name = "FORMAT", default_value = "mermaid", help = "How to draw it")]
+    pub(super) format: Picture,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Picture {
+    Mermaid,
+    Dot,
+    Svg,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The file is pcapng, for Wireshark and tcpdump: fly capture web | wireshark -k -i -
+Without a card: all but the loopback, each under its own name. FILTER is as in `man pcap-filter`, and needs tcpdump to compile it.
+Ctrl-C ends it with a complete file.")]
+pub(super) struct CaptureArgs {
+    /// Where to [default: -, the standard output, if that is no terminal]
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) write: Option<PathBuf>,
+    /// Only such packets: 'icmp or port 53'
+    #[arg(long, value_name = "FILTER")]
+    pub(super) filter: Option<String>,
+    /// End after so many packets
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) count: Option<u64>,
+    /// End after so long: 10s, 1m30s
+    #[arg(long, value_name = "TIME")]
+    pub(super) duration: Option<Limit>,
+    /// So much of each packet, in bytes
+    #[arg(short, long, value_name = "N", default_value_t = LARGEST_SNAPLEN, value_parser = clap::value_parser!(u32).range(1..=i64::from(LARGEST_SNAPLEN)))]
+    pub(super) snaplen: u32,
+    /// Also what is for other cards, as far as it comes by
+    #[arg(long)]
+    pub(super) promiscuous: bool,
+    /// Whose, and of which card
+    #[arg(value_name = "MACHINE[:NIC]")]
+    pub(super) what: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What is not said stays as the file has it. It counts for what the card sends, and on a network of kind bridge or nat also for what
+comes in; at a cable, for this end. Everything but --rate needs the kernel module sch_netem.
+Without --for it lasts until Ctrl-C. If fly is killed, `fly plan` shows what is left, and `fly up` or --clear puts it right.")]
+pub(super) struct ImpairArgs {
+    /// At most so fast: 1mbit
+    #[arg(long, value_name = "RATE")]
+    pub(super) rate: Option<Rate>,
+    /// So much later: 50ms
+    #[arg(long, value_name = "TIME", value_parser = delay)]
+    pub(super) delay: Option<Seconds>,
+    /// The delay varies by so much
+    #[arg(long, value_name = "TIME", value_parser = delay)]
+    pub(super) jitter: Option<Seconds>,
+    /// Packets that are lost: 1%
+    #[arg(long, value_name = "SHARE")]
+    pub(super) loss: Option<Percent>,
+    /// Packets that arrive twice
+    #[arg(long, value_name = "SHARE")]
+    pub(super) duplicate: Option<Percent>,
+    /// Packets that arrive with a wrong bit
+    #[arg(long, value_name = "SHARE")]
+    pub(super) corrupt: Option<Percent>,
+    /// Packets that overtake those that are delayed
+    #[arg(long, value_name = "SHARE")]
+    pub(super) reorder: Option<Percent>,
+    /// For so long: 30s
+    #[arg(long = "for", value_name = "TIME")]
+    pub(super) time: Option<Seconds>,
+    /// Put back what the file says, now
+    #[arg(long, conflicts_with_all = ["rate", "delay", "jitter", "loss", "duplicate", "corrupt", "reorder", "time"])]
+    pub(super) clear: bool,
+    /// Which card; without NIC, all of the machine's
+    #[arg(value_name = "MACHINE[:NIC]")]
+    pub(super) target: String,
+}
+
+fn delay(text: &str) -> Result<Seconds, String> {
+    let delay: Seconds = text.parse().map_err(|error: crate::types::SecondsError| error.to_string())?;
+    if delay > MAX_DELAY { Err(format!("the kernel delays a packet by at most {MAX_DELAY}")) } else { Ok(delay) }
 }

@@ -150,6 +150,7 @@ fn resolve(settings: &Settings, found: &Found, text: String, warn: &dyn Fn(&str)
         let place = Place { file: Arc::from("--project"), line: 1, column: 1, offset: 0, len: 0 };
         spec.name = Some(At::new(project.to_string(), place));
     }
+    let version = crate::engine::guest_version().unwrap_or_else(|_| env!("CARGO_PKG_VERSION").to_owned());
     let context = Context {
         directory: found.directory.display().to_string(),
         home: settings.environment.variable("HOME").map(str::to_owned),
@@ -157,7 +158,8 @@ fn resolve(settings: &Settings, found: &Found, text: String, warn: &dyn Fn(&str)
         seccomp_profiles: seccomp_profiles(&spec, found, settings.environment.variable("HOME")),
         key_files: key_files(&spec, found, settings.environment.variable("HOME")),
         own_keys: keys::own(&settings.environment),
-        guest: crate::engine::guest_version().unwrap_or_else(|_| env!("CARGO_PKG_VERSION").to_owned()),
+        agent: Some(version.clone()),
+        guest: version,
         environment,
     };
     let texts = context.env_files.values().filter_map(|file| Some((Arc::from(file.shown.as_str()), file.text.clone().ok()?)));

@@ -6,6 +6,7 @@ use super::failure::Failure;
 use super::load;
 use super::settings::Settings;
 use super::ui::Ui;
+use super::world;
 use crate::diag::{self, Diagnostic, Kind};
 use crate::engine::session::{Found, Member};
 use crate::engine::{Docker, EngineError, EngineErrorKind, RunState};
@@ -41,7 +42,7 @@ impl Project {
     }
 
     pub(super) async fn connect(self) -> Result<Machines, Diagnostic> {
-        let docker = Docker::connect(self.engine.as_deref()).await.map_err(|error| observe::engine_diagnostic(&error))?;
+        let docker = world::reach(self.engine.as_deref()).await?;
         Ok(Machines { project: self, docker })
     }
 }

@@ -3,8 +3,10 @@
 //! Three layers: what was typed (`args`), what is meant (`settings`), and a function that takes only what is meant (one file a
 //! command). Data goes to stdout, talk to stderr. Errors arrive here as data and become text and exit code in one place each.
 
+mod agent;
 mod args;
 mod ask;
+mod capture;
 mod color;
 mod config;
 mod console;
@@ -16,11 +18,14 @@ mod environment;
 mod exec;
 mod exit;
 mod failure;
+mod graph;
+mod impair;
 mod keys;
 mod load;
 mod log_lines;
 mod logs;
 mod machine;
+mod nics;
 mod passwd;
 mod pipeline;
 mod plan;
@@ -92,9 +97,14 @@ fn command(command: Command, settings: &Settings, ui: &Ui) -> Result<ExitCode, F
         Command::Up(args) => up::run(&args, settings, ui),
         Command::Down(args) => down::run(&args, settings, ui),
         Command::Ps(args) => ps::run(&args, settings, ui),
+        Command::Nics(args) => nics::run(&args, settings, ui),
         Command::SshConfig(args) => ssh_config::run(&args, settings, ui),
         Command::Logs(args) => logs::run(&args, settings, ui),
         Command::Cp(args) => cp::run(&args, settings, ui),
+        Command::Agent(command) => agent::run(&command, settings, ui),
+        Command::Capture(args) => capture::run(&args, settings, ui),
+        Command::Graph(args) => graph::run(&args, settings, ui),
+        Command::Impair(args) => impair::run(&args, settings, ui),
         Command::Config => config::run(settings, ui),
         Command::Schema => schema::run(ui),
         Command::Version => version::run(ui),

@@ -29,6 +29,9 @@ use crate::types::Addr;
 /// How long the world may take to settle after the last step: a NIC's address appears at once, an engine's view a little later.
 pub(super) const SETTLE: Duration = Duration::from_secs(10);
 
+/// How long the agent, or whoever is about to end, is waited for.
+const AGENTS_WORK: Duration = Duration::from_secs(10);
+
 pub(super) struct Job<'a> {
     pub(super) verb: Verb,
     pub(super) desired: &'a Desired,
@@ -40,12 +43,16 @@ pub(super) struct Job<'a> {
 
 pub(super) fn run(job: &Job<'_>, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
     world::block_on(async {
-        let world = Real::connect(settings.engine.as_deref()).await?;
+        let engine = world::reach(settings.engine.as_deref()).await?;
         // Blocking is as good as waiting: nothing else goes on yet.
-        let _lock = lock(job, settings, &world.engine_id().await?, ui)?;
-        world.check_rights()?;
-        let draws = ui.can_draw && !settings.is_verbose;
-        go(job, &world, ui, draws, Stop::signals).await
+        let _lock = lock(job, settings, &world::engine_id(&engine).await?, ui)?;
+        Real::with(engine, async |world| {
+            let patience = (!job.run.wait_lock).then_some(AGENTS_WORK);
+            let Some(_hold) = world.hold(&job.desired.project, patience).await? else { return Err(elsewhere(job).into()) };
+            let draws = ui.can_draw && !settings.is_verbose;
+            go(job, world, ui, draws, Stop::signals).await
+        })
+        .await?
     })?
 }
 
@@ -118,7 +125,7 @@ async fn go<E: Engine, N: NetPlane>(
 
 /// Nothing but what fly itself has on the engine, and nobody uses any more.
 fn are_guests(left: &[Change]) -> bool {
-    !left.is_empty() && left.iter().all(|change| matches!(change.addr, Addr::Guest(_)) && change.action == Action::Delete)
+    !left.is_empty() && left.iter().all(|change| matches!(change.addr, Addr::Guest(_) | Addr::Agent) && change.action == Action::Delete)
 }
 
 /// Where the last machines of two projects went at the same moment, each was planned while the other one still used the guest.
@@ -156,6 +163,13 @@ fn lock(job: &Job<'_>, settings: &Settings, engine: &str, ui: &Ui) -> Result<Loc
         other => other,
     }
     .map_err(|error| locked(job.verb, &error))
+}
+
+/// The lock is this computer's and user's own; but the network that it is about may be reached from others.
+fn elsewhere(job: &Job<'_>) -> Diagnostic {
+    Diagnostic::new(Kind::Locked, format!("somebody else is working on `{}` on the engine's host", job.desired.project))
+        .hint(format!("wait for it: `fly {} --wait-lock`", job.verb.as_str()))
+        .hint("it may be another user's fly there, or one on another computer")
 }
 
 fn locked(verb: Verb, error: &LockError) -> Diagnostic {

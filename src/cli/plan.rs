@@ -17,7 +17,10 @@ use crate::diag::{Diagnostic, Kind};
 use crate::plan::render;
 
 pub(super) fn run(args: &PlanArgs, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
-    let file = load::load(settings, ui)?;
+    let mut file = load::load(settings, ui)?;
+    if args.agent.no_agent {
+        file.desired.agent = None;
+    }
     let actual = match &args.snapshot {
         Some(path) => {
             let mut actual = from_snapshot(path)?;
@@ -40,12 +43,14 @@ pub(super) fn run(args: &PlanArgs, settings: &Settings, ui: &Ui) -> Result<Exit,
 }
 
 async fn look(settings: &Settings, desired: &Desired) -> Result<Actual, Diagnostic> {
-    let world = Real::connect(settings.engine.as_deref()).await?;
-    let mut actual = world.observe_for(desired).await?;
-    if let Ok(plan) = crate::plan::plan(desired, &actual) {
-        world.weigh(&plan, &mut actual).await;
-    }
-    Ok(actual)
+    let look = async |world: &Real| {
+        let mut actual = world.observe_for(desired).await?;
+        if let Ok(plan) = crate::plan::plan(desired, &actual) {
+            world.weigh(&plan, &mut actual).await;
+        }
+        Ok(actual)
+    };
+    Real::with(world::reach(settings.engine.as_deref()).await?, look).await?
 }
 
 fn from_snapshot(path: &Path) -> Result<Actual, Diagnostic> {

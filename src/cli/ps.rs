@@ -39,8 +39,8 @@ pub(super) fn run(args: &PsArgs, settings: &Settings, ui: &Ui) -> Result<Exit, F
     Ok(Exit::Done)
 }
 
-async fn observe(settings: &Settings, project: &Name) -> Result<Actual, Diagnostic> {
-    Real::connect(settings.engine.as_deref()).await?.observe(project, BTreeSet::new()).await
+pub(super) async fn observe(settings: &Settings, project: &Name) -> Result<Actual, Diagnostic> {
+    Real::with(world::reach(settings.engine.as_deref()).await?, async |world| world.observe(project, BTreeSet::new()).await).await?
 }
 
 /// What is promised to programs: it only changes together with the version.
@@ -121,7 +121,7 @@ fn nic(link: &LinkState) -> NicRow {
     }
 }
 
-fn state(state: RunState) -> (&'static str, Option<i64>) {
+pub(super) fn state(state: RunState) -> (&'static str, Option<i64>) {
     match state {
         RunState::Created => ("created", None),
         RunState::Running => ("running", None),
@@ -162,7 +162,11 @@ fn text(rows: &[Row]) -> String {
             clean(row.image.as_deref().unwrap_or_default()),
         ]);
     }
-    // Columns are padded to their width: nobody wants that at the end of a line.
+    plain(&table)
+}
+
+/// Columns are padded to their width: nobody wants that at the end of a line.
+pub(super) fn plain(table: &Table) -> String {
     let mut out = String::new();
     for line in table.to_string().lines() {
         let line = line.trim_end();

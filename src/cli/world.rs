@@ -2,17 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use tokio::sync::watch;
 
 use crate::actual::Actual;
+use crate::agent::{self, Client, Held, Plane};
 use crate::apply::{self, Event, Report};
 use crate::desired::Desired;
 use crate::diag::{Diagnostic, Kind};
 use crate::diff::{Change, Loss};
-use crate::engine::{Docker, Engine};
+use crate::engine::{Docker, Engine, Helper, guest_version};
 use crate::net::{Kernel, NetPlane};
 use crate::plan::Plan;
 use crate::types::Name;
@@ -34,37 +35,76 @@ pub(super) struct World<E, N> {
 }
 
 /// The real one.
-pub(super) type Real = World<Docker, Kernel>;
+pub(super) type Real = World<Docker, Plane>;
 
 /// How long the engine may count what machines have written: a plan is not worth more.
 const COUNTING: Duration = Duration::from_secs(5);
 
+/// How often it is asked whether a project is free again.
+const LOOK: Duration = Duration::from_millis(20);
+
+pub(super) async fn reach(address: Option<&str>) -> Result<Docker, Diagnostic> {
+    Docker::connect(address).await.map_err(|error| observe::engine_diagnostic(&error))
+}
+
+/// Which engine it is: the same by whatever address it is reached.
+pub(super) async fn engine_id(engine: &Docker) -> Result<String, Diagnostic> {
+    engine.id().await.map_err(|error| observe::engine_diagnostic(&error))
+}
+
 impl Real {
-    pub(super) async fn connect(address: Option<&str>) -> Result<Self, Diagnostic> {
-        let engine = Docker::connect(address).await.map_err(|error| observe::engine_diagnostic(&error))?;
-        let net = Kernel::new().map_err(|error| observe::net_diagnostic(&error))?;
-        let docker = Some(engine.clone());
-        Ok(Self { engine: Arc::new(engine), net: Arc::new(net), docker })
+    /// Does `work`, and takes away what was only there for it.
+    pub(super) async fn with<T>(engine: Docker, work: impl AsyncFnOnce(&Self) -> T) -> Result<T, Diagnostic> {
+        let (net, helper) = plane(&engine).await?;
+        let world = Self { docker: Some(engine.clone()), engine: Arc::new(engine), net: Arc::new(net) };
+        let done = work(&world).await;
+        // Its input ends with this, and it with that.
+        drop(world);
+        if let Some(helper) = helper {
+            helper.end().await;
+        }
+        Ok(done)
     }
 
-    /// Which engine it is: the same by whatever address it is reached.
-    pub(super) async fn engine_id(&self) -> Result<String, Diagnostic> {
-        match &self.docker {
-            Some(docker) => docker.id().await.map_err(|error| observe::engine_diagnostic(&error)),
-            None => Ok(String::new()),
+    /// Nobody else works on this project's network meanwhile, on the engine's host: also not from another computer. The agent is there
+    /// for a moment now and then. Nothing: somebody else is at it.
+    pub(super) async fn hold(&self, project: &Name, patience: Option<Duration>) -> Result<Option<Held>, Diagnostic> {
+        let began = Instant::now();
+        loop {
+            let held = self.net.hold(project).await.map_err(|error| observe::net_diagnostic(&error))?;
+            if held.is_some() || patience.is_some_and(|patience| began.elapsed() > patience) {
+                return Ok(held);
+            }
+            tokio::time::sleep(LOOK).await;
         }
     }
+}
 
-    /// Before anything is changed: a run that stops half way for want of a right has touched too much.
-    pub(super) fn check_rights(&self) -> Result<(), Diagnostic> {
-        self.net.check_rights().map_err(|error| observe::net_diagnostic(&error))
+/// This process does the work on the network itself where the engine is on this host, and it has the rights. Otherwise one beside the
+/// engine does, for whoever may use the engine.
+async fn plane(engine: &Docker) -> Result<(Plane, Option<Helper>), Diagnostic> {
+    let engines = |error| observe::engine_diagnostic(&error);
+    if engine.is_local().await.map_err(engines)? {
+        let kernel = Kernel::new().and_then(|kernel| kernel.check_rights().map(|()| kernel));
+        if let Ok(kernel) = kernel {
+            return Ok((Plane::Here(kernel), None));
+        }
     }
+    let version = guest_version().map_err(|error| Diagnostic::new(Kind::Failed, "fly's own binary cannot be read").cause(error))?;
+    let (helper, session) = engine.helper(&version, &agent::SERVE).await.map_err(engines)?;
+    let (stdout, _stderr) = session.output.streams();
+    let client = Client::new(stdout, session.input, &version).await.map_err(|error| observe::net_diagnostic(&error))?;
+    Ok((Plane::There(client), Some(helper)))
 }
 
 impl<E: Engine, N: NetPlane> World<E, N> {
     #[cfg(test)]
     pub(super) fn of(engine: Arc<E>, net: Arc<N>) -> Self {
         Self { engine, net, docker: None }
+    }
+
+    pub(super) fn net(&self) -> &N {
+        &self.net
     }
 
     pub(super) async fn observe(&self, project: &Name, images: BTreeSet<String>) -> Result<Actual, Diagnostic> {
@@ -75,8 +115,8 @@ impl<E: Engine, N: NetPlane> World<E, N> {
     pub(super) async fn observe_for(&self, desired: &Desired) -> Result<Actual, Diagnostic> {
         let images = desired.images().into_iter().map(str::to_owned).collect();
         let mut actual = self.observe(&desired.project, images).await?;
-        observe::ask_kinds(&*self.net, &mut actual, &desired.link_kinds()).await?;
         observe::ask_registries(&*self.engine, &mut actual, desired.newest_images()).await;
+        observe::ask_kernel(&*self.net, &mut actual, desired.modules()).await?;
         Ok(actual)
     }
 

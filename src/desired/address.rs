@@ -10,17 +10,19 @@ use super::subnet::quoted;
 use super::work::{Draft, Errors, Net, NetKind, Nets, list, twice};
 use crate::diag::{At, Diagnostic, Place};
 use crate::spec::Ip;
-use crate::types::Name;
+use crate::types::{Dynamic, Name};
 
 /// What `ip` says of a card: addresses that are given, and subnets that it is to get one out of.
 pub(super) struct Wanted {
     pub(super) given: Vec<(IpNet, Option<Place>)>,
     pub(super) auto: Vec<IpNet>,
+    /// Addresses that the network gives.
+    pub(super) dynamic: BTreeSet<Dynamic>,
 }
 
 /// `broken`: more is written than could be read.
 pub(super) fn wanted(ips: Option<&Vec<At<Ip>>>, broken: bool, net: &Net, errors: &mut Errors) -> Wanted {
-    let mut wanted = Wanted { given: vec![], auto: vec![] };
+    let mut wanted = Wanted { given: vec![], auto: vec![], dynamic: BTreeSet::new() };
     let Some(ips) = ips else {
         if !broken {
             wanted.auto.clone_from(&net.subnets);
@@ -37,6 +39,12 @@ pub(super) fn wanted(ips: Option<&Vec<At<Ip>>>, broken: bool, net: &Net, errors:
                     .hint("give the network a `subnet`, or the card an address with its prefix: `ip: 192.168.1.100/24`"),
             ),
             Ip::Auto => auto = true,
+            Ip::Dynamic(way) if net.kind == NetKind::Nat => errors.push(
+                Diagnostic::invalid(format!("a card on `{}` gets its address from the engine: the network is of kind `nat`", net.name))
+                    .at(&ip.place)
+                    .hint(format!("`ip: auto`, or `ip: {way}` on a network with a `parent` or a `bridge`")),
+            ),
+            Ip::Dynamic(way) => drop(wanted.dynamic.insert(way)),
             Ip::Address { address, prefix } => {
                 let found = given(address, prefix, &ip.place, net, errors);
                 let once = found.filter(|found| !wanted.given.iter().any(|(known, _)| known.addr() == found.addr()));

@@ -9,6 +9,7 @@ use super::model::{Cable, Places};
 use super::network::{DEFAULT_MTU, check_mtu};
 use super::nic::automatic_mac;
 use super::subnet::quoted;
+use super::tuning;
 use super::work::{Draft, Errors, Groups, Plug, first_place, note, place_of};
 use crate::diag::{At, Diagnostic, Place};
 use crate::spec::{self, Ip, Spec};
@@ -92,6 +93,7 @@ fn draft(project: &Name, cable: &spec::Cable, end: &spec::CableEnd, own: &End, (
     note(&mut places, "gateway", first_place(end.gateway.as_ref()));
     note(&mut places, "routes", first_place(end.routes.as_ref()));
     note(&mut places, "up", place_of(end.up.as_ref()));
+    let tuning = tuning::resolve(&end.tuning, Some(&cable.traffic), &mut places, errors);
     Draft {
         machine: own.0.clone(),
         base: own.0.clone(),
@@ -100,13 +102,19 @@ fn draft(project: &Name, cable: &spec::Cable, end: &spec::CableEnd, own: &End, (
         plug: Plug::Cable { id, peer: peer.clone() },
         addresses: end.ip.iter().filter_map(|ip| Some((address(ip, errors)?, Some(ip.place.clone())))).collect(),
         auto: vec![],
+        dynamic: std::collections::BTreeSet::new(),
         unknown_addresses: end.broken.has("ip"),
         mac: end.mac.as_ref().map_or_else(|| automatic_mac(project, &own.0, &own.1), |mac| mac.value),
         mtu: Some(cable.mtu.as_ref().map_or(DEFAULT_MTU, |mtu| mtu.value)),
         up: end.up.as_ref().is_none_or(|up| up.value),
+        // Nobody else is on it.
+        probe: true,
         gateway: end.gateway.clone(),
         route_specs: end.routes.clone().unwrap_or_default(),
         routes: std::collections::BTreeSet::new(),
+        dead_ends: std::collections::BTreeSet::new(),
+        tuning,
+        rules: end.tuning.rules.clone().unwrap_or_default(),
         place: end.nic.place.clone(),
         places,
     }
@@ -114,7 +122,8 @@ fn draft(project: &Name, cable: &spec::Cable, end: &spec::CableEnd, own: &End, (
 
 fn address(ip: &At<Ip>, errors: &mut Errors) -> Option<IpNet> {
     let (message, hint) = match ip.value {
-        Ip::None => return None,
+        // Refused where the file was read.
+        Ip::None | Ip::Dynamic(_) => return None,
         Ip::Auto => ("a cable has no pool that an address could come from".to_owned(), "ip: 10.0.0.1/30".to_owned()),
         Ip::Address { address, prefix: None } => {
             let right = quoted(&format!("{address}/{}", if address.is_ipv4() { 30 } else { 64 }));

@@ -20,6 +20,8 @@ pub struct Context {
     pub own_keys: BTreeSet<String>,
     /// The version of the guest that new machines get.
     pub guest: String,
+    /// The version of the agent that puts network cards back; nothing: none is wanted, whatever the file says.
+    pub agent: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

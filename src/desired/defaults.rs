@@ -81,6 +81,7 @@ pub(super) fn merge(name: &str, own: &Machine, below: Option<&Machine>) -> Machi
         network_mode: over!(network_mode),
         scale: over!(scale),
         nics: over!(nics),
+        rules: over!(rules),
         sshd: over!(sshd),
         guest: over!(guest),
         init: over!(init),

@@ -13,7 +13,7 @@ use super::systemd;
 use super::work::{Errors, Group, Groups};
 use crate::diag::{At, Diagnostic, Place};
 use crate::spec;
-use crate::types::{GuestConfig, GuestSshd, GuestUser, Name, NetworkMode, Seconds, stable_hash};
+use crate::types::{GuestConfig, GuestSshd, GuestUser, Name, NetworkMode, Seconds, is_no_new_privileges, stable_hash};
 
 /// How long a machine's program waits for its cards.
 const PATIENCE: Seconds = Seconds::from_nanos(30_000_000_000);
@@ -48,13 +48,15 @@ pub(super) fn resolve(project: &Name, group: &Group, context: &Context, errors: 
     }
     let mut adds_keys = BTreeSet::new();
     let sshd = sshd.map(|sshd| server(project, sshd, context, &mut adds_keys, errors));
-    let config =
-        GuestConfig { machine: String::new(), nics: BTreeMap::new(), patience: PATIENCE, sshd, becomes_program: systemd::is_wanted(group) };
+    let config = GuestConfig {
+        machine: String::new(),
+        nics: BTreeMap::new(),
+        leases: BTreeMap::new(),
+        patience: PATIENCE,
+        sshd,
+        becomes_program: systemd::is_wanted(group),
+    };
     Some(Guest { config, version: context.guest.clone(), adds_keys, renew: false })
-}
-
-fn is_no_new_privileges(option: &str) -> bool {
-    option.strip_prefix("no-new-privileges").is_some_and(|value| !value.ends_with("false"))
 }
 
 fn server(project: &Name, sshd: &spec::Sshd, context: &Context, adds_keys: &mut BTreeSet<String>, errors: &mut Errors) -> GuestSshd {
@@ -163,6 +165,8 @@ pub(super) fn personal(name: &Name, machine: &mut Machine) {
     guest.config.machine = name.to_string();
     if machine.container.network_mode == NetworkMode::Own {
         let up = machine.nics.iter().filter(|(_, nic)| nic.up);
+        guest.config.leases =
+            up.clone().filter(|(_, nic)| !nic.dynamic.is_empty()).map(|(name, nic)| (name.clone(), nic.dynamic.clone())).collect();
         guest.config.nics = up.map(|(name, nic)| (name.clone(), nic.addresses.clone())).collect();
     }
     machine.container.guest = Some(guest.version.clone());

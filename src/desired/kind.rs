@@ -7,7 +7,7 @@ use super::work::{Errors, Net, NetKind, Nets, Vxlan};
 use crate::diag::{At, Diagnostic, Place};
 use crate::spec::{self, ModeSpec, NetworkKind as Kind};
 use crate::types::{
-    IfName, IpvlanMode, Link, LinkKind, LinkRef, Mac, MacvlanMode, Name, PlacedLink, VXLAN_PORT, host_link_name, vlan_name,
+    IfName, IpvlanMode, Link, LinkKind, LinkRef, Mac, MacvlanMode, Manners, Name, PlacedLink, Tuning, VXLAN_PORT, host_link_name, vlan_name,
 };
 
 fn word(kind: Kind) -> &'static str {
@@ -168,11 +168,20 @@ fn on_vlan(net: &mut Net, spec: &spec::Network, card: &str) -> String {
 
 /// The link beneath the network: its vxlan, a port of its bridge, or the VLAN that its cards or its bridge hang on.
 pub(super) fn lower(project: &Name, net: &Net, bridge: Option<&PlacedLink>) -> Option<PlacedLink> {
-    let link = |kind, mac, mtu, master| Link { kind, mac, mtu, up: true, master, addresses: BTreeSet::new(), routes: BTreeSet::new() };
+    let link = |kind, mac, mtu, master| Link {
+        kind,
+        mac,
+        mtu,
+        up: true,
+        master,
+        addresses: BTreeSet::new(),
+        routes: BTreeSet::new(),
+        tuning: Tuning::default(),
+    };
     if let Some((card, id)) = &net.vlan {
         let kind = LinkKind::Vlan { parent: Some(LinkRef::host(card.clone())), id: *id };
         let link = link(kind, None, None, None);
-        return Some(PlacedLink { at: LinkRef::host(vlan_name(card, *id)), link, alias: None });
+        return Some(PlacedLink { at: LinkRef::host(vlan_name(card, *id)), link, alias: None, manners: Manners::default() });
     }
     let (Vxlan { vni, port, parent, local, remotes }, bridge) = (net.vxlan.as_ref()?, bridge?);
     let parent = parent.clone().map(LinkRef::host);
@@ -180,7 +189,7 @@ pub(super) fn lower(project: &Name, net: &Net, bridge: Option<&PlacedLink>) -> O
     let what = format!("vxlan/{}", net.name);
     let mac = Some(Mac::automatic(&format!("{project}:{what}")));
     let link = link(kind, mac, bridge.link.mtu, Some(bridge.at.name.clone()));
-    Some(PlacedLink { at: LinkRef::host(host_link_name(project, &what)), link, alias: bridge.alias.clone() })
+    Some(PlacedLink { at: LinkRef::host(host_link_name(project, &what)), link, alias: bridge.alias.clone(), manners: Manners::default() })
 }
 
 /// What the kernel puts on one card only in one way.

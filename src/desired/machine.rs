@@ -6,10 +6,10 @@ use super::context::Context;
 use super::model::Places;
 use super::volumes::Volumes;
 use super::work::{Draft, Errors, Group, Groups, NetKind, Nets, first_place, note, place_of};
-use super::{environment, limits, mounts, security, volumes};
+use super::{environment, limits, mounts, security, tuning, volumes};
 use crate::diag::{Diagnostic, Place};
 use crate::spec::{self, Condition, HostAddress, NetworkModeSpec};
-use crate::types::{Container, LABEL_MACHINE, LABEL_PROJECT, Name, NetworkMode};
+use crate::types::{Container, LABEL_MACHINE, LABEL_PROJECT, Name, NetworkMode, RouteKind};
 
 /// The container of the machines of a group, all but its labels' machine, ports and hosts.
 pub(super) fn container(group: &Group, context: &Context, volumes: &Volumes, groups: &Groups, errors: &mut Errors) -> Container {
@@ -167,6 +167,7 @@ fn check_network_mode(group: &Group, on_nat: bool, cards: &BTreeSet<&str>, nets:
         conflict("nics", nics, mode);
         if mode.value != NetworkModeSpec::None {
             conflict("ports", ports, mode);
+            conflict("rules", first_place(spec.rules.as_ref()), mode);
             conflict("links", spec.links.iter().flatten().next().map(|link| &link.machine.place), mode);
             let sysctl = |(key, _): &&(crate::diag::At<String>, _)| key.value.starts_with("net.");
             conflict("sysctls", spec.sysctls.iter().flat_map(|map| &map.0).find(sysctl).map(|(key, _)| &key.place), mode);
@@ -234,6 +235,10 @@ pub(super) fn places(group: &Group) -> Places {
     value!(tty, stdin_open, stop_grace_period, cpus, cpuset, memory, pids_limit, privileged, network_mode, scale, init);
     list!(volumes, tmpfs, ports, cap_add, cap_drop, devices, security_opt, dns, dns_search);
     map!(environment, depends_on, ulimits, sysctls, labels, nics);
+    note(&mut places, "rules", tuning::place_of_rules(spec));
+    let dead_end = |route: &&crate::diag::At<spec::RouteSpec>| route.value.kind != RouteKind::Unicast;
+    let routes = spec.nics.iter().flat_map(|nics| &nics.0).flat_map(|(_, nic)| nic.routes.iter().flatten()).find(dead_end);
+    note(&mut places, "routes", place_of(routes));
     note(&mut places, "sshd", spec.sshd.as_ref().map(|sshd| &sshd.place));
     note(&mut places, "guest", place_of(spec.guest.as_ref()));
     let healthy = spec.depends_on.iter().flat_map(|map| &map.0).map(|(_, need)| &need.condition);

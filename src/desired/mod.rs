@@ -28,6 +28,7 @@ mod scale;
 mod security;
 mod subnet;
 mod systemd;
+mod tuning;
 mod volumes;
 mod work;
 mod yaml;

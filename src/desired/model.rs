@@ -8,8 +8,8 @@ use serde::Serialize;
 use crate::diag::Place;
 use crate::spec::{Condition, PullPolicy};
 use crate::types::{
-    CableId, Container, Endpoint, EngineNetwork, GuestConfig, HostEntries, IfName, IpvlanMode, Link, LinkKind, LinkRef, Mac, MacvlanMode,
-    Name, PlacedLink, Route,
+    CableId, Container, Dynamic, Endpoint, EngineNetwork, GuestConfig, HostEntries, IfName, IpvlanMode, Leasing, Link, LinkKind, LinkRef,
+    Mac, MacvlanMode, Name, PlacedLink, Route, Routing, Tuning,
 };
 
 /// Where in the file each field of a resource comes from; a field that is not there comes from fly's stated defaults.
@@ -30,6 +30,8 @@ impl Places {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Desired {
     pub project: Name,
+    /// The version of the agent that puts its cards back; nothing: it does without one.
+    pub agent: Option<String>,
     pub networks: BTreeMap<Name, Network>,
     pub volumes: BTreeMap<Name, Volume>,
     pub machines: BTreeMap<Name, Machine>,
@@ -51,6 +53,7 @@ impl Desired {
     pub fn empty(project: Name) -> Self {
         Self {
             project,
+            agent: None,
             networks: BTreeMap::new(),
             volumes: BTreeMap::new(),
             machines: BTreeMap::new(),
@@ -72,12 +75,11 @@ impl Desired {
         always.map(|machine| machine.container.image.as_str()).collect()
     }
 
-    /// What the kernel has to be able to make, and may not be, by the names of the modules.
-    pub fn link_kinds(&self) -> BTreeSet<String> {
-        let networks = self.networks.values();
-        let parents = networks.clone().filter(|network| network.kind.parent().is_some()).map(|network| network.word().to_owned());
-        let lower = networks.filter_map(|network| Some(network.lower.as_ref()?.link.kind.word().to_owned()));
-        parents.chain(lower).collect()
+    /// Modules of the kernel that not every kernel has, and that something in the file needs.
+    pub fn modules(&self) -> BTreeSet<String> {
+        let cards = self.machines.values().flat_map(|machine| machine.nics.values()).filter_map(|nic| nic.tuning.traffic.module());
+        let networks = self.networks.values().flat_map(Network::modules);
+        cards.chain(networks).map(str::to_owned).collect()
     }
 
     /// References of all images that are wanted.
@@ -96,7 +98,32 @@ pub struct Network {
     pub lower: Option<PlacedLink>,
     /// The host's card that is a port of its bridge.
     pub uplink: Option<String>,
+    /// Where strangers can be, nobody takes an address before it is clear that nobody has it.
+    pub probe: bool,
     pub places: Places,
+}
+
+impl Network {
+    /// Whether others than this project's machines can be on it, whom nobody here knows of.
+    pub fn has_strangers(&self) -> bool {
+        match &self.kind {
+            NetworkKind::ExistingBridge { .. } | NetworkKind::Macvlan { .. } => true,
+            // In the other modes nobody asks by broadcast.
+            NetworkKind::Ipvlan { mode, .. } => *mode == IpvlanMode::L2,
+            NetworkKind::Bridge => self.uplink.is_some() || self.lower.is_some(),
+            NetworkKind::Nat { .. } => false,
+        }
+    }
+
+    /// What the kernel needs for it, and may not have.
+    pub fn modules(&self) -> impl Iterator<Item = &'static str> {
+        let own = match &self.kind {
+            NetworkKind::Macvlan { .. } => Some("macvlan"),
+            NetworkKind::Ipvlan { .. } => Some("ipvlan"),
+            NetworkKind::Nat { .. } | NetworkKind::Bridge | NetworkKind::ExistingBridge { .. } => None,
+        };
+        own.into_iter().chain(self.lower.as_ref().and_then(|lower| lower.link.kind.module()))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,6 +200,8 @@ pub struct Machine {
     pub systemd: bool,
     pub state: DesiredState,
     pub nics: BTreeMap<IfName, Nic>,
+    /// Of its namespace, and of no card.
+    pub routing: Routing,
     /// The lines of `/etc/hosts` that are fly's.
     pub hosts: HostEntries,
     /// Machines that have to be there first, and in what state.
@@ -208,7 +237,14 @@ pub struct Nic {
     pub mtu: Option<u32>,
     pub up: bool,
     pub addresses: BTreeSet<IpNet>,
+    /// Addresses that the network gives it, by which way.
+    pub dynamic: BTreeSet<Dynamic>,
+    /// The routers that come with them are its ways out: the file names no gateway.
+    pub routers: bool,
     pub routes: BTreeSet<Route>,
+    /// As in its network, where the file says nothing of the card itself.
+    pub probe: bool,
+    pub tuning: Tuning,
     pub places: Places,
 }
 
@@ -271,6 +307,19 @@ pub struct Cable {
     pub places: Places,
 }
 
+impl Machine {
+    /// What a card of it asks the network for; nothing if the file gives it all.
+    pub fn leasing(&self, name: &Name, card: &IfName) -> Option<Leasing> {
+        let nic = self.nics.get(card).filter(|nic| !nic.dynamic.is_empty())?;
+        Some(Leasing {
+            ways: nic.dynamic.clone(),
+            hostname: self.container.hostname.clone().unwrap_or_else(|| name.to_string()),
+            routers: nic.routers,
+            resolvers: self.container.dns.is_empty(),
+        })
+    }
+}
+
 impl Nic {
     /// The MAC that it is given. In mode passthru it is the parent itself, MAC and all, and only what the file says changes that; an
     /// ipvlan card has the parent's for good.
@@ -313,6 +362,7 @@ impl Nic {
             master: None,
             addresses: self.addresses.clone(),
             routes: self.routes.clone(),
+            tuning: self.tuning.clone(),
         }
     }
 }

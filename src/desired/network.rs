@@ -12,7 +12,8 @@ use super::work::{Draft, Errors, Groups, Net, NetKind, Nets, first_place, note, 
 use crate::diag::{At, Diagnostic, Place};
 use crate::spec::{self, Spec};
 use crate::types::{
-    EngineNetwork, LABEL_PROJECT, LABEL_RESOURCE, Link, LinkKind, LinkRef, Mac, MacvlanMode, Name, PlacedLink, Route, host_link_name,
+    EngineNetwork, LABEL_PROJECT, LABEL_RESOURCE, Link, LinkKind, LinkRef, Mac, MacvlanMode, Manners, Name, PlacedLink, Route,
+    host_link_name,
 };
 
 /// The network of machines that say nothing of networks.
@@ -73,6 +74,7 @@ fn empty(name: Name, kind: NetKind, places: Places) -> Net {
         unknown_mtu: false,
         internal: false,
         no_way_out: false,
+        probe: true,
         places,
         broken: false,
     }
@@ -88,6 +90,7 @@ fn one(name: Name, place: &Place, spec: &spec::Network, errors: &mut Errors) -> 
     }
     net.unknown_mtu = spec.broken.has("mtu");
     net.internal = spec.internal.as_ref().is_some_and(|internal| internal.value);
+    net.probe = spec.probe.as_ref().is_none_or(|probe| probe.value);
     // An empty list is `gateway: none`.
     net.no_way_out = net.internal || spec.gateway.as_ref().is_some_and(Vec::is_empty);
     if let Some(internal) = spec.internal.as_ref().filter(|_| !matches!(net.kind, NetKind::Nat | NetKind::Unknown)) {
@@ -248,7 +251,8 @@ pub(super) fn build(project: &Name, nets: &Nets, drafts: &[Draft]) -> BTreeMap<N
                 NetKind::Unknown => return None,
             };
             let (lower, uplink) = (kind::lower(project, net, host_link.as_ref()), net.uplink.clone());
-            Some((net.name.clone(), Network { kind, subnets: net.subnets.clone(), host_link, lower, uplink, places: net.places.clone() }))
+            let (subnets, probe, places) = (net.subnets.clone(), net.probe, net.places.clone());
+            Some((net.name.clone(), Network { kind, subnets, host_link, lower, uplink, probe, places }))
         })
         .collect()
 }
@@ -275,7 +279,7 @@ fn placed_link(project: &Name, net: &Net, drafts: &[Draft]) -> Option<PlacedLink
         NetKind::Macvlan { parent, .. } if !net.host_ips.is_empty() => {
             // A route for each machine: the subnet as a whole is reached by the parent.
             let routes = drafts.iter().filter(|draft| draft.network() == Some(&net.name)).flat_map(|draft| &draft.addresses);
-            let routes = routes.map(|(address, _)| Route { to: IpNet::from(address.addr()), via: None, metric: None });
+            let routes = routes.map(|(address, _)| Route::new(IpNet::from(address.addr()), None));
             let families: Vec<bool> = net.host_ips.iter().map(IpAddr::is_ipv4).collect();
             let routes = routes.filter(|route| families.contains(&route.to.addr().is_ipv4())).collect();
             (LinkKind::macvlan(LinkRef::host(parent.clone()), MacvlanMode::Bridge), net.mtu, routes)
@@ -293,7 +297,13 @@ fn placed_link(project: &Name, net: &Net, drafts: &[Draft]) -> Option<PlacedLink
         master: None,
         addresses: net.host_ips.iter().filter_map(address).collect(),
         routes,
+        tuning: crate::types::Tuning::default(),
         kind: kind.clone(),
     };
-    Some(PlacedLink { at: LinkRef::host(host_link(project, &net.name)), link, alias: Some(format!("fly:{project}/{}", net.name)) })
+    Some(PlacedLink {
+        at: LinkRef::host(host_link(project, &net.name)),
+        link,
+        alias: Some(format!("fly:{project}/{}", net.name)),
+        manners: Manners::default(),
+    })
 }

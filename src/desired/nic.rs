@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use super::address;
 use super::model::{Attach, Nic, Places};
 use super::network::{DEFAULT, check_mtu, host_link, wants_default};
 use super::work::{Draft, Errors, Group, Groups, Net, NetKind, Nets, Plug, first_place, note, place_of, suggest, twice};
+use super::{address, tuning};
 use crate::diag::{Diagnostic, Place};
 use crate::spec;
-use crate::types::{Endpoint, IfName, Mac, Name, host_link_name};
+use crate::types::{Endpoint, IfName, Mac, Name, Tuning, host_link_name};
 
 /// IPv6 does not work below.
 const MIN_IPV6_MTU: u32 = 1280;
@@ -49,13 +49,18 @@ fn default_card(project: &Name, group: &Group, machine: &Name, card: &IfName, ne
         plug: Plug::Network(net.name.clone()),
         addresses: vec![],
         auto: net.subnets.clone(),
+        dynamic: std::collections::BTreeSet::new(),
         unknown_addresses: false,
         mac: automatic_mac(project, machine, card),
         mtu: mtu(net, None),
         up: true,
+        probe: net.probe,
         gateway: None,
         route_specs: vec![],
         routes: std::collections::BTreeSet::new(),
+        dead_ends: std::collections::BTreeSet::new(),
+        tuning: Tuning::default(),
+        rules: vec![],
         place: group.place.clone(),
         places: Places::default(),
     }
@@ -111,6 +116,8 @@ fn card(
         errors.push(error.at(&mac.place).hint("leave `mac` out, or `kind: macvlan` for the network"));
     }
     let wanted = address::wanted(spec.ip.as_ref(), spec.broken.has("ip"), net, errors);
+    let mut places = places(spec, place);
+    let tuning = tuning::resolve(&spec.tuning, None, &mut places, errors);
     for machine in &group.names {
         drafts.push(Draft {
             machine: machine.clone(),
@@ -120,15 +127,20 @@ fn card(
             plug: Plug::Network(net.name.clone()),
             addresses: wanted.given.clone(),
             auto: wanted.auto.clone(),
+            dynamic: wanted.dynamic.clone(),
             unknown_addresses: spec.broken.has("ip"),
             mac: spec.mac.as_ref().map_or_else(|| automatic_mac(project, machine, name), |mac| mac.value),
             mtu: mtu(net, spec.mtu.as_ref().map(|mtu| mtu.value)).filter(|_| !spec.broken.has("mtu")),
             up: spec.up.as_ref().is_none_or(|up| up.value),
+            probe: spec.probe.as_ref().map_or(net.probe, |probe| probe.value),
             gateway: spec.gateway.clone(),
             route_specs: spec.routes.clone().unwrap_or_default(),
             routes: std::collections::BTreeSet::new(),
+            dead_ends: std::collections::BTreeSet::new(),
+            tuning: tuning.clone(),
+            rules: spec.tuning.rules.clone().unwrap_or_default(),
             place: place.clone(),
-            places: places(spec, place),
+            places: places.clone(),
         });
     }
 }
@@ -240,13 +252,18 @@ pub(super) fn build(project: &Name, draft: Draft, base: &Name, nets: &Nets) -> O
             }
         }
     };
+    let routers = draft.gateway.is_none() && !draft.dynamic.is_empty();
     Some(Nic {
         attach,
+        dynamic: draft.dynamic,
+        routers,
         mac: draft.mac,
         mtu: draft.mtu,
         up: draft.up,
         addresses: draft.addresses.into_iter().map(|(address, _)| address).collect(),
         routes: draft.routes,
+        probe: draft.probe,
+        tuning: draft.tuning,
         places: draft.places,
     })
 }

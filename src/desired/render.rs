@@ -10,7 +10,7 @@ use super::yaml::{Map, Node, file};
 use crate::spec::{Condition, PullPolicy};
 use crate::types::{
     CableId, Container, Device, GuestUser, HostEntries, HostEntry, IfName, LinkKind, Mount, MountSource, Name, NetworkMode, Port, Relabel,
-    Route,
+    Route, RouteKind, Rule, Tuning,
 };
 
 /// `desired` as a `fly.yml` in which nothing is left open.
@@ -94,6 +94,7 @@ fn network(network: &Network) -> Node {
         map.put_full("host_ip", Node::texts(link.link.addresses.iter().map(ipnet::IpNet::addr)));
         map.put_some("mtu", link.link.mtu.map(Node::raw));
     }
+    map.put_some("probe", (network.has_strangers() && !network.probe).then(|| Node::raw(false)));
     map.node()
 }
 
@@ -152,7 +153,11 @@ fn machine(machine: &Machine, desired: &Desired, derived: &BTreeSet<HostEntry>) 
     match &container.network_mode {
         NetworkMode::Own => {
             let nics = machine.nics.iter().filter(|(_, nic)| nic.attach.network().is_some());
-            map.put("nics", Node::Map(nics.map(|(name, nic)| (name.to_string(), card(nic))).collect()));
+            // Routes that lead nowhere are the machine's: they are written with its first card.
+            let mut dead_ends = Some(&machine.routing.routes);
+            let cards = nics.map(|(name, nic)| (name.to_string(), card(nic, desired, dead_ends.take()))).collect();
+            map.put("nics", Node::Map(cards));
+            map.put_full("rules", Node::List(machine.routing.rules.iter().map(rule).collect()));
         }
         mode => map.put("network_mode", Node::text(mode)),
     }
@@ -274,38 +279,67 @@ fn rights(container: &Container, map: &mut Map) {
     map.put_full("security_opt", Node::texts(&container.security_opt));
 }
 
-fn card(nic: &Nic) -> Node {
+fn card(nic: &Nic, desired: &Desired, dead_ends: Option<&BTreeSet<Route>>) -> Node {
     let mut map = Map::default();
+    let network = nic.attach.network().and_then(|name| desired.networks.get(name));
+    let differs = network.is_some_and(|network| network.has_strangers() && network.probe != nic.probe);
     map.put_some("network", nic.attach.network().map(Node::text));
-    wiring(nic, &mut map);
+    wiring(nic, dead_ends.into_iter().flatten(), &mut map);
     map.put_some("mtu", nic.mtu.map(Node::raw));
+    map.put_some("probe", differs.then(|| Node::raw(nic.probe)));
     map.node()
 }
 
 /// What cards and ends of cables have alike.
-fn wiring(nic: &Nic, map: &mut Map) {
-    if nic.addresses.is_empty() {
-        map.put("ip", Node::raw("none"));
-    } else {
-        map.put("ip", Node::texts(&nic.addresses));
-    }
+fn wiring<'a>(nic: &'a Nic, dead_ends: impl Iterator<Item = &'a Route>, map: &mut Map) {
+    let addresses = nic.addresses.iter().map(ToString::to_string).chain(nic.dynamic.iter().map(ToString::to_string));
+    let addresses: Vec<String> = addresses.collect();
+    map.put("ip", if addresses.is_empty() { Node::raw("none") } else { Node::texts(&addresses) });
     map.put_some("mac", nic.own_mac().map(|mac| Node::Raw(format!("\"{mac}\""))));
-    let is_gateway = |route: &&Route| route.is_default() && route.metric.is_none() && route.via.is_some();
-    let gateways: Vec<String> = nic.routes.iter().filter(is_gateway).filter_map(|route| route.via).map(|via| via.to_string()).collect();
+    let is_gateway = |route: &&Route| {
+        route.via.is_some_and(|via| **route == Route { metric: route.metric, ..Route::new(route.to, Some(via)) }) && route.is_default()
+    };
+    let gateway =
+        |route: &Route| Some(format!("{}{}", route.via?, route.metric.map(|metric| format!(" metric {metric}")).unwrap_or_default()));
+    let gateways: Vec<String> = nic.routes.iter().filter(is_gateway).filter_map(gateway).collect();
     if !gateways.is_empty() {
         map.put("gateway", Node::texts(gateways));
-    } else if nic.attach.network().is_some() {
+    } else if nic.attach.network().is_some() && !nic.routers {
         map.put("gateway", Node::raw("none"));
     }
-    let routes = nic.routes.iter().filter(|route| !is_gateway(route)).map(|route| {
-        let mut map = Map::default();
-        map.put("to", Node::text(route.to));
-        map.put_some("via", route.via.map(Node::text));
-        map.put_some("metric", route.metric.map(Node::raw));
-        map.node()
-    });
-    map.put_full("routes", Node::List(routes.collect()));
+    let routes = nic.routes.iter().filter(|route| !is_gateway(route)).chain(dead_ends);
+    map.put_full("routes", Node::List(routes.map(route).collect()));
     map.put_some("up", (!nic.up).then(|| Node::raw(false)));
+    let Tuning { neighbours, sysctls, traffic } = &nic.tuning;
+    map.put_full("neighbours", Node::Map(neighbours.iter().map(|(ip, mac)| (ip.to_string(), Node::Raw(format!("\"{mac}\"")))).collect()));
+    map.put_full("sysctls", Node::Map(sysctls.iter().map(|(name, value)| (name.to_string(), Node::raw(value))).collect()));
+    for (field, value) in traffic.shown() {
+        map.put_some(field, value.map(Node::text));
+    }
+}
+
+fn route(route: &Route) -> Node {
+    let mut map = Map::default();
+    map.put("to", Node::text(route.to));
+    map.put_some("via", route.via.map(Node::text));
+    map.put_some("src", route.src.map(Node::text));
+    map.put_some("scope", route.scope.map(Node::raw));
+    map.put_some("metric", route.metric.map(Node::raw));
+    map.put_some("table", route.table.map(Node::raw));
+    map.put_some("onlink", route.onlink.then(|| Node::raw(true)));
+    map.put_some("type", (route.kind != RouteKind::Unicast).then(|| Node::raw(route.kind)));
+    map.node()
+}
+
+fn rule(rule: &Rule) -> Node {
+    let mut map = Map::default();
+    map.put("from", Node::text(rule.from));
+    map.put_some("to", rule.to.map(Node::text));
+    map.put_some("fwmark", rule.fwmark.map(Node::text));
+    map.put_some("iif", rule.iif.as_ref().map(Node::text));
+    map.put("table", Node::raw(rule.table));
+    map.put("priority", Node::raw(rule.priority));
+    map.node()
 }
 
 fn cable(id: &CableId, desired: &Desired) -> Node {
@@ -314,7 +348,10 @@ fn cable(id: &CableId, desired: &Desired) -> Node {
         let mut map = Map::default();
         map.put("nic", Node::Raw(format!("\"{}:{}\"", end.0, end.1)));
         if let Some(nic) = nic(end) {
-            wiring(nic, &mut map);
+            // A machine that has only cables has written them with none of its cards.
+            let machine = desired.machines.get(&end.0).filter(|machine| machine.nics.values().all(|nic| nic.attach.network().is_none()));
+            let is_first = machine.is_some_and(|machine| machine.nics.keys().next() == Some(&end.1));
+            wiring(nic, machine.filter(|_| is_first).into_iter().flat_map(|machine| &machine.routing.routes), &mut map);
         }
         map.node()
     });

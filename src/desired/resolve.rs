@@ -6,10 +6,10 @@ use super::context::Context;
 use super::model::{Attach, Desired, DesiredState, Machine, Nic, OrphanVolumes};
 use super::volumes::Volumes;
 use super::work::{Draft, Errors, Groups, Nets};
-use super::{address, cable, guest, hosts, machine, network, nic, order, passthru, ports, routes, scale, systemd, volumes};
+use super::{address, cable, guest, hosts, machine, network, nic, order, passthru, ports, routes, scale, systemd, tuning, volumes};
 use crate::diag::Diagnostic;
 use crate::spec::{Condition, Spec};
-use crate::types::{IfName, Name};
+use crate::types::{IfName, Name, Routing};
 
 /// Decides everything that the file leaves open, and checks everything that it says.
 pub fn resolve(spec: &Spec, context: &Context) -> Result<Desired, Vec<Diagnostic>> {
@@ -24,12 +24,21 @@ pub fn resolve(spec: &Spec, context: &Context) -> Result<Desired, Vec<Diagnostic
     cable::check(&drafts, &mut errors);
     nic::check(&drafts, &nets, &mut errors);
     passthru::check(&drafts, &nets, &mut errors);
+    tuning::check(&drafts, &mut errors);
     all_routes(&mut drafts, &nets, &mut errors);
     let order = order::resolve(&groups, &spec.links, &mut errors);
     let published = machine::check_network_modes(&groups, &drafts, &nets, &mut errors);
     groups.all().iter().for_each(|group| machine::check_container(&project, group, &groups, &mut errors));
     let mut machines = machines(&project, context, &groups, &volumes, &order, &published, &mut errors);
     let networks = network::build(&project, &nets, &drafts);
+    for (name, rules) in tuning::rules(&groups, &drafts, &mut errors) {
+        machines.entry(name).and_modify(|machine| machine.routing.rules = rules);
+    }
+    for draft in &drafts {
+        if let Some(machine) = machines.get_mut(&draft.machine) {
+            machine.routing.routes.extend(draft.dead_ends.iter().cloned());
+        }
+    }
     for (name, card, mut nic) in cards(&project, &groups, &nets, drafts) {
         if let Some(machine) = machines.get_mut(&name) {
             // Engines before 28 make the host name an alias unasked, so it is asked for everywhere.
@@ -50,7 +59,8 @@ pub fn resolve(spec: &Spec, context: &Context) -> Result<Desired, Vec<Diagnostic
     }
     let order =
         machines.iter().map(|(name, machine)| (name.clone(), machine.depends_on.keys().cloned().collect::<BTreeSet<Name>>())).collect();
-    Ok(Desired { project, networks, volumes: volumes.all, machines, cables, order, orphan_volumes: OrphanVolumes::Keep })
+    let agent = context.agent.clone().filter(|_| spec.agent.as_ref().is_none_or(|wanted| wanted.value));
+    Ok(Desired { project, agent, networks, volumes: volumes.all, machines, cables, order, orphan_volumes: OrphanVolumes::Keep })
 }
 
 /// The name in the file, or what a name can have of the folder's.
@@ -112,6 +122,7 @@ fn machines(
                 pull_policy: group.spec.pull_policy.as_ref().map(|policy| policy.value).unwrap_or_default(),
                 state: if completed { DesiredState::RunningOrCompleted } else { DesiredState::Running },
                 nics: BTreeMap::new(),
+                routing: Routing::default(),
                 hosts: crate::types::HostEntries::default(),
                 depends_on: needs.clone(),
                 places: places.clone(),

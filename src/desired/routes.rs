@@ -8,7 +8,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::subnet::quoted;
 use super::work::{Draft, Errors, Net, NetKind, Nets, list};
 use crate::diag::{Diagnostic, Place};
-use crate::types::Route;
+use crate::spec;
+use crate::types::{Route, RouteKey, RouteKind, Scope, Table};
 
 fn default_of(v4: bool) -> IpNet {
     if v4 { Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0).into() } else { Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0).into() }
@@ -16,34 +17,38 @@ fn default_of(v4: bool) -> IpNet {
 
 /// Works out the routes of one machine: `cards` are its own, in the file's order.
 pub(super) fn resolve(cards: &mut [&mut Draft], nets: &Nets, errors: &mut Errors) {
-    let mut seen: BTreeMap<(IpNet, u32), Place> = BTreeMap::new();
+    let mut seen: BTreeMap<RouteKey, Place> = BTreeMap::new();
     for card in cards.iter_mut() {
         for (route, place) in written(card, nets, errors) {
-            // What the kernel takes where nobody says one: two routes with one metric cannot be told apart.
-            let metric = route.metric.unwrap_or(if route.to.addr().is_ipv4() { 0 } else { 1024 });
-            match seen.get(&(route.to, metric)) {
+            // Two routes with one metric cannot be told apart.
+            match seen.get(&route.key()) {
                 Some(other) if *other != place => {
                     let what = if route.is_default() { "default routes".to_owned() } else { format!("routes to `{}`", route.to) };
                     let error = Diagnostic::invalid(format!("a machine cannot have two {what} with one metric")).at(&place);
-                    errors.push(
-                        error.also(other, "the first is here").hint("`gateway: none` on one of the cards, or a `metric` for the route"),
-                    );
+                    let hint = if route.is_default() {
+                        "`gateway: none` on one of the cards, or a metric for one: `gateway: 10.0.0.1 metric 100`"
+                    } else {
+                        "a `metric` for one of them"
+                    };
+                    errors.push(error.also(other, "the first is here").hint(hint));
                 }
                 _ => {
-                    seen.insert((route.to, metric), place);
-                    card.routes.insert(route);
+                    seen.insert(route.key(), place);
+                    let all = if route.kind == RouteKind::Unicast { &mut card.routes } else { &mut card.dead_ends };
+                    all.insert(route);
                 }
             }
         }
     }
     for v4 in [true, false] {
-        if !seen.keys().any(|(to, _)| *to == default_of(v4)) {
+        if !seen.keys().any(|(to, _, table)| *to == default_of(v4) && table.is_none()) {
             automatic(cards, v4, nets);
         }
     }
-    // The kernel keeps no routes by a link that is down.
+    // The kernel keeps no routes by a link that is down, and forgets the neighbours there.
     for card in cards.iter_mut().filter(|card| !card.up) {
         card.routes.clear();
+        card.tuning.neighbours.clear();
     }
 }
 
@@ -54,7 +59,7 @@ fn automatic(cards: &mut [&mut Draft], v4: bool, nets: &Nets) {
         let Some(via) = net.gateways.iter().copied().find(|gateway| gateway.is_ipv4() == v4) else { continue };
         let reachable = card.addresses.iter().any(|(address, _)| address.contains(&via) && address.addr() != via);
         if reachable {
-            card.routes.insert(Route { to: default_of(v4), via: Some(via), metric: None });
+            card.routes.insert(Route::new(default_of(v4), Some(via)));
             return;
         }
     }
@@ -67,35 +72,82 @@ fn written(card: &Draft, nets: &Nets, errors: &mut Errors) -> Vec<(Route, Place)
     let known = net.is_none_or(|net| !net.broken) && !card.unknown_addresses && (card.auto.is_empty() || !card.addresses.is_empty());
     let mut routes = vec![];
     for gateway in card.gateway.iter().flatten() {
-        let Some(via) = gateway.value else { continue };
+        let Some(spec::Gateway { via, metric }) = gateway.value else { continue };
         if !known || reachable(via, card, net, &gateway.place, errors) {
-            routes.push((Route { to: default_of(via.is_ipv4()), via: Some(via), metric: None }, gateway.place.clone()));
+            let route = Route { metric, ..Route::new(default_of(via.is_ipv4()), Some(via)) };
+            routes.push((normal(route), gateway.place.clone()));
         }
     }
     for route in &card.route_specs {
-        let (to, via) = (route.value.to, route.value.via);
-        let mut refuse = |message: String, hint: String| errors.push(Diagnostic::invalid(message).at(&route.place).hint(hint));
-        let to = match (to, via) {
-            (Some(to), _) if to.addr() != to.network() => {
-                refuse(format!("`{to}` has bits behind its prefix"), format!("to: {}", quoted(&to.trunc())));
-                continue;
-            }
-            (Some(to), Some(via)) if to.addr().is_ipv4() != via.is_ipv4() => {
-                refuse(format!("`{to}` and `{via}` are of two families"), "`to` and `via` both IPv4, or both IPv6".to_owned());
-                continue;
-            }
-            (Some(to), _) => to,
-            (None, Some(via)) => default_of(via.is_ipv4()),
-            (None, None) => {
-                refuse("a default route needs `via`".to_owned(), "{to: default, via: 10.0.0.1}".to_owned());
+        let written = match whole(&route.value) {
+            Ok(whole) => whole,
+            Err((message, hint)) => {
+                errors.push(Diagnostic::invalid(message).at(&route.place).hint(hint));
                 continue;
             }
         };
-        if via.is_none_or(|via| !known || reachable(via, card, net, &route.place, errors)) {
-            routes.push((Route { to, via, metric: route.value.metric }, route.place.clone()));
+        if let Some(src) = written.src.filter(|src| known && !card.addresses.iter().any(|(address, _)| address.addr() == *src)) {
+            let own: Vec<IpAddr> = card.addresses.iter().map(|(address, _)| address.addr()).collect();
+            let error = Diagnostic::invalid(format!("`src: {src}` is not an address of this card")).at(&route.place);
+            errors.push(error.hint(if own.is_empty() {
+                "it has none: leave `src` out".to_owned()
+            } else {
+                format!("it has {}", list(&own))
+            }));
+            continue;
+        }
+        if !known || written.onlink || written.via.is_none_or(|via| reachable(via, card, net, &route.place, errors)) {
+            routes.push((normal(written), route.place.clone()));
         }
     }
     routes
+}
+
+/// What is said as what is not, where it means the same: the kernel tells it in one way.
+fn normal(mut route: Route) -> Route {
+    let v4 = route.to.addr().is_ipv4();
+    let (usual, scope) = (|metric: &u32| if v4 { *metric == 0 } else { matches!(metric, 0 | 1024) }, route.usual_scope());
+    route.metric.take_if(|metric| usual(metric));
+    route.scope.take_if(|said| *said == scope);
+    route.table.take_if(|table| *table == Table::MAIN);
+    route
+}
+
+/// The route of a card, or what is wrong with it, and what to do.
+fn whole(written: &spec::RouteSpec) -> Result<Route, (String, String)> {
+    let spec::RouteSpec { to, via, metric, table, src, scope, onlink, kind } = written.clone();
+    let wrong = |message: String, hint: &str| Err((message, hint.to_owned()));
+    if kind != RouteKind::Unicast && (via.is_some() || src.is_some() || scope.is_some() || onlink) {
+        return wrong(format!("a route of type `{kind}` leads nowhere"), "leave `via`, `src`, `scope` and `onlink` out");
+    }
+    let to = match (to, via) {
+        (Some(to), _) if to.addr() != to.network() => {
+            return wrong(format!("`{to}` has bits behind its prefix"), &format!("to: {}", quoted(&to.trunc())));
+        }
+        (Some(to), Some(via)) if to.addr().is_ipv4() != via.is_ipv4() => {
+            return wrong(format!("`{to}` and `{via}` are of two families"), "`to` and `via` both IPv4, or both IPv6");
+        }
+        (Some(to), _) => to,
+        (None, Some(via)) => default_of(via.is_ipv4()),
+        (None, None) if kind != RouteKind::Unicast => {
+            return wrong("`default` has no family here".to_owned(), "`to: 0.0.0.0/0`, or `to: \"::/0\"` for IPv6");
+        }
+        (None, None) => return wrong("a default route needs `via`".to_owned(), "{to: default, via: 10.0.0.1}"),
+    };
+    if onlink && via.is_none() {
+        return wrong("`onlink` is about a next hop, and there is none".to_owned(), "`via: ADDRESS`, or leave `onlink` out");
+    }
+    if table == Some(Table::LOCAL) {
+        return wrong("the table `local` is the kernel's own".to_owned(), "another table, as `table: 100`, or none for the main one");
+    }
+    match scope {
+        Some(_) if !to.addr().is_ipv4() => return wrong("routes of IPv6 have no `scope`".to_owned(), "leave it out"),
+        Some(scope) if via.is_some() && scope != Scope::Global => {
+            return wrong(format!("a route by a next hop is not of scope `{scope}`"), "leave `scope` or `via` out");
+        }
+        _ => {}
+    }
+    Ok(Route { to, via, metric, table, src, scope, onlink, kind })
 }
 
 /// Whether the card can reach this router by one of its own subnets.

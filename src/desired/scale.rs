@@ -88,12 +88,21 @@ fn size(machine: &spec::Machine) -> usize {
     macro_rules! count {
         ($($field:ident),+) => { [$( machine.$field.as_ref().map_or(0, |list| list.len()) ),+].iter().sum::<usize>() };
     }
-    let lists = count!(env_file, volumes, tmpfs, ports, links, cap_add, cap_drop, devices, security_opt, dns, dns_search, extra_hosts);
+    let lists =
+        count!(env_file, volumes, tmpfs, ports, links, cap_add, cap_drop, devices, security_opt, dns, dns_search, extra_hosts, rules);
     macro_rules! entries {
         ($($field:ident),+) => { [$( machine.$field.as_ref().map_or(0, |map| map.0.len()) ),+].iter().sum::<usize>() };
     }
     let maps = entries!(environment, depends_on, ulimits, sysctls, labels);
-    let nic = |nic: &spec::Nic| CARD + nic.ip.as_ref().map_or(0, Vec::len) + nic.routes.as_ref().map_or(0, Vec::len);
+    let nic = |nic: &spec::Nic| {
+        let tuning = &nic.tuning;
+        let more = [
+            tuning.neighbours.as_ref().map_or(0, Vec::len),
+            tuning.sysctls.as_ref().map_or(0, Vec::len),
+            tuning.rules.as_ref().map_or(0, Vec::len),
+        ];
+        CARD + nic.ip.as_ref().map_or(0, Vec::len) + nic.routes.as_ref().map_or(0, Vec::len) + more.iter().sum::<usize>()
+    };
     let words = [&machine.command, &machine.entrypoint].into_iter().flatten().map(|words| words.value.len()).sum::<usize>();
     lists + maps + words + machine.nics.iter().flat_map(|nics| &nics.0).map(|(_, card)| nic(card)).sum::<usize>()
 }

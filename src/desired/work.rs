@@ -10,7 +10,7 @@ use super::model::Places;
 use super::network::DEFAULT_MTU;
 use crate::diag::{At, Diagnostic, Mistakes, Place};
 use crate::spec;
-use crate::types::{CableId, IfName, IpvlanMode, Mac, MacvlanMode, Name, Route};
+use crate::types::{CableId, Dynamic, IfName, IpvlanMode, Mac, MacvlanMode, Name, Route, Tuning};
 
 pub(super) type Errors = Mistakes;
 
@@ -128,7 +128,7 @@ pub(super) struct Vxlan {
 }
 
 /// A network of the file, with everything decided.
-#[expect(clippy::struct_excessive_bools, reason = "four things that are so or not, none of which follows from another")]
+#[expect(clippy::struct_excessive_bools, reason = "five things that are so or not, none of which follows from another")]
 pub(super) struct Net {
     pub(super) name: Name,
     pub(super) kind: NetKind,
@@ -147,6 +147,7 @@ pub(super) struct Net {
     pub(super) internal: bool,
     /// No default route goes by it of itself.
     pub(super) no_way_out: bool,
+    pub(super) probe: bool,
     pub(super) places: Places,
     /// Something about its addresses is wrong and has been said: what follows from it is not worth a word.
     pub(super) broken: bool,
@@ -208,14 +209,21 @@ pub(super) struct Draft {
     pub(super) addresses: Vec<(IpNet, Option<Place>)>,
     /// Subnets in which it still needs an address.
     pub(super) auto: Vec<IpNet>,
+    /// Addresses that the network gives it.
+    pub(super) dynamic: BTreeSet<Dynamic>,
     /// Which others it has could not be read.
     pub(super) unknown_addresses: bool,
     pub(super) mac: Mac,
     pub(super) mtu: Option<u32>,
     pub(super) up: bool,
-    pub(super) gateway: Option<Vec<At<Option<IpAddr>>>>,
+    pub(super) probe: bool,
+    pub(super) gateway: Option<Vec<At<Option<spec::Gateway>>>>,
     pub(super) route_specs: Vec<At<spec::RouteSpec>>,
     pub(super) routes: BTreeSet<Route>,
+    /// Routes that stand with it and lead nowhere: they are its machine's.
+    pub(super) dead_ends: BTreeSet<Route>,
+    pub(super) tuning: Tuning,
+    pub(super) rules: Vec<At<spec::RuleSpec>>,
     /// Where messages about it point.
     pub(super) place: Place,
     pub(super) places: Places,

@@ -24,6 +24,12 @@ impl<'a> Fields<'a> {
         self.changes.push(FieldChange { field, old, new, place, effect });
     }
 
+    /// The same by another name than its key in the file.
+    pub(super) fn push_of(&mut self, key: &str, field: String, old: Option<String>, new: Option<String>, effect: Effect) {
+        let place = self.places.of(key).cloned();
+        self.changes.push(FieldChange { field, old, new, place, effect });
+    }
+
     pub(super) fn value<T: PartialEq + ToString>(&mut self, field: &str, old: &T, new: &T, effect: Effect) {
         if old != new {
             self.push(field, Some(old.to_string()), Some(new.to_string()), effect);

@@ -44,7 +44,7 @@ pub(super) fn fields(actual: &Actual, name: &Name, machine: &Machine) -> Vec<Fie
         return fields.changes;
     };
     // What it waits for is `cards`'.
-    let GuestConfig { machine: called, nics: _, patience, sshd, becomes_program } = &wanted;
+    let GuestConfig { machine: called, nics: _, leases: _, patience, sshd, becomes_program } = &wanted;
     fields.value("guest.machine", &now.machine, called, Effect::Live);
     fields.value("guest.waits at most", &now.patience, patience, Effect::Live);
     // Seldom alone: whatever else `init: systemd` asks for replaces the machine. It counts from the next start on.
@@ -222,7 +222,7 @@ pub fn not_listening(desired: &Desired, actual: &Actual) -> Vec<Change> {
 }
 
 /// What a reader should know of the guests, although nothing is done about it.
-pub(super) fn notes(desired: &Desired, actual: &Actual) -> Vec<String> {
+pub(super) fn notes(desired: &Desired, actual: &Actual, diff: &Diff) -> Vec<String> {
     let mut notes = vec![];
     for (name, machine) in &desired.machines {
         let sshd = machine.guest.as_ref().and_then(|guest| guest.config.sshd.as_ref());
@@ -235,6 +235,22 @@ pub(super) fn notes(desired: &Desired, actual: &Actual) -> Vec<String> {
         if let (Some(_), Some(error)) = (sshd, ailing) {
             notes.push(format!("the ssh server of {name}: {error}"));
         }
+        let is_made = matches!(diff.action(&Addr::Machine(name.clone())), Action::Create | Action::Replace);
+        if is_made && wants_to_be_first(actual, machine) {
+            notes.push(format!(
+                "the image of {name} starts {S6}, as s6-overlay does, which has to be process 1: then it needs `guest: false`"
+            ));
+        }
     }
     notes
+}
+
+/// Where s6-overlay has its first process, in whatever image it is.
+const S6: &str = "/init";
+
+/// As far as the image's settings tell. systemd's way is `init: systemd`.
+fn wants_to_be_first(actual: &Actual, machine: &Machine) -> bool {
+    let of_image = || actual.engine.images.get(&machine.container.image)?.defaults.entrypoint.as_ref();
+    let entrypoint = machine.container.entrypoint.as_ref().or_else(of_image);
+    machine.guest.is_some() && !machine.systemd && entrypoint.and_then(|words| words.first()).is_some_and(|word| word == S6)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 
 use super::fields::{Fields, joined};
-use super::{Effect, FieldChange};
+use super::{Effect, FieldChange, tuning};
 use crate::desired::Places;
 use crate::net::{LinkSet, LinkState};
 use crate::types::{LINK_GROUP, Link, LinkKind, MacvlanMode, Route};
@@ -26,7 +26,7 @@ pub struct LinkDiff {
 pub(super) fn diff(desired: &Link, actual: &LinkState, places: &Places) -> LinkDiff {
     let mut fields = Fields::new(places);
     let mut set = LinkSet::default();
-    let Link { kind, mac, mtu, up, master, addresses, routes } = desired;
+    let Link { kind, mac, mtu, up, master, addresses, routes, tuning } = desired;
 
     let recreate = !actual.link.kind.can_become(kind);
     if recreate {
@@ -51,12 +51,14 @@ pub(super) fn diff(desired: &Link, actual: &LinkState, places: &Places) -> LinkD
         fields.option("bridge", actual.link.master.as_ref(), master.as_ref(), Effect::Live);
         set.master.clone_from(master);
     }
+    tuning::diff(tuning, actual, &mut fields, &mut set.tune);
     diff_addresses(addresses, actual, &mut fields, &mut set);
     // A link that is down has no routes, and none can be put there.
     if *up {
         diff_routes(routes, actual, &mut fields, &mut set);
         diff_subnets(addresses, actual, &mut fields, &mut set);
         set.keep_routes.clone_from(routes);
+        tuning::neighbours(&tuning.neighbours, actual, &mut fields, &mut set.tune);
     }
     LinkDiff { fields: fields.changes, set, recreate, foreign: foreign(desired, actual) }
 }
@@ -111,7 +113,7 @@ fn diff_routes(desired: &BTreeSet<Route>, actual: &LinkState, fields: &mut Field
     set.remove_routes = ours.difference(desired).cloned().collect();
     // The file has two keys for it: `gateway` for default routes, `routes` for the others.
     for (field, wanted) in [("gateway", true), ("routes", false)] {
-        let some = |all: &BTreeSet<Route>| joined(&all.iter().filter(|r| r.is_default() == wanted).collect::<BTreeSet<_>>());
+        let some = |all: &BTreeSet<Route>| joined(&all.iter().filter(|r| r.is_way_out() == wanted).collect::<BTreeSet<_>>());
         let (old, new) = (some(&ours), some(desired));
         if old != new {
             fields.push(field, old, new, Effect::Live);
@@ -139,5 +141,5 @@ fn diff_subnets(desired: &BTreeSet<IpNet>, actual: &LinkState, fields: &mut Fiel
 fn foreign(desired: &Link, actual: &LinkState) -> BTreeSet<String> {
     let addresses = actual.foreign_addresses.iter().filter(|a| !desired.addresses.contains(a)).map(|a| format!("address {a}"));
     let routes = actual.foreign_routes.iter().filter(|r| !desired.routes.contains(*r)).map(|r| format!("route {r}"));
-    addresses.chain(routes).collect()
+    addresses.chain(routes).chain(tuning::foreign(&desired.tuning, actual)).collect()
 }

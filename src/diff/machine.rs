@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::fields::{Fields, joined};
-use super::{Action, Change, Diff, Effect, FieldChange, Impact, Loss, container, guest, image, tolerance};
+use super::{Action, Change, Diff, Effect, FieldChange, Impact, Loss, container, guest, image, routing, tolerance};
 use crate::actual::Actual;
 use crate::desired::{Desired, DesiredState, Machine};
 use crate::engine::{MachineState, RunState};
@@ -52,7 +52,7 @@ fn follow_images(desired: &Desired, actual: &Actual, diff: &mut Diff) -> bool {
         "its image is pulled for another machine, and may be a newer one".clone_into(&mut change.reason);
         change.losses = losses(state, false);
         // What a new container gets anyway is not worth a word.
-        change.fields.retain(|field| !matches!(field.field.as_str(), "state" | "names" | "nics"));
+        change.fields.retain(|field| !matches!(field.field.as_str(), "state" | "names" | "nics" | "rules" | "routes"));
         change.fields.insert(0, field.clone());
     }
     !found.is_empty()
@@ -65,6 +65,7 @@ fn created(name: &Name, machine: &Machine) -> Change {
     fields.option("cpus", None, limits.cpus.as_ref(), Effect::Live);
     fields.option("memory", None, limits.memory.as_ref(), Effect::Live);
     fields.set("ports", &BTreeSet::new(), &machine.container.ports, Effect::Replace);
+    routing::created(machine, &mut fields);
     if let Some(sshd) = machine.guest.as_ref().and_then(|guest| guest.config.sshd.as_ref()) {
         fields.push("sshd", None, Some(guest::shown(sshd)), Effect::Live);
     }
@@ -93,6 +94,7 @@ fn compared(actual: &Actual, name: &Name, machine: &Machine, state: &MachineStat
         }
         if !has_ended_well(machine, state) {
             fields.extend(hosts_field(actual, name, machine));
+            fields.extend(routing::fields(actual, name, machine));
         }
         fields.extend(stray_endpoints(actual, name, machine, state));
         fields.extend(guest::fields(actual, name, machine));

@@ -2,6 +2,7 @@
 //!
 //! Pure. One file a kind of resource; every tolerance is in `tolerance`. What is impossible in the world as it is, is `refusals`'.
 
+mod agent;
 mod cable;
 mod change;
 mod container;
@@ -14,19 +15,23 @@ mod machine;
 mod network;
 mod nic;
 mod refusals;
+mod routing;
 mod tolerance;
+mod tuning;
 mod volume;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use agent::{agent, is_told};
 pub use change::{Action, Change, Effect, FieldChange, Impact, Loss};
 pub use guest::{guest_config, guest_to_write, guest_volume_to_drop, not_listening};
 pub use link::LinkDiff;
 pub use lower::{GivenBack, LowerDiff, given_back, lower, use_of};
 pub use machine::{anonymous_volumes, hosts, leftover_of, lost_networks, runs_as_wanted, stale, stray_networks, wanted_hosts};
 pub use network::{HostLinkDiff, forward_rule, host_link, orphans, unwanted_rules};
-pub use nic::{NicDiff, alias, extra_links, host_end, nic, wanted};
-pub use refusals::refusals;
+pub use nic::{Leases, NicDiff, alias, extra_links, host_end, leases, nic, wanted};
+pub use refusals::{lacking_module, refusals};
+pub use routing::routing;
 pub use tolerance::is_anonymous;
 
 use crate::actual::Actual;
@@ -75,6 +80,12 @@ pub fn diff(desired: &Desired, actual: &Actual) -> Diff {
     guest::cards(desired, actual, &mut diff);
     image::changes(desired, actual, &mut diff);
     guest::changes(desired, actual, &mut diff);
-    diff.notes.extend(guest::notes(desired, actual));
+    for (name, machine) in &desired.machines {
+        if diff.keeps_namespace(actual, name) {
+            diff.notes.extend(routing::notes(actual, name, machine));
+        }
+    }
+    let notes = guest::notes(desired, actual, &diff);
+    diff.notes.extend(notes);
     diff
 }

@@ -1,11 +1,13 @@
 //! Network cards and cables: what differs, and by which of three ways it is put right.
 
+use std::collections::BTreeSet;
+
 use super::link::{self, LinkDiff};
-use super::{Action, Change, Diff, Effect, FieldChange, Impact, cable};
+use super::{Action, Change, Diff, Effect, FieldChange, Impact, cable, tuning};
 use crate::actual::Actual;
 use crate::desired::{Attach, Desired, Machine, NetworkKind, Nic};
 use crate::net::{LinkSet, LinkState};
-use crate::types::{Addr, IfName, Link, LinkKind, LinkRef, Name, Ns};
+use crate::types::{Addr, Dynamic, IfName, Link, LinkKind, LinkRef, Name, Ns};
 
 /// How a network card gets from what it is to what it is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,8 +63,10 @@ pub fn host_end(actual: &Actual, desired: &Desired, machine: &Name, name: &IfNam
         mtu: wanted(actual, nic).mtu,
         up: true,
         master: Some(bridge.clone()),
-        addresses: std::collections::BTreeSet::new(),
-        routes: std::collections::BTreeSet::new(),
+        addresses: BTreeSet::new(),
+        routes: BTreeSet::new(),
+        // What comes in is shaped where it leaves for the card.
+        tuning: crate::types::Tuning { traffic: nic.tuning.traffic.clone(), ..crate::types::Tuning::default() },
     })
 }
 
@@ -134,6 +138,17 @@ fn own_nic(desired: &Desired, actual: &Actual, machine: &Name, name: &IfName, ni
     set_or_same(found, diff, peer)
 }
 
+/// What comes in is shaped where it leaves for the card, also where the engine has made that end.
+fn other_end(actual: &Actual, nic: &Nic, card: &LinkState, diff: &mut LinkDiff) {
+    let LinkKind::Veth { peer: Some(peer) } = &card.link.kind else { return };
+    let Some(end) = actual.link(peer).filter(|_| peer.ns == Ns::Host) else { return };
+    if diff.set.tune.traffic.is_none() {
+        let mut fields = super::fields::Fields::new(&nic.places);
+        diff.set.tune.traffic = tuning::traffic(&nic.tuning.traffic, end, " at the host's end", &mut fields);
+        diff.fields.extend(fields.changes);
+    }
+}
+
 fn set_or_same(found: &str, diff: LinkDiff, peer: LinkSet) -> NicDiff {
     if diff.set.is_empty() && peer.is_empty() {
         NicDiff::Same
@@ -180,6 +195,7 @@ fn engine_nic(desired: &Desired, actual: &Actual, machine: &Name, name: &IfName,
     }
     let Some((found, link)) = port else { return NicDiff::Missing };
     let mut diff = link::diff(&wanted(actual, nic), link, &nic.places);
+    other_end(actual, nic, link, &mut diff);
     rename(&mut diff, found, name, nic);
     set_or_same(found, diff, LinkSet::default())
 }
@@ -230,12 +246,56 @@ fn nic_change(
         return change(Action::Create, created(actual, nic_desired), "its machine starts", Impact::None);
     }
     match nic(desired, actual, machine, name) {
+        NicDiff::Same if !leases(actual, desired, machine, name).is_empty() => {
+            change(Action::Update, lease_fields(actual, desired, machine, name), "differs from the file", Impact::Live)
+        }
         NicDiff::Same => Some(Change::keep(addr.clone(), place.clone())),
         NicDiff::Missing => change(Action::Create, created(actual, nic_desired), "not there", Impact::Live),
-        NicDiff::Set { fields, .. } => change(Action::Update, fields, "differs from the file", Impact::Live),
+        NicDiff::Set { fields, .. } => {
+            let fields = fields.into_iter().chain(lease_fields(actual, desired, machine, name)).collect();
+            change(Action::Update, fields, "differs from the file", Impact::Live)
+        }
         NicDiff::Recreate { fields, .. } => change(Action::Replace, fields, "it hangs on something else", Impact::Live),
         NicDiff::Reconnect { fields, .. } => change(Action::Replace, fields, "the engine has to connect it anew", Impact::Live),
     }
+}
+
+/// What is missing, or too much, of what the network gives a card that is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leases {
+    pub get: BTreeSet<Dynamic>,
+    pub give_back: BTreeSet<Dynamic>,
+}
+
+impl Leases {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Of a card that stays, and is up.
+pub fn leases(actual: &Actual, desired: &Desired, machine: &Name, name: &IfName) -> Leases {
+    let nic = &desired.machines[machine].nics[name];
+    let Some((_, link)) = found(desired, actual, machine, name, nic) else { return Leases::default() };
+    let wanted = if nic.up { nic.dynamic.clone() } else { BTreeSet::new() };
+    // What a router tells is the kernel's affair, whether somebody asked for it or not.
+    let now: BTreeSet<Dynamic> = link.leases.keys().copied().collect();
+    let give_back = now.difference(&wanted).copied().filter(|way| *way != Dynamic::Slaac).collect();
+    Leases { get: wanted.difference(&now).copied().collect(), give_back }
+}
+
+fn lease_fields(actual: &Actual, desired: &Desired, machine: &Name, name: &IfName) -> Vec<FieldChange> {
+    let nic = &desired.machines[machine].nics[name];
+    let mut fields = super::fields::Fields::new(&nic.places);
+    let Leases { get, give_back } = leases(actual, desired, machine, name);
+    let now = found(desired, actual, machine, name, nic).map(|(_, link)| link.leases.clone()).unwrap_or_default();
+    for way in get {
+        fields.push(format!("ip by {way}"), None, Some("whichever the network gives".to_owned()), Effect::Live);
+    }
+    for way in give_back {
+        fields.push(format!("ip by {way}"), now.get(&way).map(ToString::to_string), None, Effect::Live);
+    }
+    fields.changes
 }
 
 /// What a new card gets, for reading.
@@ -243,7 +303,9 @@ pub(super) fn created(actual: &Actual, nic: &Nic) -> Vec<FieldChange> {
     let mut fields = super::fields::Fields::new(&nic.places);
     let link = wanted(actual, nic);
     fields.push("network", None, Some(plug(nic)), Effect::Live);
-    fields.push("ip", None, super::fields::joined(&link.addresses).or(Some("none".into())), Effect::Live);
+    let addresses = link.addresses.iter().map(ToString::to_string).chain(nic.dynamic.iter().map(ToString::to_string));
+    let addresses = addresses.collect::<Vec<_>>().join(", ");
+    fields.push("ip", None, Some(if addresses.is_empty() { "none".to_owned() } else { addresses }), Effect::Live);
     fields.push("mac", None, Some(link.mac.map_or_else(|| "the parent's".to_owned(), |mac| mac.to_string())), Effect::Live);
     if let Some(mtu) = link.mtu {
         fields.push("mtu", None, Some(mtu.to_string()), Effect::Live);
@@ -251,6 +313,7 @@ pub(super) fn created(actual: &Actual, nic: &Nic) -> Vec<FieldChange> {
     if let Some(routes) = super::fields::joined(&link.routes) {
         fields.push("routes", None, Some(routes), Effect::Live);
     }
+    tuning::created(&link.tuning, &mut fields);
     fields.changes
 }
 
@@ -278,7 +341,11 @@ fn extra(desired: &Desired, actual: &Actual, machine: &Name, wanted: &Machine, d
     }
     for (name, nic) in &wanted.nics {
         let Some((_, link)) = found(desired, actual, machine, name, nic) else { continue };
-        let foreign = link::diff(&self::wanted(actual, nic), link, &nic.places).foreign;
+        let mut link = link.clone();
+        // What was asked for is nobody else's.
+        let leased = link.leases.iter().filter(|(way, _)| nic.dynamic.contains(way)).map(|(_, net)| *net).collect::<BTreeSet<_>>();
+        link.foreign_addresses.retain(|net| !leased.contains(net));
+        let foreign = link::diff(&self::wanted(actual, nic), &link, &nic.places).foreign;
         diff.notes.extend(foreign.into_iter().map(|what| format!("{machine}:{name} also has {what}, which is not fly's and stays")));
     }
 }

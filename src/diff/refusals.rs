@@ -1,16 +1,19 @@
 //! What cannot be done in the world as it is, found before anything is touched.
 
 mod card;
+mod guest;
 mod lower;
 mod machine;
 mod network;
 mod systemd;
 
+pub use card::lacking_module;
+
 use super::{Action, Diff};
 use crate::actual::Actual;
 use crate::desired::{Desired, Places};
 use crate::diag::{Diagnostic, Kind};
-use crate::types::{Addr, LINK_GROUP, Name, Owner};
+use crate::types::{AGENT, Addr, LINK_GROUP, Name, Owner};
 
 /// Every reason against doing what `diff` says; with none it can be done.
 pub fn refusals(desired: &Desired, actual: &Actual, diff: &Diff) -> Vec<Diagnostic> {
@@ -47,9 +50,14 @@ pub fn refusals(desired: &Desired, actual: &Actual, diff: &Diff) -> Vec<Diagnost
         }
         let made = matches!(diff.action(&Addr::Machine(name.clone())), Action::Create | Action::Replace);
         machine::refusals(actual, name, machine, made, &mut found);
+        found.extend(guest::refusal(actual, name, machine));
         found.extend(systemd::refusal(&actual.engine.facts, name, machine));
         machine::health_refusals(desired, actual, name, machine, &mut found);
-        card::refusals(&desired.project, actual, name, machine, &mut found);
+        card::refusals(desired, actual, name, machine, &mut found);
+    }
+    if let Some(owner) = actual.engine.taken.containers.get(AGENT).filter(|_| desired.agent.is_some()) {
+        let hint = format!("is it needed? `docker rename {AGENT} {AGENT}-old` makes room");
+        found.push(taken("container", AGENT, owner, &Places::default()).hint(hint).hint("or do without the agent: `agent: false`"));
     }
     let deletes = diff.changes.values().any(|change| matches!(change.action, Action::Delete | Action::Replace));
     if let Some(why) = actual.net.incomplete.as_ref().filter(|_| deletes) {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::types::{Bytes, Container, Healthcheck, ImageDefaults, Mount, MountSource, Seconds, clean_path};
+use crate::types::{Bytes, Container, GUEST_BIN, GUEST_HOME, Healthcheck, ImageDefaults, Mount, MountSource, Seconds, clean_path};
 
 /// The engine's default for `/dev/shm`.
 const SHM_SIZE: Bytes = Bytes(64 << 20);
@@ -36,7 +36,9 @@ pub(super) fn expected(desired: &Container, image: &ImageDefaults, cpus: u32) ->
     // The engine counts whole seconds.
     expected.stop_grace_period = desired.stop_grace_period.map(|time| Seconds::from_nanos(time.whole().saturating_mul(1_000_000_000)));
     for place in &image.volumes {
-        if !desired.mounts.contains_key(place) && !desired.tmpfs.contains_key(place) {
+        // The guest's own come before the image's, as the file's do.
+        let is_guests = desired.guest.is_some() && [GUEST_BIN, GUEST_HOME].contains(&place.as_str());
+        if !is_guests && !desired.mounts.contains_key(place) && !desired.tmpfs.contains_key(place) {
             expected.mounts.insert(place.clone(), Mount::of(MountSource::Anonymous));
         }
     }

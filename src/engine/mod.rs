@@ -14,10 +14,11 @@ use std::collections::BTreeSet;
 use std::future::Future;
 
 pub use build::guest_version;
-pub use docker::{Docker, Download, Execution};
+pub use docker::{Docker, Download, Event, Events, Execution, Helper};
 pub use op::{EngineOp, WaitFor};
 pub use snapshot::{
-    EngineFacts, EngineSnapshot, Health, ImageState, InRegistry, Leftover, MachineState, NetworkState, RunState, Taken, VolumeState,
+    AgentState, EngineFacts, EngineSnapshot, Health, ImageState, InRegistry, Leftover, MachineState, NetworkState, RunState, Taken,
+    VolumeState,
 };
 
 use crate::types::Name;

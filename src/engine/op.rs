@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::{Container, Endpoint, EngineNetwork, Limits, Restart, Seconds};
+use crate::types::{Container, Endpoint, EngineNetwork, Limits, Name, Restart, Seconds};
 
 /// One call to the engine. Every one is idempotent: what is done already is success.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,19 @@ pub enum EngineOp {
     /// Unless a machine uses it by now.
     RemoveGuest {
         version: String,
+    },
+    /// Starts fly's own container that puts network cards back, in place of one of another version.
+    InstallAgent {
+        version: String,
+    },
+    /// Unless another project has orders for it by now.
+    RemoveAgent,
+    /// What the agent, of this version if there is none, is to put back for a project from now on, as text of its own; nothing: it
+    /// forgets the project.
+    TellAgent {
+        version: String,
+        project: Name,
+        orders: Option<String>,
     },
     CreateNetwork {
         name: String,
@@ -104,6 +117,10 @@ impl std::fmt::Display for EngineOp {
             Self::PullImage { image } => write!(f, "pull image {image}"),
             Self::InstallGuest { version } => write!(f, "install guest {version}"),
             Self::RemoveGuest { version } => write!(f, "remove guest {version}"),
+            Self::InstallAgent { version } => write!(f, "start agent {version}"),
+            Self::RemoveAgent => write!(f, "remove agent"),
+            Self::TellAgent { project, orders: Some(_), .. } => write!(f, "tell the agent which cards of {project} to put back"),
+            Self::TellAgent { project, orders: None, .. } => write!(f, "have the agent forget {project}"),
             Self::CreateNetwork { name, .. } => write!(f, "create Docker network {name}"),
             Self::DeleteNetwork { name } => write!(f, "delete Docker network {name}"),
             Self::CreateVolume { name, .. } => write!(f, "create volume {name}"),

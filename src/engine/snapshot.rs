@@ -32,10 +32,25 @@ pub struct EngineSnapshot {
     /// The volumes of this project's machines' guests, with their host keys, by machine; their machine need not be there.
     #[serde(default)]
     pub host_keys: BTreeMap<Name, String>,
+    /// What puts network cards back, if it is there.
+    #[serde(default)]
+    pub agent: Option<AgentState>,
+    /// What it is to put back for this project. Several where a run was cut off.
+    #[serde(default)]
+    pub orders: BTreeSet<String>,
+    /// Other projects that it works for.
+    #[serde(default)]
+    pub agent_users: BTreeSet<Name>,
     /// Names in use by somebody else.
     pub taken: Taken,
     /// Subnets of Docker networks that are not this project's, by the network's name.
     pub foreign_subnets: BTreeSet<(IpNet, String)>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentState {
+    pub version: String,
+    pub running: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use super::World;
 use super::observe::{host_key_of, mark, owner_of};
 use super::state::{FakeLink, HOST, Instance, Kind, State};
-use crate::types::{LABEL_RESOURCE, MountSource, Name, Owner};
+use crate::types::{LABEL_RESOURCE, MountSource, Name, Owner, Tuning};
 
 impl World {
     /// Everything. Two worlds with the same text cannot be told apart by somebody who does not look at the clock.
@@ -42,6 +42,14 @@ impl State {
         for version in &self.guests {
             if wanted(&|_| Owner::Ours) {
                 say(format!("guest {version}"));
+            }
+        }
+        if let Some(agent) = self.agent.as_ref().filter(|_| wanted(&|_| Owner::Ours)) {
+            say(format!("agent {agent:?}"));
+        }
+        for (project, orders) in &self.orders {
+            if wanted(&|own| if own == project { Owner::Ours } else { Owner::Project(project.clone()) }) {
+                say(format!("orders of {project} {orders}"));
             }
         }
         for (name, network) in &self.networks {
@@ -99,6 +107,9 @@ impl State {
             say(format!("  hosts {} {}", line.entry, line.marked));
         }
         let links: Option<&BTreeMap<_, _>> = instance.ns.filter(|ns| *ns != HOST).and_then(|ns| self.namespaces.get(&ns));
+        if let Some(routing) = instance.ns.filter(|ns| *ns != HOST).and_then(|ns| self.routing.get(&ns)).filter(|it| !it.is_empty()) {
+            say(format!("  {routing:?}"));
+        }
         for (name, link) in links.into_iter().flatten() {
             // In a machine the alias is for people: everything there is ours.
             say(format!("  {}", self.link_text(name, &FakeLink { alias: None, ..link.clone() })));
@@ -123,8 +134,10 @@ impl State {
             matches!(link.kind, Kind::Bridge | Kind::Vlan { .. } | Kind::Ipvlan { .. } | Kind::Other(_)) || link.mac.bytes()[0] == 0x4e;
         let mac = if made_up { "any".to_owned() } else { link.mac.to_string() };
         let (mtu, up, addresses, routes, group) = (link.mtu, link.up, &link.addresses, &link.routes, link.group);
+        let tuning = &link.tuning;
+        let tuning = if *tuning == Tuning::default() { String::new() } else { format!(" {tuning:?}") };
         format!(
-            "{} {kind} mac {mac} mtu {mtu} up {up} in {master:?} {addresses:?} {routes:?} {group} {alias} {:?} {:?} {}",
+            "{} {kind} mac {mac} mtu {mtu} up {up} in {master:?} {addresses:?} {routes:?} {group} {alias}{tuning} {:?} {:?} {}",
             made_name(name, link),
             link.users,
             link.sources,

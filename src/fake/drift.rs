@@ -5,7 +5,7 @@ use super::faults::Done;
 use super::state::{HOST, Image, NsId, State};
 use crate::engine::{InRegistry, RunState};
 use crate::net::LinkSet;
-use crate::types::{Limits, Restart};
+use crate::types::{Limits, Restart, Routing};
 
 impl State {
     pub(super) fn pull(&mut self, reference: &str) -> Done {
@@ -97,6 +97,20 @@ impl World {
         if let Some(ns) = container.map_or(Some(HOST), |name| state.ns_of(name)) {
             let _ = state.change(ns, link, set);
         }
+    }
+
+    /// `ip rule` and `ip route` in a container: all that hangs on no link becomes this.
+    pub fn drift_routing(&self, container: &str, routing: &Routing) {
+        let mut state = self.lock();
+        if let Some(ns) = state.ns_of(container) {
+            let now = state.routing.get(&ns).cloned().unwrap_or_default();
+            state.set_routing(ns, routing, &now);
+        }
+    }
+
+    /// The kernel has not, and does not load, this module.
+    pub fn lack(&self, module: &str) {
+        self.lock().lacking.insert(module.to_owned());
     }
 
     /// `ip link set LINK name TO`.

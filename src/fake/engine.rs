@@ -2,7 +2,9 @@
 
 use super::faults::Refusal;
 use super::{Call, FakeEngine};
-use crate::engine::{Engine, EngineDone, EngineError, EngineErrorKind, EngineOp, EngineQuery, EngineSnapshot, InRegistry, Progress};
+use crate::engine::{
+    AgentState, Engine, EngineDone, EngineError, EngineErrorKind, EngineOp, EngineQuery, EngineSnapshot, InRegistry, Progress,
+};
 
 impl Engine for FakeEngine {
     async fn observe(&self, query: &EngineQuery) -> Result<EngineSnapshot, EngineError> {
@@ -25,6 +27,10 @@ impl Engine for FakeEngine {
                 EngineOp::PullImage { image } => state.pull(image)?,
                 EngineOp::InstallGuest { version } => drop(state.guests.insert(version.clone())),
                 EngineOp::RemoveGuest { version } => state.remove_guest(version),
+                EngineOp::InstallAgent { version } => state.agent = Some(AgentState { version: version.clone(), running: true }),
+                EngineOp::RemoveAgent if state.orders.is_empty() => state.agent = None,
+                EngineOp::RemoveAgent => {}
+                EngineOp::TellAgent { version, project, orders } => state.tell_agent(version, project, orders.as_ref()),
                 EngineOp::CreateNetwork { name, network } => state.create_network(name, network)?,
                 EngineOp::DeleteNetwork { name } => state.delete_network(name)?,
                 EngineOp::CreateVolume { name, labels } => state.create_volume(name, labels)?,

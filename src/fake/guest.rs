@@ -2,6 +2,7 @@
 
 use super::faults::{Done, FaultKind, refuse};
 use super::state::{State, Volume};
+use crate::engine::AgentState;
 use crate::net::Processes;
 use crate::types::{Container, GUEST_VOLUME, GuestConfig, LABEL_MACHINE, LABEL_PROJECT, Name};
 
@@ -14,6 +15,16 @@ impl State {
     pub(super) fn remove_guest(&mut self, version: &str) {
         if self.guest_users(version).next().is_none() {
             self.guests.remove(version);
+        }
+    }
+
+    pub(super) fn tell_agent(&mut self, version: &str, project: &Name, orders: Option<&String>) {
+        match orders {
+            Some(orders) => {
+                self.orders.insert(project.clone(), orders.clone());
+                self.agent.get_or_insert_with(|| AgentState { version: version.to_owned(), running: true });
+            }
+            None => drop(self.orders.remove(project)),
         }
     }
 

@@ -17,8 +17,8 @@ pub(super) fn can_become(there: &Kind, wanted: &Kind) -> bool {
 impl State {
     /// A link that hangs on `parent`, or on nothing, if the kernel makes such a one there.
     pub(super) fn hanging(&self, placed: &PlacedLink, kind: &LinkKind, parent: Option<u32>, own: (NsId, &str)) -> Done<Kind> {
-        if self.missing_kinds.contains(kind.word()) {
-            return refuse(FaultKind::Other, format!("the kernel has no module `{}`", kind.word()));
+        if let Some(module) = kind.module().filter(|module| self.lacking.contains(*module)) {
+            return refuse(FaultKind::Other, format!("the kernel has no module `{module}`"));
         }
         let at = self.link(own.0, own.1).map(|link| link.index);
         let others = || self.namespaces.values().flat_map(|links| links.values()).filter(|link| Some(link.index) != at);

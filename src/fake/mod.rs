@@ -17,6 +17,7 @@ mod net;
 mod networks;
 mod observe;
 mod state;
+mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -94,11 +95,6 @@ impl World {
     /// Whether the firewall drops frames between a bridge's ports.
     pub fn set_drops_bridged(&self, drops: bool) {
         self.lock().drops_bridged = drops;
-    }
-
-    /// The kernel has no such module.
-    pub fn set_missing_kind(&self, kind: &str) {
-        self.lock().missing_kinds.insert(kind.to_owned());
     }
 
     /// A physical card of the host.

@@ -1,13 +1,18 @@
 //! The world as a kernel.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 
 use super::faults::{Done, FaultKind, refuse};
 use super::kinds::can_become;
 use super::state::{FakeLink, HOST, Kind, NsId, State};
 use super::{Call, FakeNet};
-use crate::net::{Firewall, GuestSeen, HostsLine, LinkSet, NetError, NetOp, NetPlane, NetSnapshot, Processes};
-use crate::types::{GuestSshd, HostEntry, LINK_GROUP, LinkKind, LinkRef, Mac, MacvlanMode, Name, Ns, PlacedLink, SshdStatus};
+use crate::net::{Firewall, GuestSeen, HostsLine, LinkSet, NetError, NetOp, NetPlane, NetSnapshot, Processes, Tune};
+use crate::types::{
+    Dynamic, GuestSshd, HostEntry, LINK_GROUP, Leasing, LinkKind, LinkRef, Mac, MacvlanMode, Manners, Name, Ns, PlacedLink, SshdStatus,
+};
 
 impl NetPlane for FakeNet {
     async fn firewall(&self) -> Result<Firewall, NetError> {
@@ -19,11 +24,6 @@ impl NetPlane for FakeNet {
     async fn observe(&self, project: &Name, processes: &Processes) -> Result<NetSnapshot, NetError> {
         tokio::task::yield_now().await;
         Ok(self.world.lock().net_snapshot(project, processes))
-    }
-
-    async fn missing_kinds(&self, wanted: &BTreeSet<String>) -> Result<BTreeSet<String>, NetError> {
-        tokio::task::yield_now().await;
-        Ok(self.world.lock().missing_kinds.intersection(wanted).cloned().collect())
     }
 
     async fn guests(&self, processes: &Processes) -> Result<BTreeMap<Name, GuestSeen>, NetError> {
@@ -41,6 +41,11 @@ impl NetPlane for FakeNet {
             })
         };
         Ok(processes.iter().filter_map(|(name, pid)| Some((name.clone(), told(*pid)?))).collect())
+    }
+
+    async fn lacking(&self, modules: &BTreeSet<String>) -> Result<BTreeSet<String>, NetError> {
+        tokio::task::yield_now().await;
+        Ok(self.world.lock().lacking.intersection(modules).cloned().collect())
     }
 
     async fn space(&self, pid: u32) -> Result<Option<u64>, NetError> {
@@ -61,6 +66,8 @@ impl State {
             NetOp::CreateLink { link } => self.create_link(link, processes),
             NetOp::CreateVeth { a, b } => self.create_veth(a, b, processes),
             NetOp::AdoptPort { bridge, link } => self.adopt_port(bridge, link, processes),
+            NetOp::Lease { at, leasing } => self.lease(at, leasing, processes),
+            NetOp::Release { at, ways } => self.release(at, ways, processes),
             NetOp::SetLink { at, set } => self.set_link(at, set, processes),
             NetOp::DeleteLink { at } => {
                 // A namespace that is gone took the link along.
@@ -73,6 +80,11 @@ impl State {
             }
             NetOp::UseLink { at, network, bridge } => self.use_link(at, network, bridge.as_deref(), project),
             NetOp::LeaveLink { at, network } => self.leave_link(at, network, project),
+            NetOp::SetRouting { machine, add, remove } => {
+                let ns = self.ns(&Ns::Machine(machine.clone()), processes)?;
+                self.set_routing(ns, add, remove);
+                Ok(())
+            }
             NetOp::SetHosts { machine, set, remove } => self.set_hosts(machine, set, remove, processes),
             NetOp::SetGuest { machine, config } => self.set_guest(machine, config, processes),
             NetOp::AllowForward { bridge, comment } => {
@@ -84,6 +96,32 @@ impl State {
                 Ok(())
             }
         }
+    }
+
+    /// The network has an address for everybody.
+    fn lease(&mut self, at: &LinkRef, leasing: &Leasing, processes: &Processes) -> Done {
+        let ns = self.ns(&at.ns, processes)?;
+        let index = self.index(ns, &at.name)?;
+        let number = u8::try_from(index % 250).unwrap_or(0) + 1;
+        if let Ok(link) = self.link_mut(ns, &at.name) {
+            for way in &leasing.ways {
+                let address = match way {
+                    Dynamic::Dhcp => format!("198.51.100.{number}/24"),
+                    Dynamic::Dhcp6 => format!("2001:db8:6::{number}/128"),
+                    Dynamic::Slaac => format!("2001:db8:a::{number}/64"),
+                };
+                link.leases.entry(*way).or_insert(address.parse().expect("an address"));
+            }
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, at: &LinkRef, ways: &BTreeSet<Dynamic>, processes: &Processes) -> Done {
+        let ns = self.ns(&at.ns, processes)?;
+        if let Ok(link) = self.link_mut(ns, &at.name) {
+            link.leases.retain(|way, _| !ways.contains(way));
+        }
+        Ok(())
     }
 
     fn ns(&self, ns: &Ns, processes: &Processes) -> Done<NsId> {
@@ -206,6 +244,22 @@ impl State {
         if placed.alias.is_some() {
             self.link_mut(ns, &placed.at.name)?.alias.clone_from(&placed.alias);
         }
+        let unused = self.unused(ns, &placed.at.name, &wanted.addresses, &placed.manners)?;
+        let asks = wanted.up && !unused.is_empty();
+        if asks {
+            // Up, but without them: so it stays if somebody has one.
+            let now = wanted.addresses.iter().filter(|net| !unused.contains(&net.addr())).copied().collect();
+            let bare = LinkSet {
+                mac: wanted.mac,
+                mtu: wanted.mtu,
+                up: Some(true),
+                master: wanted.master.clone(),
+                add_addresses: now,
+                ..LinkSet::default()
+            };
+            self.change(ns, &placed.at.name, &bare)?;
+            self.probe(ns, &placed.at.name, &unused)?;
+        }
         let set = LinkSet {
             mac: wanted.mac,
             kind: Some(wanted.kind.clone()),
@@ -214,6 +268,12 @@ impl State {
             master: wanted.master.clone(),
             add_addresses: wanted.addresses.clone(),
             add_routes: wanted.routes.clone(),
+            tune: Tune {
+                sysctls: wanted.tuning.sysctls.clone(),
+                neighbours: wanted.tuning.neighbours.clone(),
+                traffic: Some(wanted.tuning.traffic.clone()).filter(|traffic| !traffic.is_empty()),
+                ..Tune::default()
+            },
             ..LinkSet::default()
         };
         self.change(ns, &placed.at.name, &set)
@@ -262,7 +322,19 @@ impl State {
             }
             name = new;
         }
+        let unused = self.unused(ns, &name, &set.add_addresses, &set.manners)?;
+        if !unused.is_empty() {
+            let LinkSet { mac, mtu, up, group, master, .. } = set.clone();
+            self.change(ns, &name, &LinkSet { mac, mtu, up, group, master, ..LinkSet::default() })?;
+            self.probe(ns, &name, &unused)?;
+        }
         self.change(ns, &name, set)
+    }
+
+    /// Of the addresses that are to come to a card, those that it has not yet and has to ask for.
+    fn unused(&mut self, ns: NsId, name: &str, coming: &BTreeSet<IpNet>, manners: &Manners) -> Done<BTreeSet<IpAddr>> {
+        let there = &self.link_mut(ns, name)?.addresses;
+        Ok(coming.difference(there).map(IpNet::addr).filter(|address| manners.probe.contains(address)).collect())
     }
 
     fn set_hosts(&mut self, machine: &Name, set: &BTreeSet<HostEntry>, remove: &BTreeSet<HostEntry>, processes: &Processes) -> Done {

@@ -160,7 +160,7 @@ impl State {
         if settings.internal || !settings.gateways.iter().any(IpAddr::is_ipv4) {
             return Ok(());
         }
-        let is_v4_default = |route: &Route| route.is_default() && route.to.addr().is_ipv4();
+        let is_v4_default = |route: &Route| route.is_way_out() && route.to.addr().is_ipv4();
         if self.links_of(ns).any(|link| link.made_for.is_none() && link.routes.iter().any(is_v4_default)) {
             return refuse(FaultKind::Other, "failed to set gateway while updating gateway: file exists");
         }
@@ -202,7 +202,7 @@ impl State {
         let addresses = endpoint.ipv4.map(IpAddr::V4).into_iter().chain(endpoint.ipv6.map(IpAddr::V6));
         let gateways = settings.gateways.iter().filter(|_| !settings.internal);
         // One default route of each family in a namespace: the first network's.
-        let has = |v4: bool| self.links_of(ns).any(|link| link.routes.iter().any(|r| r.is_default() && r.to.addr().is_ipv4() == v4));
+        let has = |v4: bool| self.links_of(ns).any(|link| link.routes.iter().any(|r| r.is_way_out() && r.to.addr().is_ipv4() == v4));
         let (has4, has6) = (has(true), has(false));
         let gateways = gateways.filter(|gateway| if gateway.is_ipv4() { !has4 } else { !has6 && endpoint.ipv6.is_some() });
         let link = FakeLink {
@@ -259,7 +259,7 @@ fn with_prefix(address: IpAddr, subnet: IpNet) -> Option<IpNet> {
 
 fn default_by(gateway: IpAddr) -> Route {
     let to = if gateway.is_ipv4() { IpNet::from(Ipv4Net::default()) } else { IpNet::from(ipnet::Ipv6Net::default()) };
-    Route { to, via: Some(gateway), metric: None }
+    Route::new(to, Some(gateway))
 }
 
 fn mac_of(address: Ipv4Addr) -> Mac {

@@ -7,7 +7,7 @@ use crate::engine::{EngineFacts, EngineQuery, EngineSnapshot, ImageState, Leftov
 use crate::net::{LinkState, Namespace, NetSnapshot, Processes};
 use crate::types::{
     Bytes, Container, Endpoint, GUEST_VOLUME, ImageDefaults, LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, LINK_GROUP, Link, LinkKind,
-    LinkRef, MacvlanMode, Name, NetworkMode, Ns, Owner, host_link_name, is_host_link_of,
+    LinkRef, MacvlanMode, Name, NetworkMode, Ns, Owner, Tuning, host_link_name, is_host_link_of,
 };
 
 /// What a label and a name say together: whose it is, and which of theirs; `None` for the latter is a leftover.
@@ -56,6 +56,9 @@ impl State {
             }
         }
         snapshot.guests = self.guests.iter().map(|version| (version.clone(), self.guest_users(version).cloned().collect())).collect();
+        snapshot.agent.clone_from(&self.agent);
+        snapshot.orders = self.orders.get(project).cloned().into_iter().collect();
+        snapshot.agent_users = self.orders.keys().filter(|user| *user != project).cloned().collect();
         for (name, volume) in &self.volumes {
             if let Some(machine) = host_key_of(name, &volume.labels, project) {
                 snapshot.host_keys.insert(machine, name.clone());
@@ -173,7 +176,16 @@ impl State {
         for (name, ns, hosts) in &seen {
             let links = self.namespaces.get(ns).into_iter().flatten();
             let links = links.map(|(link_name, link)| (link_name.clone(), self.link_state(link_name, link, *ns, project, &link_ref)));
-            namespaces.insert(name.clone(), Namespace { inode: inode(*ns), links: links.collect(), hosts: hosts.clone().into() });
+            namespaces.insert(
+                name.clone(),
+                Namespace {
+                    inode: inode(*ns),
+                    links: links.collect(),
+                    routing: self.routing.get(ns).filter(|_| *ns != HOST).cloned().unwrap_or_default(),
+                    foreign_routing: crate::types::Routing::default(),
+                    hosts: hosts.clone().into(),
+                },
+            );
         }
         NetSnapshot { namespaces, ..NetSnapshot::default() }
     }
@@ -204,6 +216,7 @@ impl State {
                 master: link.master.and_then(|index| self.place(index)).map(|(_, name)| name.to_owned()),
                 addresses: link.addresses.clone(),
                 routes: link.routes.clone(),
+                tuning: Tuning { sysctls: BTreeMap::new(), ..link.tuning.clone() },
             },
             index: link.index,
             group: link.group,
@@ -212,8 +225,13 @@ impl State {
             owner: if ns == HOST { owner_of(name, link, project) } else { Owner::Ours },
             foreign_addresses: BTreeSet::new(),
             foreign_routes: BTreeSet::new(),
+            sysctls: link.tuning.sysctls.clone(),
+            foreign_neighbours: BTreeMap::new(),
+            foreign_qdisc: None,
             connected: link.addresses.iter().map(ipnet::IpNet::trunc).collect(),
             carrier: link.up,
+            leases: link.leases.clone(),
+            counters: None,
         }
     }
 }

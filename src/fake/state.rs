@@ -7,9 +7,12 @@ use ipnet::IpNet;
 
 use super::Call;
 use super::faults::Faults;
-use crate::engine::{Health, RunState};
-use crate::net::HostsLine;
-use crate::types::{Container, Endpoint, EngineNetwork, GuestConfig, ImageDefaults, IpvlanMode, Mac, MacvlanMode, Name, Port, Route};
+use crate::engine::{AgentState, Health, RunState};
+use crate::net::{HostsLine, Tune};
+use crate::types::{
+    Container, Dynamic, Endpoint, EngineNetwork, GuestConfig, ImageDefaults, IpvlanMode, Mac, MacvlanMode, Name, Port, Route, Routing,
+    Tuning,
+};
 
 /// The host's namespace.
 pub(super) const HOST: NsId = NsId(0);
@@ -21,8 +24,6 @@ pub(super) struct NsId(pub(super) u32);
 pub(super) struct State {
     pub(super) version: String,
     pub(super) drops_bridged: bool,
-    /// Modules that the kernel lacks.
-    pub(super) missing_kinds: BTreeSet<String>,
     pub(super) images: BTreeMap<String, Image>,
     pub(super) registry: BTreeMap<String, Image>,
     /// Images whose containers end at once.
@@ -33,8 +34,17 @@ pub(super) struct State {
     pub(super) volumes: BTreeMap<String, Volume>,
     /// Versions of the guest that are installed.
     pub(super) guests: BTreeSet<String>,
+    pub(super) agent: Option<AgentState>,
+    /// What the agent is to put back, by project.
+    pub(super) orders: BTreeMap<Name, String>,
     /// Each with its links by name.
     pub(super) namespaces: BTreeMap<NsId, BTreeMap<String, FakeLink>>,
+    /// Addresses of strangers, with their MACs, by the host's link by which they are reached.
+    pub(super) strangers: BTreeMap<(String, IpAddr), Mac>,
+    /// What hangs on no link.
+    pub(super) routing: BTreeMap<NsId, Routing>,
+    /// Modules that the kernel has not.
+    pub(super) lacking: BTreeSet<String>,
     /// Bridge and comment.
     pub(super) rules: BTreeSet<(String, String)>,
     pub(super) faults: Faults,
@@ -110,6 +120,9 @@ pub(super) struct FakeLink {
     pub(super) master: Option<u32>,
     pub(super) addresses: BTreeSet<IpNet>,
     pub(super) routes: BTreeSet<Route>,
+    /// What the network has given it.
+    pub(super) leases: BTreeMap<Dynamic, IpNet>,
+    pub(super) tuning: Tuning,
     pub(super) group: u32,
     pub(super) alias: Option<String>,
     /// Of a macvlan.
@@ -172,6 +185,8 @@ impl FakeLink {
             master: None,
             addresses: BTreeSet::new(),
             routes: BTreeSet::new(),
+            leases: BTreeMap::new(),
+            tuning: Tuning::default(),
             group: 0,
             alias: None,
             sources: BTreeSet::new(),
@@ -188,9 +203,22 @@ impl FakeLink {
             || self.routes.iter().any(|route| route.via.is_none() && route.to.contains(&address))
     }
 
+    /// A link has neighbours only while it is up.
+    pub(super) fn change_neighbours(&mut self, tune: &Tune) {
+        let there = &mut self.tuning.neighbours;
+        if self.up {
+            let kept: Vec<_> = tune.keep_neighbours.iter().filter(|(address, _)| !there.contains_key(address)).collect();
+            there.extend(kept);
+            there.retain(|address, _| !tune.remove_neighbours.contains(address));
+            there.extend(&tune.neighbours);
+        } else {
+            there.clear();
+        }
+    }
+
     /// What the kernel does when a link goes down, or an address goes: routes that need it go too.
     pub(super) fn drop_dead_routes(&mut self) {
-        let dead = |route: &Route| !self.up || route.via.is_some_and(|via| !self.is_on_link(via));
+        let dead = |route: &Route| !self.up || route.via.is_some_and(|via| !route.onlink && !self.is_on_link(via));
         let dead: Vec<_> = self.routes.iter().filter(|route| dead(route)).cloned().collect();
         self.routes.retain(|route| !dead.contains(route));
     }
@@ -201,7 +229,6 @@ impl State {
         Self {
             version: "20.10.24".to_owned(),
             drops_bridged: false,
-            missing_kinds: BTreeSet::new(),
             images: BTreeMap::new(),
             registry: BTreeMap::new(),
             hasty: BTreeSet::new(),
@@ -209,7 +236,12 @@ impl State {
             networks: BTreeMap::new(),
             volumes: BTreeMap::new(),
             guests: BTreeSet::new(),
+            agent: None,
+            orders: BTreeMap::new(),
             namespaces: BTreeMap::from([(HOST, BTreeMap::new())]),
+            strangers: BTreeMap::new(),
+            routing: BTreeMap::new(),
+            lacking: BTreeSet::new(),
             rules: BTreeSet::new(),
             faults: Faults::default(),
             performs: 0,
@@ -294,6 +326,7 @@ impl State {
         if ns == HOST || is_used {
             return;
         }
+        self.routing.remove(&ns);
         for link in self.namespaces.remove(&ns).unwrap_or_default().into_values() {
             self.bury(&link);
         }

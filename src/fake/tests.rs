@@ -3,7 +3,7 @@
 use super::*;
 use crate::engine::{Engine, EngineErrorKind, EngineQuery};
 use crate::net::{LinkSet, NetErrorKind, NetPlane, Processes};
-use crate::types::{HostEntry, Link, LinkKind, LinkRef, Mac, MacvlanMode, MountSource, PlacedLink};
+use crate::types::{HostEntry, Link, LinkKind, LinkRef, Mac, MacvlanMode, Manners, MountSource, PlacedLink};
 
 struct Lab {
     world: World,
@@ -76,8 +76,9 @@ fn placed(at: LinkRef, kind: LinkKind, mac: &str) -> PlacedLink {
         master: None,
         addresses: BTreeSet::new(),
         routes: BTreeSet::new(),
+        tuning: crate::types::Tuning::default(),
     };
-    PlacedLink { at, link, alias: None }
+    PlacedLink { at, link, alias: None, manners: Manners::default() }
 }
 
 #[test]
@@ -213,7 +214,7 @@ fn routes_go_with_their_address_and_with_a_link_that_goes_down() {
     lab.machine("shop.web", blank("debian"));
     lab.net(macvlan("web", "eth0", "02:f1:00:00:00:01")).unwrap();
     let at = LinkRef::machine(&Name::new("web").unwrap(), "eth0");
-    let route = crate::types::Route { to: "0.0.0.0/0".parse().unwrap(), via: Some("10.0.0.1".parse().unwrap()), metric: None };
+    let route = crate::types::Route::new("0.0.0.0/0".parse().unwrap(), Some("10.0.0.1".parse().unwrap()));
     let set = |set: LinkSet| lab.net(NetOp::SetLink { at: at.clone(), set: Box::new(set) });
     let routes = BTreeSet::from([route]);
     assert_eq!(set(LinkSet { add_routes: routes.clone(), ..LinkSet::default() }), Err(NetErrorKind::Other), "nobody knows that router");

@@ -1,9 +1,8 @@
 //! The machine's host key: made once, kept in the machine's own volume.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -12,6 +11,7 @@ use russh::keys::ssh_key::LineEnding;
 use russh::keys::ssh_key::private::{Ed25519Keypair, KeypairData, PrivateKey};
 use rustix::rand::{GetRandomFlags, getrandom};
 
+use super::files::replace_for_good;
 use crate::types::GUEST_HOST_KEY;
 
 /// `fly guest hostkey`: the public key, for whoever is to know the machine by it. It may just be being made.
@@ -46,7 +46,7 @@ pub(crate) fn load(home: &Path, machine: &str) -> io::Result<PrivateKey> {
     let public = path.with_extension("pub");
     if !public.exists() {
         let text = key.public_key().to_openssh().map_err(io::Error::other)?;
-        replace(&public, format!("{text}\n").as_bytes(), 0o644)?;
+        replace_for_good(&public, format!("{text}\n").as_bytes(), 0o644)?;
     }
     Ok(key)
 }
@@ -58,30 +58,8 @@ fn make(path: &Path, machine: &str) -> io::Result<PrivateKey> {
     }
     let key = PrivateKey::new(KeypairData::Ed25519(Ed25519Keypair::from_seed(&seed)), machine).map_err(io::Error::other)?;
     let text = key.to_openssh(LineEnding::LF).map_err(io::Error::other)?;
-    replace(path, text.as_bytes(), 0o600)?;
+    replace_for_good(path, text.as_bytes(), 0o600)?;
     Ok(key)
-}
-
-/// Writes a whole file or nothing: whoever reads it, or loses power, sees the old or the new one.
-pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}", std::process::id()));
-    let temporary = path.with_file_name(name);
-    // One of a process that died with the same number.
-    let _ = fs::remove_file(&temporary);
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(&temporary)
-        .and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    written?;
-    // The name itself: without this a crash may bring the old one back.
-    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
 #[cfg(test)]

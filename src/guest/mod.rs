@@ -15,6 +15,7 @@
 //! | `channel` | whoever has the engine, by an exec | stdin and stdout to the server's own socket |
 
 mod channel;
+mod files;
 #[cfg(test)]
 mod fuzz;
 mod hostkey;
@@ -22,6 +23,7 @@ mod init;
 mod log;
 mod memory;
 mod openssh;
+mod processes;
 mod rights;
 mod session;
 pub mod sftp;

@@ -3,6 +3,7 @@
 //! A process of its own, because only so the change of user needs no `unsafe` and cannot be forgotten by one thread: it has just this
 //! one. What is secret or long comes in the environment, which only the user can read; the command as `FLY_COMMAND`, as raw bytes.
 
+mod detached;
 mod shell;
 mod sockets;
 mod words;
@@ -57,6 +58,7 @@ pub(super) fn main(arguments: &[OsString]) -> ExitCode {
         "connect" => sockets::connect(&std::env::var_os(COMMAND).unwrap_or_default()),
         "listen" => sockets::listen(&std::env::var_os(COMMAND).unwrap_or_default()),
         "agent" => sockets::agent(),
+        "detached" => detached::tell(&std::env::var_os(COMMAND).unwrap_or_default()),
         _ => {
             log::line("session: there is no such work");
             ExitCode::from(BROKEN)

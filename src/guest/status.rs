@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::hostkey::replace;
+use super::files::replace;
 use super::log;
 use crate::types::{GUEST_SSHD, SshdStatus};
 

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
+use crate::types::{accounts, groups as lines_of_group};
+
 /// One line of passwd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct User {
@@ -54,16 +56,14 @@ fn find_in(passwd: &[u8], name: &str) -> Option<User> {
 }
 
 fn users(passwd: &[u8]) -> impl Iterator<Item = User> {
-    passwd.split(|byte| *byte == b'\n').filter_map(|line| {
-        let fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
-        let [name, _, uid, gid, _, home, shell] = fields[..] else { return None };
+    accounts(passwd).filter_map(|account| {
         let path = |bytes: &[u8]| PathBuf::from(OsString::from_vec(bytes.to_vec()));
         Some(User {
-            name: str::from_utf8(name).ok().filter(|name| !name.is_empty())?.to_owned(),
-            uid: number(uid)?,
-            gid: number(gid)?,
-            home: if home.is_empty() { "/".into() } else { path(home) },
-            shell: path(shell.trim_ascii_end()),
+            name: str::from_utf8(account.name).ok()?.to_owned(),
+            uid: account.uid,
+            gid: account.gid,
+            home: if account.home.is_empty() { "/".into() } else { path(account.home) },
+            shell: path(account.shell),
         })
     })
 }
@@ -72,21 +72,13 @@ fn groups_in(group: &[u8], user: &User) -> Vec<u32> {
     // The kernel takes no more, and no image has as many.
     const MOST: usize = 1024;
     let mut all = vec![user.gid];
-    for line in group.split(|byte| *byte == b'\n') {
-        let fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
-        let [_, _, gid, members] = fields[..] else { continue };
-        let named = members.split(|byte| *byte == b',').any(|member| member.trim_ascii() == user.name.as_bytes());
-        if let Some(gid) = number(gid).filter(|gid| named && !all.contains(gid)) {
-            all.push(gid);
+    for group in lines_of_group(group) {
+        if group.members.contains(&user.name.as_bytes()) && !all.contains(&group.gid) {
+            all.push(group.gid);
         }
     }
     all.truncate(MOST);
     all
-}
-
-fn number(digits: &[u8]) -> Option<u32> {
-    // The highest one means "no change" to the kernel: whoever has it would keep the guest's rights.
-    str::from_utf8(digits).ok()?.parse().ok().filter(|number| *number != u32::MAX)
 }
 
 #[cfg(test)]

@@ -3,23 +3,31 @@
 //! Two implementations: `kernel`, the real one over netlink, and `fake`, a small stateful world for the fast tests. No other
 //! module names a netlink crate.
 
+mod capture;
 mod kernel;
 mod op;
+mod orders;
+mod pcapng;
 mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
-pub use kernel::Kernel;
-pub use op::{LinkSet, NetOp};
-pub use snapshot::{Firewall, GuestSeen, HostsLine, LinkState, Namespace, NetSnapshot};
+pub use capture::{Capture, CaptureOptions, CaptureSummary, Captured, LARGEST_SNAPLEN, PacketFilter};
+pub use kernel::{Hold, Kernel};
+pub use op::{LinkSet, NetOp, Tune};
+pub use orders::{MachineOrders, Orders};
+pub use snapshot::{Counters, Firewall, GuestSeen, HostsLine, LinkState, Namespace, NetSnapshot};
+
+use serde::{Deserialize, Serialize};
 
 use crate::types::Name;
 
 /// The machines that run, by the process that their namespace is found by.
 pub type Processes = BTreeMap<Name, u32>;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum NetErrorKind {
     /// A capability is missing.
     Denied,
@@ -37,7 +45,7 @@ pub enum NetErrorKind {
 }
 
 /// What the kernel refused, and while doing what.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{doing}: {message}")]
 pub struct NetError {
     pub kind: NetErrorKind,
@@ -56,11 +64,11 @@ pub trait NetPlane: Send + Sync + 'static {
     /// The host's namespace and that of every machine in `processes`; all but the firewall. A machine that ended meanwhile is simply not in the answer.
     fn observe(&self, project: &Name, processes: &Processes) -> impl Future<Output = Result<NetSnapshot, NetError>> + Send;
 
-    /// Those of `wanted` (`ipvlan`, `vlan`, …) that the kernel cannot make. Asking makes it load the module, as making a link does.
-    fn missing_kinds(&self, wanted: &BTreeSet<String>) -> impl Future<Output = Result<BTreeSet<String>, NetError>> + Send;
-
     /// What the guests of these machines were told and say. A machine without a guest, or that ended meanwhile, is not in the answer.
     fn guests(&self, processes: &Processes) -> impl Future<Output = Result<BTreeMap<Name, GuestSeen>, NetError>> + Send;
+
+    /// Which of these modules (`vxlan`, `8021q`, `sch_netem`, …) the kernel has not, and does not load. Nothing else of the host's changes.
+    fn lacking(&self, modules: &BTreeSet<String>) -> impl Future<Output = Result<BTreeSet<String>, NetError>> + Send;
 
     /// The namespace of a process, by inode; nothing when it has ended.
     fn space(&self, pid: u32) -> impl Future<Output = Result<Option<u64>, NetError>> + Send;

@@ -1,11 +1,15 @@
 //! What can be done to the kernel's network: one operation, one link (or one cable).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::types::{GuestConfig, HostEntries, HostEntry, LinkKind, LinkRef, Mac, Name, PlacedLink, Route};
+use crate::types::{
+    Dynamic, GuestConfig, HostEntries, HostEntry, Leasing, LinkKind, LinkRef, Mac, Manners, Name, PlacedLink, Route, Routing, Sysctl,
+    Traffic,
+};
 
 /// One operation on links. Every one is idempotent: what is done already is success.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +32,17 @@ pub enum NetOp {
         bridge: String,
         link: Box<PlacedLink>,
     },
+    /// The card gets the addresses that come from the network, and keeps them: a lease of which less than half the time is over stays
+    /// as it is.
+    Lease {
+        at: LinkRef,
+        leasing: Box<Leasing>,
+    },
+    /// Gives leases back, before a card goes or does without them.
+    Release {
+        at: LinkRef,
+        ways: BTreeSet<Dynamic>,
+    },
     SetLink {
         at: LinkRef,
         set: Box<LinkSet>,
@@ -46,6 +61,12 @@ pub enum NetOp {
     LeaveLink {
         at: LinkRef,
         network: Name,
+    },
+    /// Rules and dead ends of a machine's namespace. A dead end takes the place of a route with its destination, metric and table.
+    SetRouting {
+        machine: Name,
+        add: Box<Routing>,
+        remove: Box<Routing>,
     },
     /// The lines of `/etc/hosts` that are fly's become exactly `set`; `remove` are lines without fly's mark that have to go as
     /// well. Everybody else's lines stay.
@@ -96,26 +117,60 @@ pub struct LinkSet {
     pub keep_routes: BTreeSet<Route>,
     /// Addresses whose subnet the kernel has no route to any more: its own route is put back.
     pub connect: BTreeSet<IpNet>,
+    /// Before addresses are added, and after.
+    #[serde(skip_serializing_if = "Manners::is_empty")]
+    pub manners: Manners,
+    #[serde(skip_serializing_if = "Tune::is_empty")]
+    pub tune: Tune,
+}
+
+/// What to change about what a link carries.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tune {
+    /// Before the addresses: some of them decide what addresses there can be.
+    pub sysctls: BTreeMap<Sysctl, i32>,
+    pub neighbours: BTreeMap<IpAddr, Mac>,
+    pub remove_neighbours: BTreeSet<IpAddr>,
+    /// Those that stay, and that the kernel forgets with a change of the MAC.
+    pub keep_neighbours: BTreeMap<IpAddr, Mac>,
+    /// At both ends of a veth whose other one is on the host. Nothing in it: as the kernel makes a link.
+    pub traffic: Option<Traffic>,
+}
+
+impl Tune {
+    pub fn is_empty(&self) -> bool {
+        *self == Self { keep_neighbours: self.keep_neighbours.clone(), ..Self::default() }
+    }
 }
 
 impl LinkSet {
     pub fn is_empty(&self) -> bool {
-        *self == Self { keep_routes: self.keep_routes.clone(), ..Self::default() }
+        let Self { keep_routes, tune, .. } = self;
+        let kept = Tune { keep_neighbours: tune.keep_neighbours.clone(), ..Tune::default() };
+        *self == Self { keep_routes: keep_routes.clone(), tune: kept, ..Self::default() }
     }
+}
+
+fn listed(ways: &BTreeSet<Dynamic>) -> String {
+    ways.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
 }
 
 impl std::fmt::Display for NetOp {
     /// What is done, as it stands in a plan.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::CreateLink { link } => write!(f, "create {} {}", link.link.kind.word(), link.at),
-            Self::CreateVeth { a, b } => write!(f, "create veth {} to {}", a.at, b.at),
+            Self::CreateLink { link } => write!(f, "create {} {}{}", link.link.kind.word(), link.at, link.manners),
+            Self::CreateVeth { a, b } => write!(f, "create veth {} to {}{}", a.at, b.at, a.manners),
             Self::AdoptPort { link, .. } => write!(f, "set up {}", link.at),
-            Self::SetLink { at, .. } => write!(f, "change {at}"),
+            Self::Lease { at, leasing } => write!(f, "get an address by {} for {at}", listed(&leasing.ways)),
+            Self::Release { at, ways } => write!(f, "give back the address by {} of {at}", listed(ways)),
+            Self::SetLink { at, set } => write!(f, "change {at}{}", set.manners),
             Self::DeleteLink { at } => write!(f, "delete link {at}"),
             Self::UseLink { at, bridge: None, .. } => write!(f, "use link {at}"),
             Self::UseLink { at, bridge: Some(bridge), .. } => write!(f, "plug {at} into {bridge}"),
             Self::LeaveLink { at, .. } => write!(f, "give back {at}"),
+            Self::SetRouting { machine, .. } => write!(f, "change rules and routes of {machine}"),
             Self::SetHosts { machine, .. } => write!(f, "write /etc/hosts of {machine}"),
             Self::SetGuest { machine, .. } => write!(f, "write guest settings of {machine}"),
             Self::AllowForward { bridge, .. } => write!(f, "open the firewall between ports of {bridge}"),

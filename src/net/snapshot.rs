@@ -1,12 +1,13 @@
 //! What the kernel says there is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::types::{GuestConfig, GuestStatus, HostEntry, Link, Name, Ns, Owner, Route, SshdStatus};
+use crate::types::{Dynamic, GuestConfig, GuestStatus, HostEntry, Link, Mac, Name, Ns, Owner, Route, Routing, SshdStatus, Sysctl};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetSnapshot {
@@ -20,9 +21,12 @@ pub struct NetSnapshot {
     /// What the guests of running machines were told last, and what they say.
     #[serde(default)]
     pub guests: BTreeMap<Name, GuestSeen>,
-    /// Kinds of links that were asked for and that this kernel cannot make: it has no such module.
-    #[serde(default)]
-    pub missing_kinds: BTreeSet<String>,
+    /// The kernel parameters that links have here.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub sysctls: BTreeSet<Sysctl>,
+    /// Modules that were asked for, and that the kernel has not.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub lacking: BTreeSet<String>,
     /// Why something could not be seen. Nothing is deleted on the strength of such a view.
     pub incomplete: Option<String>,
 }
@@ -33,6 +37,12 @@ pub struct Namespace {
     pub inode: u64,
     /// By name; `lo` is left out.
     pub links: BTreeMap<String, LinkState>,
+    /// Rules, and routes that lead nowhere; the kernel's own are left out. Empty for the host.
+    #[serde(default, skip_serializing_if = "Routing::is_empty")]
+    pub routing: Routing,
+    /// What of that somebody else has put there.
+    #[serde(default, skip_serializing_if = "Routing::is_empty")]
+    pub foreign_routing: Routing,
     /// Lines of the machine's `/etc/hosts`, without `localhost` and its like; empty for the host.
     pub hosts: Arc<BTreeSet<HostsLine>>,
 }
@@ -80,6 +90,33 @@ pub struct LinkState {
     pub foreign_addresses: BTreeSet<IpNet>,
     #[serde(default)]
     pub foreign_routes: BTreeSet<Route>,
+    /// Addresses that came from the network. In which way alone counts: which ones they are, others decide.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub leases: BTreeMap<Dynamic, IpNet>,
+    /// What has gone through it so far. They are never alike twice, so plans and their records do without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counters: Option<Counters>,
+    /// All kernel parameters that it has; nothing of links of the host's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sysctls: BTreeMap<Sysctl, i32>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub foreign_neighbours: BTreeMap<IpAddr, Mac>,
+    /// The queueing discipline that it sends by, as `htb 1:`, if somebody else has chosen it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign_qdisc: Option<String>,
+}
+
+/// What a link has counted since it was made, seen from where it is: `rx` has come in there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    pub rx_bytes: u64,
+    pub rx_packets: u64,
+    pub rx_errors: u64,
+    pub rx_dropped: u64,
+    pub tx_bytes: u64,
+    pub tx_packets: u64,
+    pub tx_errors: u64,
+    pub tx_dropped: u64,
 }
 
 /// What the firewall does with frames between the ports of a bridge.

@@ -142,7 +142,7 @@ fn takes(b: &Builder<'_>, step: &Step) -> Found {
 }
 
 /// The parent or bridge by which a card reaches its neighbours.
-fn wire<'a>(b: &Builder<'a>, link: &'a LinkState) -> Option<&'a str> {
+pub(super) fn wire<'a>(b: &Builder<'a>, link: &'a LinkState) -> Option<&'a str> {
     link.link.kind.parent().map(|parent| parent.name.as_str()).or_else(|| b.actual.plugged_into(link))
 }
 

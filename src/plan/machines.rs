@@ -285,12 +285,14 @@ fn update(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> BTreeSet<StepI
             return last;
         }
         last.extend(names(b, name, machine, &BTreeSet::new()));
+        last.extend(nics::routing(b, name, machine, &BTreeSet::new()));
         last.extend(guests::changed(b, name, machine));
         return last;
     }
     if state.state == RunState::Paused {
         let mut ready = after([b.add(&addr, EngineOp::UnpauseContainer { name: machine.name.clone() }, last)]);
         ready.extend(names(b, name, machine, &ready.clone()));
+        ready.extend(nics::routing(b, name, machine, &ready.clone()));
         ready.extend(guests::changed(b, name, machine));
         return ready;
     }

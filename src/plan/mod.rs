@@ -1,10 +1,13 @@
 //! The plan: every difference turned into steps, in an order, each with its reason. Pure.
 
+mod agent;
 mod builder;
 mod guests;
 mod handover;
 mod held;
+mod leases;
 mod machines;
+mod manners;
 mod networks;
 mod nics;
 mod removals;
@@ -20,7 +23,9 @@ use crate::diff;
 
 /// What will be done so that the world is as desired; or every reason why that cannot be.
 pub fn plan(desired: &Desired, actual: &Actual) -> Result<Plan, Vec<Diagnostic>> {
-    let diff = diff::diff(desired, actual);
+    let orders = agent::orders(desired);
+    let mut diff = diff::diff(desired, actual);
+    diff::agent(desired, actual, orders.as_deref(), &mut diff);
     let mut refusals = diff::refusals(desired, actual, &diff);
     if !refusals.is_empty() {
         diag::sort(&mut refusals);
@@ -30,6 +35,7 @@ pub fn plan(desired: &Desired, actual: &Actual) -> Result<Plan, Vec<Diagnostic>>
     networks::images(&mut b);
     networks::volumes(&mut b);
     guests::install(&mut b);
+    agent::install(&mut b);
     machines::names_of_containers(&mut b);
     removals::machines(&mut b);
     removals::members(&mut b);
@@ -41,6 +47,7 @@ pub fn plan(desired: &Desired, actual: &Actual) -> Result<Plan, Vec<Diagnostic>>
     nics::cables(&mut b);
     removals::volumes(&mut b);
     guests::remove(&mut b);
+    agent::tell(&mut b, orders);
     let steps = handover::settled(&b);
     Ok(Plan {
         project: desired.project.clone(),

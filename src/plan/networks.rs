@@ -6,11 +6,12 @@ use ipnet::IpNet;
 
 use super::StepId;
 use super::builder::{Builder, after};
+use super::manners;
 use crate::desired::{Network, NetworkKind};
 use crate::diff::{self, Action, HostLinkDiff, LowerDiff};
 use crate::engine::EngineOp;
 use crate::net::NetOp;
-use crate::types::{Addr, LinkRef, Name};
+use crate::types::{Addr, LinkRef, Name, PlacedLink};
 
 pub(super) fn images(b: &mut Builder<'_>) {
     let pulled: Vec<String> =
@@ -49,6 +50,7 @@ pub(super) fn networks(b: &mut Builder<'_>) {
             last = after([b.add(&addr, op, last)]);
         }
         if let Some(placed) = &network.host_link {
+            let placed = &PlacedLink { manners: manners::of_host(b, network, placed), ..placed.clone() };
             match diff::host_link(b.desired, b.actual, name) {
                 HostLinkDiff::Missing | HostLinkDiff::Recreate(_) => {
                     last = after([b.add(&addr, NetOp::CreateLink { link: Box::new(placed.clone()) }, last)]);
@@ -58,7 +60,11 @@ pub(super) fn networks(b: &mut Builder<'_>) {
                     if b.actual.host_link(&placed.at.name).is_some_and(|state| state.alias.is_none()) {
                         last = after([b.add(&addr, NetOp::CreateLink { link: Box::new(placed.clone()) }, last)]);
                     }
-                    let op = NetOp::SetLink { at: LinkRef::host(placed.at.name.clone()), set: Box::new(link.set) };
+                    let mut set = link.set;
+                    if !set.add_addresses.is_empty() {
+                        set.manners = placed.manners.clone();
+                    }
+                    let op = NetOp::SetLink { at: LinkRef::host(placed.at.name.clone()), set: Box::new(set) };
                     last = after([b.add(&addr, op, last)]);
                 }
                 HostLinkDiff::None | HostLinkDiff::Same | HostLinkDiff::Unwanted(_) => {}

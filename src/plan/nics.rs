@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use super::StepId;
 use super::builder::{Builder, after, union};
+use super::{leases, manners};
 use crate::desired::{Attach, Machine, Nic};
 use crate::diff::{self, Action, NicDiff};
 use crate::engine::EngineOp;
-use crate::net::{LinkSet, NetOp};
-use crate::types::{Addr, CableId, IfName, LinkRef, Name, Ns, PlacedLink};
+use crate::net::{LinkSet, NetOp, Tune};
+use crate::types::{Addr, CableId, IfName, LinkRef, Manners, Name, Ns, PlacedLink, Traffic};
 
 /// All cards of a machine that has just started, but for cables. The engine's come first: they may bear names that others are to have.
 pub(super) fn attach_all(b: &mut Builder<'_>, name: &Name, machine: &Machine, started: BTreeSet<StepId>) -> BTreeSet<StepId> {
@@ -23,9 +24,22 @@ pub(super) fn attach_all(b: &mut Builder<'_>, name: &Name, machine: &Machine, st
     }
     let mut ready = last.clone();
     for (nic_name, nic) in &machine.nics {
-        ready.extend(plug_in(b, name, nic_name, nic, &last));
+        let there = plug_in(b, name, nic_name, nic, &last);
+        ready.extend(there);
+        if let Some(there) = there {
+            ready.extend(leases::get(b, name, machine, nic_name, &after([there])));
+        }
     }
+    ready.extend(routing(b, name, machine, &last));
     ready
+}
+
+/// Rules and routes that hang on no card, where they differ.
+pub(super) fn routing(b: &mut Builder<'_>, name: &Name, machine: &Machine, before: &BTreeSet<StepId>) -> Option<StepId> {
+    let keeps = b.diff.keeps_namespace(b.actual, name);
+    let (add, remove) = diff::routing(b.actual, name, machine, keeps)?;
+    let op = NetOp::SetRouting { machine: name.clone(), add: Box::new(add), remove: Box::new(remove) };
+    Some(b.add(&Addr::Machine(name.clone()), op, before.clone()))
 }
 
 fn placed(b: &Builder<'_>, machine: &Name, name: &IfName, nic: &Nic) -> PlacedLink {
@@ -33,6 +47,7 @@ fn placed(b: &Builder<'_>, machine: &Name, name: &IfName, nic: &Nic) -> PlacedLi
         at: LinkRef::machine(machine, name.as_str()),
         link: diff::wanted(b.actual, nic),
         alias: Some(diff::alias(&b.desired.project, machine, name)),
+        manners: manners::of_card(b, nic),
     }
 }
 
@@ -53,7 +68,8 @@ fn plug_in(b: &mut Builder<'_>, machine: &Name, name: &IfName, nic: &Nic, before
         Attach::Macvlan { .. } | Attach::Ipvlan { .. } => NetOp::CreateLink { link },
         Attach::Bridge { host_end, .. } => {
             let other = diff::host_end(b.actual, b.desired, machine, name)?;
-            let other = PlacedLink { at: LinkRef::host(host_end.clone()), link: other, alias: link.alias.clone() };
+            let other =
+                PlacedLink { at: LinkRef::host(host_end.clone()), link: other, alias: link.alias.clone(), manners: Manners::default() };
             NetOp::CreateVeth { a: link, b: Box::new(other) }
         }
     };
@@ -98,6 +114,7 @@ pub(super) fn changed(b: &mut Builder<'_>) {
         }
         steps.extend(&freed);
         ways_out(b, machine, wanted, connected, &steps);
+        leases::changed(b, machine, wanted, &steps);
         b.freed.entry(machine.clone()).or_default().extend(freed);
     }
 }
@@ -114,7 +131,7 @@ fn clear_ways_out(b: &mut Builder<'_>, machine: &Name, connected: Option<&IfName
     for (name, link) in &ns.links {
         let at = LinkRef::machine(machine, name);
         let is_gone = b.steps.iter().any(|step| matches!(&step.op, super::Op::Net(NetOp::DeleteLink { at: gone }) if *gone == at));
-        let routes: BTreeSet<_> = link.link.routes.iter().filter(|route| route.is_default()).cloned().collect();
+        let routes: BTreeSet<_> = link.link.routes.iter().filter(|route| route.is_way_out()).cloned().collect();
         if routes.is_empty() || is_gone || (is_sure && of_engine(link)) {
             continue;
         }
@@ -127,7 +144,7 @@ fn clear_ways_out(b: &mut Builder<'_>, machine: &Name, connected: Option<&IfName
 fn ways_out(b: &mut Builder<'_>, machine: &Name, wanted: &Machine, connected: Option<&IfName>, before: &BTreeSet<StepId>) {
     let Some(last) = connected else { return };
     for (name, nic) in wanted.nics.iter().filter(|(name, nic)| *name != last && nic.up) {
-        let routes: BTreeSet<_> = nic.routes.iter().filter(|route| route.is_default()).cloned().collect();
+        let routes: BTreeSet<_> = nic.routes.iter().filter(|route| route.is_way_out()).cloned().collect();
         let is_there = !matches!(&nic.attach, Attach::Cable { id, .. } if b.action(&Addr::Link(id.clone())) != Action::Keep);
         if !routes.is_empty() && is_there {
             let set = LinkSet { add_routes: routes, ..LinkSet::default() };
@@ -181,8 +198,11 @@ fn set_one(
             let adopted = adopt(b, machine, name, nic, bridge, before);
             b.cards.insert(adopted, card.to_owned());
             (before, last, found) = (after([adopted]), Some(adopted), name.as_str());
-            let LinkSet { remove_addresses, remove_routes, connect, .. } = set;
-            set = LinkSet { remove_addresses, remove_routes, connect, ..LinkSet::default() };
+            let LinkSet { remove_addresses, remove_routes, connect, tune, .. } = set;
+            // What is to be there is there by then.
+            let tune =
+                Tune { remove_neighbours: tune.remove_neighbours, traffic: tune.traffic.filter(Traffic::is_empty), ..Tune::default() };
+            set = LinkSet { remove_addresses, remove_routes, connect, tune, ..LinkSet::default() };
         }
         // Half made, without the alias that says whose it is: making it again finishes it.
         _ if b.actual.link(&LinkRef::machine(machine, found)).is_some_and(|link| link.alias.is_none()) => {
@@ -200,6 +220,7 @@ fn set_one(
         (before, last) = (after([step]), Some(step));
     }
     if !set.is_empty() {
+        set.manners = manners::of_change(b, nic, &set);
         let step = b.add(&addr, NetOp::SetLink { at: LinkRef::machine(machine, found), set: Box::new(set) }, before);
         b.cards.insert(step, card.to_owned());
         last = Some(step);

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::builder::{Builder, after};
+use super::leases;
 use super::{Op, StepId};
 use crate::desired::{Attach, NetworkKind};
 use crate::diff::{self, Action, HostLinkDiff, LowerDiff, NicDiff};
@@ -20,6 +21,7 @@ pub(super) fn machines(b: &mut Builder<'_>) {
         let needed_by = b.desired.order.iter().filter(|(_, needs)| needs.contains(&name)).filter_map(|(who, _)| b.stopped.get(who));
         let mut before: BTreeSet<StepId> = needed_by.copied().collect();
         if state.is_up() {
+            before.extend(leases::give_all_back(b, &name));
             let stop = b.add(&addr, EngineOp::StopContainer { name: state.name.clone() }, before);
             b.stopped.insert(name.clone(), stop);
             b.gives_up(&name, stop);
@@ -117,7 +119,8 @@ fn detach(b: &mut Builder<'_>, machine: &Name, addr: &Addr, name: &str, link: &L
         disconnect(b, machine, addr, &network.name.clone(), Some((name, link)));
         return;
     }
-    let before = b.freed.get(machine).cloned().unwrap_or_default();
+    let mut before = b.freed.get(machine).cloned().unwrap_or_default();
+    before.extend(leases::give_back(b, machine, addr, name, link, &before.clone()));
     let step = b.add(addr, NetOp::DeleteLink { at: LinkRef::machine(machine, name) }, before);
     b.leaves(machine, step);
     b.freed.entry(machine.clone()).or_default().insert(step);

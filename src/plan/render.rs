@@ -118,7 +118,7 @@ fn in_reading_order(changes: &[Change]) -> Vec<&Change> {
     shown.sort_by_key(|change| {
         let rank = match &change.addr {
             Addr::Image(_) => 0,
-            Addr::Guest(_) | Addr::Volume(_) | Addr::HostKey(_) => 1,
+            Addr::Agent | Addr::Guest(_) | Addr::Volume(_) | Addr::HostKey(_) => 1,
             Addr::Network(_) => 2,
             Addr::Machine(_) | Addr::Nic(..) => 3,
             Addr::Link(_) => 4,

@@ -9,6 +9,7 @@ use crate::diag::{At, Diagnostic, Place};
 
 pub(super) const KEYS: &[Key<Spec>] = &[
     key!(name: NAME, "The project. Default: the directory's name"),
+    key!(agent: scalars::BOOL, "Put network cards back when a machine starts again without fly, as after a crash or a reboot. Default: true"),
     Key {
         name: "defaults",
         doc: "What holds for every machine; a machine's own key wins",

@@ -14,6 +14,12 @@ pub(super) fn hint(whose: &str, key: &str) -> Option<Hint> {
         "a network" => network(key),
         "a network card" | "a cable" | "an end of a cable" => card(key),
         "a volume" => volume(key),
+        "a route" if matches!(key, "gateway" | "gw" | "next_hop") => Some(Instead("`via`")),
+        "a route" | "a gateway" if key == "priority" => Some(Instead("`metric`")),
+        "a route" if key == "from" => Some(Instead("`src`, or `rules` for packets from somewhere")),
+        "a rule" if key == "mark" => Some(Instead("`fwmark`")),
+        "a rule" if key == "lookup" => Some(Instead("`table`")),
+        "a rule" if key == "pref" => Some(Instead("`priority`")),
         "a dependency" if key == "restart" => Some(NotYet),
         "a mount" if matches!(key, "readonly" | "ro") => Some(Instead("`read_only: true`")),
         "a mount" if matches!(key, "destination" | "dst") => Some(Instead("`target`")),
@@ -123,8 +129,11 @@ fn card(key: &str) -> Option<Hint> {
         "mac_address" => Instead("`mac`"),
         "route" => Instead("`routes`"),
         "name" | "interface_name" => Instead("the key itself is the card's name, as in `nics: {eth0: {network: lan}}`"),
-        "rate" | "delay" | "loss" | "jitter" | "limit" | "dhcp" | "aliases" | "driver_opts" | "gw_priority" | "priority"
-        | "link_local_ips" | "vlan" => NotYet,
+        "neighbors" | "neighbour" | "neighbor" => Instead("`neighbours`"),
+        "latency" => Instead("`delay`"),
+        "bandwidth" | "speed" => Instead("`rate`"),
+        "rule" | "routing_policy" | "routing-policy" => Instead("`rules`"),
+        "limit" | "dhcp" | "aliases" | "driver_opts" | "gw_priority" | "priority" | "link_local_ips" | "vlan" => NotYet,
         _ => return None,
     })
 }

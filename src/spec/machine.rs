@@ -9,6 +9,7 @@ use super::nic::NICS;
 use super::node::Node;
 use super::ports::PORTS;
 use super::reader::{Key, Reader, key};
+use super::route::RULES;
 use super::runtime::{CAPS, CPUSET, DEVICES, HEALTHCHECK, INIT, MEMORY, PIDS, PULL_POLICY, RESTART, SCALE, STOP_SIGNAL, ULIMITS};
 use super::scalars::{BOOL, BYTES, CPUS, LOOSE_TEXT, PLACE, SECONDS};
 use super::security::SECURITY;
@@ -60,6 +61,7 @@ const KEYS: &[Key<Machine>] = &[
     key!(guest: BOOL, "Whether fly is its first process, which waits for the cards. Default: true, unless `security_opt` has `no-new-privileges`"),
     key!(init: INIT, "`true`: a first process that reaps and hands signals on, as the guest does anyway; `systemd`: the image's. Default: `false`"),
     key!(nics: NICS, "Its network cards, by their names inside. Default: one on the project's own nat network"),
+    key!(rules: RULES, "Policy rules: which routing table is asked for which packets"),
 ];
 
 pub(super) fn read(r: &mut Reader, place: &Place, node: &Node) -> Machine {
@@ -110,6 +112,7 @@ fn empty(place: Place) -> Machine {
         network_mode: None,
         scale: None,
         nics: None,
+        rules: None,
         sshd: None,
         guest: None,
         init: None,

@@ -19,12 +19,14 @@ mod nic;
 mod node;
 mod ports;
 mod reader;
+mod route;
 mod runtime;
 mod scalars;
 mod schema;
 mod security;
 mod shell;
 mod sshd;
+mod tuning;
 mod volume;
 mod yaml;
 
@@ -33,8 +35,9 @@ use std::sync::Arc;
 
 pub use dotenv::{Dotenv, dotenv};
 pub use model::{
-    Broken, Cable, CableEnd, Condition, Dependency, Entries, EnvFile, HostAddress, Init, Ip, Machine, MachineLink, ModeSpec, Network,
-    NetworkKind, NetworkModeSpec, Nic, PortRange, PullPolicy, RouteSpec, Spec, Sshd, SshdUser, Tmpfs, Volume, VolumeMount, VolumeMountKind,
+    Broken, Cable, CableEnd, Condition, Dependency, Entries, EnvFile, Gateway, HostAddress, Init, Ip, Machine, MachineLink, ModeSpec,
+    Network, NetworkKind, NetworkModeSpec, Nic, PortRange, PullPolicy, RouteSpec, RuleSpec, Spec, Sshd, SshdUser, Tmpfs, TrafficSpec,
+    Tuning, Volume, VolumeMount, VolumeMountKind,
 };
 pub use schema::schema;
 pub use security::seccomp_profile;

@@ -10,7 +10,8 @@ use ipnet::IpNet;
 
 use crate::diag::{At, Place, Spans, Veil};
 use crate::types::{
-    Bytes, Cpus, Device, Healthcheck, IpvlanMode, Mac, MacvlanMode, Protocol, Relabel, Restart, Seconds, SshServer, Ulimit,
+    Bytes, Cpus, Device, Dynamic, FwMark, Healthcheck, IpvlanMode, Mac, MacvlanMode, Percent, Protocol, Rate, Relabel, Restart, RouteKind,
+    Scope, Seconds, SshServer, Sysctl, Table, Ulimit,
 };
 
 /// A mapping that keeps the file's order and the places of its keys.
@@ -52,6 +53,8 @@ impl Broken {
 #[derive(Clone, Debug, Default)]
 pub struct Spec {
     pub name: Option<At<String>>,
+    /// Whether network cards are put back when a machine starts anew without fly.
+    pub agent: Option<At<bool>>,
     /// Under every machine; a machine's own value wins, key by key.
     pub defaults: Option<Machine>,
     pub networks: Entries<Network>,
@@ -98,6 +101,7 @@ pub struct Network {
     pub mtu: Option<At<u32>>,
     /// nat only: no way out.
     pub internal: Option<At<bool>>,
+    pub probe: Option<At<bool>>,
     pub broken: Broken,
 }
 
@@ -164,6 +168,7 @@ pub struct Machine {
     pub network_mode: Option<At<NetworkModeSpec>>,
     pub scale: Option<At<u32>>,
     pub nics: Option<Entries<Nic>>,
+    pub rules: Option<Vec<At<RuleSpec>>>,
     pub sshd: Option<Sshd>,
     /// Whether fly is its first process.
     pub guest: Option<At<bool>>,
@@ -309,9 +314,11 @@ pub struct Nic {
     pub mac: Option<At<Mac>>,
     pub mtu: Option<At<u32>>,
     /// `none` in the file is `None` inside: no default route by this card.
-    pub gateway: Option<Vec<At<Option<IpAddr>>>>,
+    pub gateway: Option<Vec<At<Option<Gateway>>>>,
     pub routes: Option<Vec<At<RouteSpec>>>,
     pub up: Option<At<bool>>,
+    pub probe: Option<At<bool>>,
+    pub tuning: Tuning,
     pub broken: Broken,
 }
 
@@ -322,16 +329,61 @@ pub enum Ip {
     Auto,
     /// No address; the card is up (dockerfly's 0.0.0.0).
     None,
+    /// One that the network gives.
+    Dynamic(Dynamic),
     /// Without a prefix length, the subnet's is taken.
     Address { address: IpAddr, prefix: Option<u8> },
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A router, and how little it is liked beside others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gateway {
+    pub via: IpAddr,
+    pub metric: Option<u32>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RouteSpec {
     /// `default` is `0.0.0.0/0` or `::/0`, after the family of `via`.
     pub to: Option<IpNet>,
     pub via: Option<IpAddr>,
     pub metric: Option<u32>,
+    pub table: Option<Table>,
+    pub src: Option<IpAddr>,
+    pub scope: Option<Scope>,
+    pub onlink: bool,
+    pub kind: RouteKind,
+}
+
+/// A policy rule as written. `None` for an address is `all`, or nothing at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuleSpec {
+    pub from: Option<IpNet>,
+    pub to: Option<IpNet>,
+    pub fwmark: Option<FwMark>,
+    pub iif: Option<String>,
+    pub table: Option<Table>,
+    pub priority: Option<u32>,
+}
+
+/// What a card carries besides addresses and routes.
+#[derive(Clone, Debug, Default)]
+pub struct Tuning {
+    pub neighbours: Option<Vec<(At<IpAddr>, At<Mac>)>>,
+    pub sysctls: Option<Vec<(At<Sysctl>, At<i32>)>>,
+    pub rules: Option<Vec<At<RuleSpec>>>,
+    pub traffic: TrafficSpec,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct TrafficSpec {
+    pub rate: Option<At<Rate>>,
+    pub delay: Option<At<Seconds>>,
+    pub jitter: Option<At<Seconds>>,
+    pub loss: Option<At<Percent>>,
+    pub duplicate: Option<At<Percent>>,
+    pub corrupt: Option<At<Percent>>,
+    pub reorder: Option<At<Percent>>,
 }
 
 /// A cable between two machines' cards.
@@ -341,6 +393,7 @@ pub struct Cable {
     /// Two, as the parser makes sure.
     pub ends: Vec<CableEnd>,
     pub mtu: Option<At<u32>>,
+    pub traffic: TrafficSpec,
 }
 
 #[derive(Clone, Debug)]
@@ -352,9 +405,10 @@ pub struct CableEnd {
     /// Addresses need their prefix lengths here; `auto` is an error.
     pub ip: Vec<At<Ip>>,
     pub mac: Option<At<Mac>>,
-    pub gateway: Option<Vec<At<Option<IpAddr>>>>,
+    pub gateway: Option<Vec<At<Option<Gateway>>>>,
     pub routes: Option<Vec<At<RouteSpec>>>,
     pub up: Option<At<bool>>,
+    pub tuning: Tuning,
     pub broken: Broken,
 }
 

@@ -31,6 +31,7 @@ pub(super) const KEYS: &[Key<Network>] = &[
     key!(host_ip: HOST_IP, "An address of this host on it, so that host and machines reach each other"),
     key!(mtu: MTU, "The MTU of its cards"),
     key!(internal: BOOL, "A nat network without a way out"),
+    key!(probe: BOOL, "Whether an address is asked for before it is first used, where others can be on the network. Default: true"),
 ];
 
 const KINDS: &[(&str, NetworkKind)] = &[
@@ -183,6 +184,7 @@ pub(super) fn read(r: &mut Reader, name: &At<String>, node: &Node) -> Network {
         host_ip: None,
         mtu: None,
         internal: None,
+        probe: None,
         broken: Broken::default(),
     };
     network.broken = r.kept_keys(node, "a network", &[KEYS], &mut network);

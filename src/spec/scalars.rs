@@ -100,10 +100,13 @@ pub(super) const IP: Form<At<IpAddr>> = Form {
 pub(super) const ADDRESS: &str = "an address, as `192.168.1.10` or `fd00::10`";
 
 pub(super) const MAC: Form<At<Mac>> = Form {
-    schema: || schema::matching("[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}"),
+    schema: || schema::matching("[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}|U:.*\\S.*"),
     read: |r, node| {
-        let what = "a MAC, as `02:00:5e:10:00:01`";
+        let what = "a MAC, as `02:00:5e:10:00:01`, or `U:` and a text that one is made of";
         let part = r.words(node, what)?;
+        if let Some(text) = part.text.strip_prefix("U:").filter(|text| !text.trim().is_empty()) {
+            return Some(part.at(Mac::of_text(text)));
+        }
         r.parse(&part, what, "as in `02:00:5e:10:00:01`, or leave it out: the card gets one of its own")
     },
 };

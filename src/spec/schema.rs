@@ -20,10 +20,10 @@ pub fn schema() -> String {
     root["$defs"] = json!({
         "machine": nullable(object(machine::TABLES, &[])),
         "network": nullable(object(&[network::KEYS], &[])),
-        "nic": any(vec![described(text(), "The network that it is plugged into"), object(&[nic::KEYS], &[])]),
+        "nic": any(vec![described(text(), "The network that it is plugged into"), object(nic::TABLES, &[])]),
         "cable": any(vec![
             described(list_of(cable::end_schema(), Some(2)), "The two ends"),
-            object(&[cable::KEYS], &["ends"]),
+            object(cable::TABLES, &["ends"]),
         ]),
         "volume": nullable(object(&[volume::KEYS], &[])),
     });

@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 use super::{IfName, Name};
 
 /// The name of a resource everywhere: `machine/web`, `nic/web:eth1`, `network/lan`, `link/web:eth5-db:eth5`, `volume/data`, `image/debian:12`,
-/// `guest/1f0c2a` (fly's own binary for machines, by its version), `hostkey/web`.
+/// `guest/1f0c2a` (fly's own binary for machines, by its version), `hostkey/web`, `agent`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Addr {
+    /// What puts network cards back: one an engine, whatever the project.
+    Agent,
     Image(String),
     Guest(String),
     Volume(Name),
@@ -54,7 +56,7 @@ impl Addr {
     pub fn machine(&self) -> Option<&Name> {
         match self {
             Self::Machine(machine) | Self::Nic(machine, _) => Some(machine),
-            Self::Image(_) | Self::Guest(_) | Self::Volume(_) | Self::Network(_) | Self::HostKey(_) | Self::Link(_) => None,
+            Self::Agent | Self::Image(_) | Self::Guest(_) | Self::Volume(_) | Self::Network(_) | Self::HostKey(_) | Self::Link(_) => None,
         }
     }
 }
@@ -62,6 +64,7 @@ impl Addr {
 impl std::fmt::Display for Addr {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let text = match self {
+            Self::Agent => "agent".to_owned(),
             Self::Image(name) => format!("image/{name}"),
             Self::Guest(version) => format!("guest/{version}"),
             Self::Volume(name) => format!("volume/{name}"),
@@ -87,6 +90,9 @@ impl FromStr for Addr {
 }
 
 fn parse(text: &str) -> Option<Addr> {
+    if text == "agent" {
+        return Some(Addr::Agent);
+    }
     let (kind, rest) = text.split_once('/')?;
     let name = || Name::new(rest).ok();
     Some(match kind {
@@ -132,6 +138,7 @@ mod tests {
     fn what_is_written_can_be_read() {
         for text in [
             "image/debian:12",
+            "agent",
             "guest/1f0c2a",
             "hostkey/web",
             "volume/data",

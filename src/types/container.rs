@@ -78,6 +78,11 @@ impl Container {
     }
 }
 
+/// Of `security_opt`: nobody in the machine becomes more than who started it, whatever a binary's mode says.
+pub fn is_no_new_privileges(option: &str) -> bool {
+    option.strip_prefix("no-new-privileges").is_some_and(|value| !value.ends_with("false"))
+}
+
 /// The limits that the engine changes while the container runs. `None` is unlimited.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {

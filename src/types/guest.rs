@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{IfName, Seconds};
+use super::{Dynamic, IfName, Seconds};
 
 /// All that is fly's in a machine is under this.
 pub const GUEST_PLACE: &str = "/.fly";
@@ -63,6 +63,9 @@ pub struct GuestConfig {
     pub machine: String,
     /// The machine's own program waits until each of these cards is there with these addresses.
     pub nics: BTreeMap<IfName, BTreeSet<IpNet>>,
+    /// Until these have addresses, whichever the network gives them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub leases: BTreeMap<IfName, BTreeSet<Dynamic>>,
     /// But no longer than this; then it starts all the same, and the log says what is missing.
     pub patience: Seconds,
     /// `None`: no ssh server.

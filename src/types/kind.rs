@@ -98,7 +98,18 @@ impl LinkKind {
         Self::Macvlan { parent: Some(parent), mode, sources: None, promiscuous: false }
     }
 
-    /// The kernel's name of it, and of the module that makes it.
+    /// The module that makes it, where not every kernel has one.
+    pub fn module(&self) -> Option<&'static str> {
+        match self {
+            Self::Macvlan { .. } => Some("macvlan"),
+            Self::Ipvlan { .. } => Some("ipvlan"),
+            Self::Vlan { .. } => Some("8021q"),
+            Self::Vxlan { .. } => Some("vxlan"),
+            Self::Bridge | Self::Veth { .. } | Self::Other(_) => None,
+        }
+    }
+
+    /// The kernel's name of it.
     pub fn word(&self) -> &str {
         match self {
             Self::Bridge => "bridge",

@@ -1,13 +1,13 @@
 //! Links, addresses and routes, in the words of iproute2.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{LinkKind, Mac, Name};
+use super::{LinkKind, Mac, Name, Route, Sysctl, Traffic};
 
 /// A network namespace: the host's (where the engine runs), or a machine's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -68,37 +68,18 @@ impl std::fmt::Display for LinkRef {
     }
 }
 
-/// A route that leaves by a link.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Route {
-    /// Where to; `0.0.0.0/0` or `::/0` is the default route. Host bits are zero.
-    pub to: IpNet,
-    pub via: Option<IpAddr>,
-    /// `None` is what the kernel takes when nothing is said: 0 for IPv4, 1024 for IPv6.
-    pub metric: Option<u32>,
-}
-
-impl Route {
-    pub fn is_default(&self) -> bool {
-        self.to.prefix_len() == 0
-    }
-}
-
-impl std::fmt::Display for Route {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.is_default() {
-            write!(f, "default")?;
-        } else {
-            write!(f, "{}", self.to)?;
-        }
-        if let Some(via) = self.via {
-            write!(f, " via {via}")?;
-        }
-        if let Some(metric) = self.metric {
-            write!(f, " metric {metric}")?;
-        }
-        Ok(())
-    }
+/// What a link carries besides addresses and routes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tuning {
+    /// Neighbours that are not asked for: their MACs by their addresses.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub neighbours: BTreeMap<IpAddr, Mac>,
+    /// Those that the file names; of an actual link they are told apart from it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub sysctls: BTreeMap<Sysctl, i32>,
+    #[serde(skip_serializing_if = "Traffic::is_empty")]
+    pub traffic: Traffic,
 }
 
 /// A link as it should be, or as it is. `None` in a desired link: what the kernel chooses, not compared.
@@ -113,8 +94,10 @@ pub struct Link {
     pub master: Option<String>,
     /// Addresses with their prefix lengths; the kernel's own link-local ones are left out.
     pub addresses: BTreeSet<IpNet>,
-    /// Routes of the main table by this link; what the kernel adds for an address is left out.
+    /// Routes by this link, of any table; what the kernel adds for an address is left out.
     pub routes: BTreeSet<Route>,
+    #[serde(default)]
+    pub tuning: Tuning,
 }
 
 /// A link with the place where it is, or is to be born.
@@ -125,6 +108,34 @@ pub struct PlacedLink {
     pub link: Link,
     /// The alias that tells people whose it is: `fly:<project>/<machine>/<nic>`. At most 255 bytes.
     pub alias: Option<String>,
+    #[serde(default, skip_serializing_if = "Manners::is_empty")]
+    pub manners: Manners,
+}
+
+/// What is due to strangers on the same wire when addresses come to a card.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Manners {
+    /// Addresses that nobody may have yet: they are asked for before they are used.
+    pub probe: BTreeSet<IpAddr>,
+    /// The neighbours are told thrice, not once.
+    pub announce: bool,
+}
+
+impl Manners {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl std::fmt::Display for Manners {
+    /// What stands behind the words of a step: nothing, where nobody is asked.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (at, address) in self.probe.iter().enumerate() {
+            write!(f, "{}{address}", if at == 0 { ", if nobody has " } else { " or " })?;
+        }
+        Ok(())
+    }
 }
 
 /// A line of `/etc/hosts`: one name, one address.

@@ -35,6 +35,15 @@ impl Mac {
         Self([Self::PREFIX[0], Self::PREFIX[1], h[0], h[1], h[2], h[3]])
     }
 
+    /// The one that pipework makes of `U:text`: the same for the same text, wherever it is.
+    pub fn of_text(text: &str) -> Self {
+        // Its shell hands words on with one space between them, and a line feed behind the last.
+        let line = text.split_whitespace().collect::<Vec<_>>().join(" ") + "\n";
+        let mut bytes = [0x02; 6];
+        bytes[1..].copy_from_slice(&super::md5::md5(line.as_bytes())[..5]);
+        Self(bytes)
+    }
+
     pub fn is_automatic(self) -> bool {
         self.0[..2] == Self::PREFIX
     }
@@ -102,6 +111,13 @@ mod tests {
         assert_eq!("00:00:00:00:00:00".parse::<Mac>(), Err(MacError::Zero));
         assert_eq!("02:00:5e:10:00".parse::<Mac>(), Err(MacError::Form));
         assert_eq!("02:00:5e:10:00:01:02".parse::<Mac>(), Err(MacError::Form));
+    }
+
+    #[test]
+    fn a_text_makes_the_mac_that_pipework_makes() {
+        // The example of its README.
+        assert_eq!(Mac::of_text("myhost.foo.com").to_string(), "02:72:6c:cd:9b:8d");
+        assert_eq!(Mac::of_text(" a   b "), Mac::of_text("a b"));
     }
 
     #[test]

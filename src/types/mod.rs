@@ -5,20 +5,28 @@
 //! to one cannot be forgotten on the other.
 
 mod addr;
+mod agent;
 mod container;
 mod guest;
 mod ifname;
 mod kind;
+mod lease;
 mod link;
 mod mac;
+mod md5;
 mod name;
 mod owner;
+mod passwd;
+mod route;
+mod sysctl;
+mod traffic;
 mod values;
 
 pub use addr::{Addr, AddrError, CableId};
+pub use agent::{AGENT, LABEL_AGENT, LABEL_ORDERS, orders_named, orders_of, orders_volume};
 pub use container::{
     Container, Device, Endpoint, EngineNetwork, Healthcheck, ImageDefaults, Limits, Mount, MountSource, NetworkMode, Port, Protocol,
-    Relabel, Restart, UNLABELLED, Ulimit,
+    Relabel, Restart, UNLABELLED, Ulimit, is_no_new_privileges,
 };
 pub use guest::{
     GUEST_BIN, GUEST_BINARY, GUEST_CONFIG, GUEST_CONTAINER, GUEST_HOME, GUEST_HOST_KEY, GUEST_PLACE, GUEST_PREFIX, GUEST_SOCKET,
@@ -27,8 +35,13 @@ pub use guest::{
 };
 pub use ifname::{IfName, IfNameError};
 pub use kind::{IpvlanMode, LinkKind, MacvlanMode, VXLAN_PORT, vlan_name};
-pub use link::{HostEntries, HostEntry, Link, LinkRef, Ns, PlacedLink, Route};
+pub use lease::{Dynamic, Leasing};
+pub use link::{HostEntries, HostEntry, Link, LinkRef, Manners, Ns, PlacedLink, Tuning};
 pub use mac::{Mac, MacError};
 pub use name::{Name, NameError};
 pub use owner::{LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, LINK_GROUP, Owner, host_link_name, is_host_link_of, stable_hash};
+pub use passwd::{Account, Group, accounts, groups};
+pub use route::{FwMark, FwMarkError, Route, RouteKey, RouteKind, Routing, Rule, Scope, Table, TableError};
+pub use sysctl::{Sysctl, SysctlError};
+pub use traffic::{MAX_DELAY, Percent, PercentError, Rate, RateError, Traffic};
 pub use values::{Bytes, BytesError, Cpus, CpusError, Seconds, SecondsError, clean_path};

@@ -14,6 +14,7 @@ mod measure;
 mod raw;
 mod report;
 mod snapshot;
+mod wires;
 
 #[path = "../support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "the live tests' laboratory, of which a bench needs a part")]
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
         return measure::child(&args[1..]);
     }
     let Some(asked) = asked(&args) else {
-        eprintln!("usage: tests/bench/run [--rounds N] [up] [attach] [plan] [guest]");
+        eprintln!("usage: tests/bench/run [--rounds N] [up] [attach] [wires] [plan] [guest]");
         return ExitCode::from(64);
     };
     let is_root = rustix::process::geteuid().is_root();
@@ -56,6 +57,9 @@ fn main() -> ExitCode {
     }
     if asked.wants("attach") {
         attach::figures();
+    }
+    if asked.wants("wires") {
+        wires::figures();
     }
     if asked.wants("up") {
         fleet::figures(&asked);
@@ -72,7 +76,7 @@ fn asked(args: &[String]) -> Option<Asked> {
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--rounds" => asked.rounds = args.next()?.parse().ok().filter(|rounds| *rounds > 0)?,
-            "up" | "attach" | "plan" | "guest" => asked.figures.push(arg.clone()),
+            "up" | "attach" | "wires" | "plan" | "guest" => asked.figures.push(arg.clone()),
             _ => return None,
         }
     }

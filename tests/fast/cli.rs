@@ -57,7 +57,25 @@ impl Said {
 #[test]
 fn help() {
     let folder = Folder::new("help");
-    for command in ["", "plan", "up", "down", "ps", "ssh", "ssh-config", "exec", "logs", "cp", "console", "config", "schema", "version"] {
+    for command in [
+        "",
+        "plan",
+        "up",
+        "down",
+        "ps",
+        "nics",
+        "capture",
+        "graph",
+        "ssh",
+        "ssh-config",
+        "exec",
+        "logs",
+        "cp",
+        "console",
+        "config",
+        "schema",
+        "version",
+    ] {
         let args: Vec<&str> = [command, "--help"].into_iter().filter(|arg| !arg.is_empty()).collect();
         let said = folder.fly(&args);
         assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{command}");

@@ -83,7 +83,7 @@ machines:
       eth1: {network: back, ip: auto, routes: [{to: 10.30.0.0/16, via: 10.10.0.1}]}
       eth2: {network: lan, ip: none}
       eth3: out
-      eth4: {network: old, ip: 172.16.0.5/16, up: false}
+      eth4: {network: old, ip: 172.16.0.5/16, up: false, probe: false, mac: "U:old"}
     volumes: ["./src:/srv/app", "data:/var/lib/app:ro", "~/keys:/keys:ro,Z", "/scratch", {type: tmpfs, target: /cache, tmpfs: {size: 64M, mode: 01777}}]
     tmpfs: "/run:size=1m,noexec"
     links: [db, "db:database"]

@@ -42,19 +42,25 @@ fn host(desired: &Desired) -> Actual {
             master: None,
             addresses: BTreeSet::new(),
             routes: BTreeSet::new(),
+            tuning: fly::types::Tuning::default(),
         },
         index,
         group: 0,
         alias: None,
         owner: Owner::Stranger,
         connected: BTreeSet::new(),
+        leases: BTreeMap::default(),
         carrier: true,
         foreign_addresses: BTreeSet::new(),
         foreign_routes: BTreeSet::new(),
+        counters: None,
+        sysctls: BTreeMap::new(),
+        foreign_neighbours: BTreeMap::new(),
+        foreign_qdisc: None,
     };
     let links = parents.zip(2..).map(|(name, index)| (name, card(index))).collect();
     let mut actual = Actual::default();
-    actual.net.namespaces.insert(Ns::Host, Namespace { inode: 1, links, hosts: std::sync::Arc::default() });
+    actual.net.namespaces.insert(Ns::Host, Namespace { inode: 1, links, ..Namespace::default() });
     actual
 }
 

@@ -1,6 +1,7 @@
 //! The guest's ssh server, with OpenSSH's own client on loopback, as whoever runs the tests.
 
 mod abuse;
+mod ends;
 mod forwarding;
 mod fuzz;
 mod fuzz_session;

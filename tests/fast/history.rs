@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fly::fake::{Fault, FaultKind, When, World};
-use fly::net::LinkSet;
-use fly::types::{Bytes, Healthcheck, ImageDefaults, Limits, Name, Restart, Route};
+use fly::net::{LinkSet, Tune};
+use fly::types::{Bytes, Healthcheck, ImageDefaults, Limits, Name, Restart, Route, Routing, Traffic};
 use proptest::prelude::*;
 
 use crate::properties::up;
@@ -46,6 +46,8 @@ pub(crate) enum Drift {
     SwapMacs(usize, usize, usize),
     ClearHosts(usize),
     ClearRules,
+    /// Rules and dead ends.
+    Routing(usize),
     HostLink(usize, bool),
 }
 
@@ -62,12 +64,13 @@ fn drift() -> impl Strategy<Value = Drift> {
         1 => machine().prop_map(Drift::Limits),
         1 => (machine(), 0..2_usize).prop_map(|(machine, network)| Drift::Disconnect(machine, network)),
         1 => (machine(), 0..6_usize).prop_map(|(machine, link)| Drift::DeleteLink(machine, link)),
-        1 => (machine(), 0..6_usize, 0..6_u8).prop_map(|(machine, link, what)| Drift::SetLink(machine, link, what)),
+        1 => (machine(), 0..6_usize, 0..9_u8).prop_map(|(machine, link, what)| Drift::SetLink(machine, link, what)),
         1 => (machine(), 0..6_usize, 0..NAMES.len()).prop_map(|(machine, link, to)| Drift::RenameLink(machine, link, to)),
         3 => (machine(), 0..6_usize, 0..6_usize).prop_map(|(machine, one, other)| Drift::SwapNames(machine, one, other)),
         1 => (machine(), 0..6_usize, 0..6_usize).prop_map(|(machine, one, other)| Drift::SwapMacs(machine, one, other)),
         1 => machine().prop_map(Drift::ClearHosts),
         1 => Just(Drift::ClearRules),
+        1 => machine().prop_map(Drift::Routing),
         1 => (0..6_usize, any::<bool>()).prop_map(|(link, delete)| Drift::HostLink(link, delete)),
     ]
 }
@@ -225,6 +228,7 @@ impl Drift {
                 }
             }
             Self::ClearHosts(machine) => world.drift_clear_hosts(&container(*machine)),
+            Self::Routing(machine) => world.drift_routing(&container(*machine), &routing_drift()),
             Self::ClearRules => world.drift_clear_rules(),
             Self::HostLink(link, delete) => {
                 let ours: Vec<_> =
@@ -239,6 +243,16 @@ impl Drift {
     }
 }
 
+fn tuned(tune: Tune) -> LinkSet {
+    LinkSet { tune, ..LinkSet::default() }
+}
+
+/// All rules are gone, and there is a route that leads nowhere.
+fn routing_drift() -> Routing {
+    let route = Route { kind: fly::types::RouteKind::Blackhole, ..Route::new("10.66.0.0/16".parse().unwrap(), None) };
+    Routing { routes: BTreeSet::from([route]), ..Routing::default() }
+}
+
 fn link_drift(what: u8) -> LinkSet {
     let nothing = LinkSet::default();
     match what {
@@ -247,9 +261,15 @@ fn link_drift(what: u8) -> LinkSet {
         2 => LinkSet { mac: Some("02:aa:00:00:00:01".parse().unwrap()), ..nothing },
         // A route that is another card's, or a card's on another network.
         5 => {
-            let route = Route { to: "10.99.0.0/24".parse().unwrap(), via: Some("10.77.4.9".parse().unwrap()), metric: None };
+            let route = Route::new("10.99.0.0/24".parse().unwrap(), Some("10.77.4.9".parse().unwrap()));
             LinkSet { add_routes: BTreeSet::from([route]), ..nothing }
         }
+        6 => tuned(Tune { sysctls: BTreeMap::from([("ipv4.rp_filter".parse().unwrap(), 1)]), ..Tune::default() }),
+        7 => tuned(Tune {
+            neighbours: BTreeMap::from([("10.77.4.7".parse().unwrap(), "02:00:00:00:00:99".parse().unwrap())]),
+            ..Tune::default()
+        }),
+        8 => tuned(Tune { traffic: Some(Traffic { rate: "3mbit".parse().ok(), ..Traffic::default() }), ..Tune::default() }),
         3 => LinkSet { add_addresses: BTreeSet::from(["10.200.0.1/24".parse().unwrap()]), ..nothing },
         _ => LinkSet { remove_addresses: (0..=255).map(|last| format!("10.77.4.{last}/24").parse().unwrap()).collect(), ..nothing },
     }

@@ -3,17 +3,20 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod apply;
+mod carried;
 mod cli;
 mod compose;
 mod desired;
 mod examples;
 mod exchange;
+mod graph;
 mod guest_file;
 mod guest_sftp;
 mod guest_ssh;
 mod history;
 mod layers;
 mod lock;
+mod manners;
 mod mistakes;
 mod moves;
 mod plan_text;

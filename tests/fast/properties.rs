@@ -10,10 +10,10 @@ use fly::desired::{Desired, OrphanVolumes};
 use fly::diff::Action;
 use fly::engine::EngineOp;
 use fly::fake::{Fault, FaultKind, World};
-use fly::net::{LinkSet, NetOp};
+use fly::net::{LinkSet, NetOp, Tune};
 use fly::observe::{observe, processes};
 use fly::plan::{Op, Plan, StepId, plan};
-use fly::types::{Addr, Bytes, Limits, LinkRef, Ns, Restart};
+use fly::types::{Addr, Bytes, Limits, LinkRef, Ns, Restart, Route, RouteKind, Routing, Traffic};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestCaseError};
 
@@ -66,7 +66,7 @@ fn converge(world: &World, desired: &Desired) -> Result<(), String> {
     Err(format!("it never ends: {}", steps(&rest)))
 }
 
-fn steps(plan: &Plan) -> String {
+pub(crate) fn steps(plan: &Plan) -> String {
     let line =
         |step: &fly::plan::Step| format!("\n  {} {}: {} ({}) after {:?}", step.id, step.addr, step.op, step.reason.as_str(), step.after);
     plan.steps.iter().map(line).collect()
@@ -231,7 +231,8 @@ fn exactly_dependents(plan: &Plan, report: &Report) -> Outcomes {
 }
 
 fn has_change(plan: &Plan, addr: &Addr) -> bool {
-    plan.changes.iter().any(|change| change.action != Action::Keep && is_about(addr, &change.addr))
+    // The agent is told of any change at the end.
+    plan.changes.iter().any(|change| change.action != Action::Keep && (*addr == Addr::Agent || is_about(addr, &change.addr)))
 }
 
 /// A machine's steps bring its cards along, and a cable's both its ends.
@@ -274,15 +275,21 @@ fn is_ours(op: &Op, desired: &Desired) -> bool {
                 named(container) && (named(network) || network == "none")
             }
             EngineOp::Wait { container, .. } => named(container),
-            EngineOp::InstallGuest { .. } | EngineOp::RemoveGuest { .. } => true,
+            EngineOp::InstallGuest { .. } | EngineOp::RemoveGuest { .. } | EngineOp::InstallAgent { .. } | EngineOp::RemoveAgent => true,
+            EngineOp::TellAgent { project, .. } => project.as_str() == "shop",
         },
         Op::Net(op) => match op {
             NetOp::CreateLink { link } | NetOp::AdoptPort { link, .. } => at(&link.at),
             NetOp::CreateVeth { a, b } => at(&a.at) && at(&b.at),
-            NetOp::SetLink { at: link, .. } | NetOp::DeleteLink { at: link } => at(link),
+            NetOp::SetLink { at: link, .. }
+            | NetOp::Lease { at: link, .. }
+            | NetOp::Release { at: link, .. }
+            | NetOp::DeleteLink { at: link } => at(link),
             // Somebody else's, and left as they were found.
             NetOp::UseLink { at: link, .. } | NetOp::LeaveLink { at: link, .. } => at(link) || link.name == "eth4",
-            NetOp::SetHosts { machine, .. } | NetOp::SetGuest { machine, .. } => MACHINES.contains(&machine.as_str()),
+            NetOp::SetHosts { machine, .. } | NetOp::SetGuest { machine, .. } | NetOp::SetRouting { machine, .. } => {
+                MACHINES.contains(&machine.as_str())
+            }
             // The rule is ours, whosever the bridge is.
             NetOp::AllowForward { comment, .. } | NetOp::RevokeForward { comment, .. } => comment.starts_with("fly:shop/"),
         },
@@ -292,7 +299,7 @@ fn is_ours(op: &Op, desired: &Desired) -> bool {
 /// Two machines with a card of every kind.
 pub(crate) fn fixed() -> (World, Desired) {
     use crate::sketch::{IpSketch, MachineSketch, ModeSketch, NetSketch, NicSketch};
-    let nic = |network| NicSketch { network, ip: IpSketch::Auto, mtu: None, up: true, route: None, mac: None };
+    let nic = |network| NicSketch { network, ip: IpSketch::Auto, mtu: None, up: true, route: None, mac: None, tuning: None };
     let machine = |needs: &[(usize, bool)]| MachineSketch {
         image: 0,
         environment: None,
@@ -306,7 +313,7 @@ pub(crate) fn fixed() -> (World, Desired) {
         mode: ModeSketch::Own,
         nics: BTreeMap::from([(0, nic(2)), (1, nic(3)), (3, nic(0))]),
     };
-    let network = NetSketch { mtu: None, other_subnet: false, v6: false, host_ip: true, turn: 0 };
+    let network = NetSketch { mtu: None, other_subnet: false, v6: false, host_ip: true, rude: false, turn: 0 };
     let sketch = Sketch {
         networks: vec![network; NETWORKS.len()],
         machines: BTreeMap::from([(0, machine(&[])), (1, machine(&[(0, true)]))]),
@@ -344,6 +351,16 @@ fn whatever_somebody_changes_shows_as_exactly_that() {
     assert_eq!(seen(set("lan0", LinkSet { mtu: Some(1300), ..nothing() })), ["nic/a:lan0 update mtu"]);
     assert_eq!(seen(set("cable0", LinkSet { add_addresses: addresses, ..nothing() })), ["nic/a:cable0 update ip"]);
     assert_eq!(seen(set("eth0", LinkSet { mac: Some("02:aa:00:00:00:01".parse().unwrap()), ..nothing() })), ["nic/a:eth0 update mac"]);
+    let tuned = |link, tune| set(link, LinkSet { tune, ..nothing() });
+    let rate = |rate: &str| Tune { traffic: Some(Traffic { rate: rate.parse().ok(), ..Traffic::default() }), ..Tune::default() };
+    let neighbours = [("10.88.0.2".parse().unwrap(), "02:00:00:00:00:99".parse().unwrap())];
+    let neighbours = Tune { neighbours: BTreeMap::from(neighbours), ..Tune::default() };
+    assert_eq!(seen(tuned("cable0", rate("3mbit"))), ["nic/a:cable0 update rate"]);
+    assert_eq!(seen(tuned("cable0", neighbours)), ["nic/a:cable0 update neighbours"]);
+    assert_eq!(seen(tuned("eth0", rate("1gbit"))), ["nic/a:eth0 update rate"]);
+    let dead_end = Route { kind: RouteKind::Prohibit, ..Route::new("10.66.0.0/16".parse().unwrap(), None) };
+    let routing = Routing { routes: BTreeSet::from([dead_end]), ..Routing::default() };
+    assert_eq!(seen(|world| world.drift_routing("shop.a", &routing)), ["machine/a update routes"]);
     assert_eq!(seen(|world| world.drift_rename_link("shop.a", "eth0", "moved")), ["nic/a:eth0 update name"]);
     assert_eq!(seen(|world| world.drift_clear_hosts("shop.b")), ["machine/b update names"]);
     assert_eq!(
@@ -379,7 +396,9 @@ fn whatever_somebody_deletes_shows_as_exactly_that() {
     assert_eq!(gone, ["machine/a update names".to_owned(), format!("nic/a:eth0 create {fields}"), "nic/a:lan0 replace ".to_owned()]);
     assert_eq!(
         seen(|world| world.drift_delete_link(Some("shop.a"), "cable0")),
-        ["link/a:cable0-b:cable0 create ip of a:cable0 mac of a:cable0 ip of b:cable0 mac of b:cable0 mtu"]
+        [
+            "link/a:cable0-b:cable0 create ip of a:cable0 mac of a:cable0 rate of a:cable0 ip of b:cable0 mac of b:cable0 rate of b:cable0 mtu"
+        ]
     );
     let all = seen(|world| world.drift_kill("shop.a"));
     assert_eq!(

@@ -139,13 +139,13 @@ fn beneath_networks() {
     let on = |parent: &str| Some(LinkRef::host(parent));
     let lacks = |kind: &str| {
         change(&|net| {
-            net.missing_kinds.insert(kind.to_owned());
+            net.lacking.insert(kind.to_owned());
         })
     };
     let mut all = vec![];
     let mut say = |what: &str, network: &str, actual: &Actual| all.push(format!("# {what}\n{}\n", refused(&nic(network), actual)));
     say("no ipvlan", "{lan: {kind: ipvlan, parent: eth1}}", &lacks("ipvlan"));
-    say("no VLANs", "{lan: {parent: eth1, vlan: 42}}", &lacks("vlan"));
+    say("no VLANs", "{lan: {parent: eth1, vlan: 42}}", &lacks("8021q"));
     say("no vxlan", "{lan: {kind: vxlan, vni: 42}}", &lacks("vxlan"));
     say("gone", "{lan: {uplink: eth2}}", &world());
     say(
@@ -166,11 +166,7 @@ fn beneath_networks() {
         "{lan: {uplink: eth1}}",
         &change(&|net| {
             let link = &mut net.namespaces.get_mut(&Ns::Host).unwrap().links.get_mut("eth1").unwrap().link;
-            link.routes.insert(fly::types::Route {
-                to: "0.0.0.0/0".parse().unwrap(),
-                via: Some("192.168.1.1".parse().unwrap()),
-                metric: None,
-            });
+            link.routes.insert(fly::types::Route::new("0.0.0.0/0".parse().unwrap(), Some("192.168.1.1".parse().unwrap())));
         }),
     );
     say(
@@ -184,4 +180,57 @@ fn beneath_networks() {
         &world(),
     );
     insta::assert_snapshot!("beneath", all.concat());
+}
+
+#[test]
+fn a_guest_has_to_become_root() {
+    let actual = world();
+    let text = |more: &str| format!("machines:\n  a: {{image: plain, nics: {{}}, {more}}}\n");
+    for fine in [
+        "sshd: true, user: root, security_opt: [no-new-privileges]",
+        "sshd: true, user: '0:5', cap_drop: [ALL]",
+        "user: app, security_opt: [no-new-privileges]",
+        "guest: false, user: app, security_opt: [no-new-privileges]",
+        "sshd: true, user: app, security_opt: ['no-new-privileges:false']",
+        "sshd: true, security_opt: [no-new-privileges]",
+        // It waits for the cards all the same.
+        "guest: true, user: app, cap_drop: [ALL]",
+        "sshd: true, user: app, cap_drop: [ALL], cap_add: [SETUID, SETGID]",
+        "sshd: true, user: app, cap_drop: [NET_RAW, SETGID]",
+        "sshd: true, user: app, cap_drop: [SETUID], privileged: true",
+    ] {
+        assert_eq!(refused(&text(fine), &actual), "planned\n", "{fine}");
+    }
+    let refusals = [
+        "guest: true, user: app, security_opt: [no-new-privileges]",
+        "sshd: true, user: '1000:0', security_opt: ['no-new-privileges:true']",
+        "sshd: true, user: app, cap_drop: [ALL], cap_add: [SETGID]",
+        "sshd: true, user: app, cap_drop: [SETUID]",
+    ];
+    let mut said: Vec<String> = refusals.iter().map(|more| refused(&text(more), &actual)).collect();
+    // The image says who runs its program.
+    let mut other = actual.clone();
+    other.engine.images.get_mut("plain").unwrap().defaults.user = Some("app".to_owned());
+    said.push(refused(&text("sshd: true, security_opt: [no-new-privileges]"), &other));
+    assert_eq!(refused(&text("sshd: true, user: root, security_opt: [no-new-privileges]"), &other), "planned\n");
+    insta::assert_snapshot!("guest_rights", said.join("\n"));
+}
+
+#[test]
+fn who_wants_to_be_the_first_process_is_told_how() {
+    let mut actual = world();
+    let notes = |text: &str, actual: &Actual| {
+        let spec = spec::parse("fly.yml", &format!("name: t\nmachines: {{a: {{image: plain, {text}}}}}\n"), &BTreeMap::new()).unwrap();
+        let context = Context { directory: "/srv/t".into(), ..Context::default() };
+        let plan = plan::plan(&desired::resolve(&spec, &context).unwrap(), actual).unwrap();
+        plan.notes
+            .iter()
+            .filter(|note| note.starts_with("the image of a starts /init, as s6-overlay does") && note.contains("guest: false"))
+            .count()
+    };
+    assert_eq!(notes("nics: {}", &actual), 0);
+    actual.engine.images.get_mut("plain").unwrap().defaults.entrypoint = Some(vec!["/init".to_owned()]);
+    for (text, count) in [("nics: {}", 1), ("guest: false", 0), ("entrypoint: [/bin/sh]", 0), ("entrypoint: [/init, x]", 1)] {
+        assert_eq!(notes(text, &actual), count, "{text}");
+    }
 }

@@ -7,7 +7,7 @@ use fly::desired::{Context, Desired, resolve};
 use fly::diag::{At, Diagnostic, Place};
 use fly::spec::{
     Broken, Cable, CableEnd, Condition, Dependency, Entries, Ip, Machine, MachineLink, ModeSpec, Network, NetworkKind, NetworkModeSpec,
-    Nic, PortRange, Spec, Sshd, Volume, VolumeMount, VolumeMountKind,
+    Nic, PortRange, RuleSpec, Spec, Sshd, TrafficSpec, Tuning, Volume, VolumeMount, VolumeMountKind,
 };
 use fly::types::{Bytes, IpvlanMode, Protocol, Restart};
 use proptest::prelude::*;
@@ -46,6 +46,7 @@ impl std::fmt::Debug for Sketch {
     }
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is drawn by itself")]
 #[derive(Clone, Debug)]
 pub(crate) struct NetSketch {
     pub(crate) mtu: Option<u32>,
@@ -54,6 +55,8 @@ pub(crate) struct NetSketch {
     pub(crate) host_ip: bool,
     /// Of a network that there are several forms of, which.
     pub(crate) turn: u8,
+    /// Nobody is asked before an address is used.
+    pub(crate) rude: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -93,6 +96,8 @@ pub(crate) struct NicSketch {
     pub(crate) route: Option<u8>,
     /// One of a few MACs, likewise.
     pub(crate) mac: Option<u8>,
+    /// What else it carries, one bit for each.
+    pub(crate) tuning: Option<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,8 +123,8 @@ pub(crate) fn sketch() -> impl Strategy<Value = Sketch> {
 
 fn network() -> impl Strategy<Value = NetSketch> {
     let rare = || prop::bool::weighted(0.2);
-    (prop::option::weighted(0.2, prop::sample::select(vec![1400, 1500])), rare(), rare(), any::<bool>(), 0..3_u8)
-        .prop_map(|(mtu, other_subnet, v6, host_ip, turn)| NetSketch { mtu, other_subnet, v6, host_ip, turn })
+    (prop::option::weighted(0.2, prop::sample::select(vec![1400, 1500])), rare(), rare(), any::<bool>(), rare(), 0..3_u8)
+        .prop_map(|(mtu, other_subnet, v6, host_ip, rude, turn)| NetSketch { mtu, other_subnet, v6, host_ip, rude, turn })
 }
 
 fn machine() -> impl Strategy<Value = MachineSketch> {
@@ -156,14 +161,9 @@ fn nic() -> impl Strategy<Value = NicSketch> {
     let mtu = prop::option::weighted(0.2, prop::sample::select(vec![1300, 1400]));
     let few = |chance| prop::option::weighted(chance, 0..3_u8);
     let network = prop_oneof![2 => 0..NETWORKS.len(), 1 => Just(2)];
-    (network, ip, mtu, prop::bool::weighted(0.9), few(0.3), few(0.5)).prop_map(|(network, ip, mtu, up, route, mac)| NicSketch {
-        network,
-        ip,
-        mtu,
-        up,
-        route,
-        mac,
-    })
+    let tuning = prop::option::weighted(0.4, any::<u8>());
+    (network, ip, mtu, prop::bool::weighted(0.9), few(0.3), few(0.5), tuning)
+        .prop_map(|(network, ip, mtu, up, route, mac, tuning)| NicSketch { network, ip, mtu, up, route, mac, tuning })
 }
 
 impl Sketch {
@@ -187,7 +187,15 @@ impl Sketch {
 
     /// What the file comes to.
     pub(crate) fn desired(&self) -> Result<Desired, Vec<Diagnostic>> {
-        resolve(&self.spec(), &Context { directory: "/srv/shop".into(), guest: "0123456789ab".into(), ..Context::default() })
+        resolve(
+            &self.spec(),
+            &Context {
+                directory: "/srv/shop".into(),
+                guest: "0123456789ab".into(),
+                agent: Some("0123456789ab".into()),
+                ..Context::default()
+            },
+        )
     }
 
     fn spec(&self) -> Spec {
@@ -242,6 +250,7 @@ impl Sketch {
             host_ip,
             mtu: sketch.mtu.filter(|_| NETWORKS[at] != "old").map(set),
             internal: None,
+            probe: sketch.rude.then(|| set(false)),
             broken: Broken::default(),
         };
         beneath(NETWORKS[at], sketch.turn, network)
@@ -343,7 +352,9 @@ impl Sketch {
             let route = fly::spec::RouteSpec {
                 to: Some(format!("10.99.{}.0/24", nic.route.unwrap_or_default()).parse().unwrap()),
                 via: Some(format!("10.77.{third}.9").parse().unwrap()),
-                metric: None,
+                metric: nic.tuning.filter(|bits| bits & 1 != 0).map(|_| 50),
+                table: nic.tuning.filter(|bits| bits & 2 != 0).map(|_| "100".parse().unwrap()),
+                ..fly::spec::RouteSpec::default()
             };
             let has_v6 = self.networks[nic.network].v6;
             let has_address = nic.ip != IpSketch::None && nic.up;
@@ -357,16 +368,45 @@ impl Sketch {
                 routes: has_route.then(|| vec![set(route)]),
                 mtu: nic.mtu.filter(|mtu| !has_v6 && self.networks[nic.network].mtu.is_none_or(|whole| *mtu <= whole)).map(set),
                 up: (!nic.up).then(|| set(false)),
+                probe: None,
                 ip,
                 mac: mac
                     .filter(|_| network != "air" || self.networks[nic.network].turn == 2)
                     .map(|last| set(format!("02:00:00:00:00:0{last}").parse().unwrap())),
                 gateway: None,
+                tuning: self.tuning(nic, third, has_address),
                 broken: Broken::default(),
             };
             nics.push((name(CARDS[*card]), nic));
         }
         nics
+    }
+
+    /// Rules, neighbours, kernel parameters, a rate.
+    fn tuning(&self, nic: &NicSketch, third: usize, has_address: bool) -> Tuning {
+        let has = |bit: u8| nic.tuning.is_some_and(|bits| bits >> bit & 1 == 1);
+        let sysctl = |name: &str, value| (set(name.parse().unwrap()), set(value));
+        let v6 = self.networks[nic.network].v6;
+        let sysctls = [(3, sysctl("ipv4.rp_filter", 2)), (4, sysctl("ipv6.accept_ra", 0)), (5, sysctl("ipv6.disable_ipv6", 1))];
+        let sysctls = sysctls.into_iter().filter(|(bit, _)| has(*bit) && (*bit != 5 || !v6)).map(|(_, sysctl)| sysctl).collect();
+        let neighbour = (set(format!("10.77.{third}.7").parse().unwrap()), set("02:00:00:00:00:77".parse().unwrap()));
+        let rule = RuleSpec {
+            from: Some(format!("10.77.{third}.0/24").parse().unwrap()),
+            table: Some("100".parse().unwrap()),
+            priority: has(0).then_some(500),
+            iif: has(1).then(|| "lo".to_owned()),
+            ..RuleSpec::default()
+        };
+        Tuning {
+            sysctls: Some(sysctls),
+            neighbours: (has(6) && has_address).then(|| vec![neighbour]),
+            rules: (has(2) && has_address).then(|| vec![set(rule)]),
+            traffic: TrafficSpec {
+                rate: has(7).then(|| set("10mbit".parse().unwrap())),
+                delay: (has(7) && has(3)).then(|| set("10ms".parse().unwrap())),
+                ..TrafficSpec::default()
+            },
+        }
     }
 
     fn cables(&self) -> Vec<Cable> {
@@ -388,9 +428,11 @@ impl Sketch {
                 gateway: None,
                 routes: None,
                 up: None,
+                tuning: Tuning::default(),
                 broken: Broken::default(),
             };
-            Cable { place: place(), ends: vec![end(*a, 1), end(*b, 2)], mtu: None }
+            let traffic = TrafficSpec { rate: addressed.then(|| set("100mbit".parse().unwrap())), ..TrafficSpec::default() };
+            Cable { place: place(), ends: vec![end(*a, 1), end(*b, 2)], mtu: None, traffic }
         };
         wanted.map(cable).collect()
     }
@@ -480,6 +522,7 @@ fn nothing() -> Machine {
         network_mode: None,
         scale: None,
         nics: None,
+        rules: None,
         sshd: None,
         guest: None,
         init: None,

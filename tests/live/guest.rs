@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::sample::{change, changes};
+use crate::ssh_client::make_keys;
 use crate::support::{Lab, Project, eventually};
 
 fn file(more: &str) -> String {
@@ -224,7 +225,9 @@ fn fly_ssh_needs_no_address_no_key_and_no_question() {
     login.expect_code(7);
     assert_eq!((login.stdout.lines().next(), login.stderr.as_str()), (Some("root"), "to stderr\n"), "{login}");
     // The host key is checked: another one is not believed.
-    lab.docker(&["exec", "vm.web", "sh", "-c", "cd /.fly/machine; sed -i s/AAAAC3NzaC1lZDI1NTE5AAAAI./AAAAC3NzaC1lZDI1NTE5AAAAIA/ *.pub"]);
+    make_keys(&project, &lab, &["other"]);
+    let other = std::fs::read_to_string(project.dir().join("other.pub")).unwrap();
+    lab.docker(&["exec", "vm.web", "sh", "-c", &format!("echo '{}' > /.fly/machine/ssh_host_ed25519_key.pub", other.trim())]);
     let forged = project.fly(&["ssh", "web", "true"]);
     forged.expect_code(255);
     assert!(forged.stderr.contains("Host key verification failed"), "{forged}");

@@ -299,8 +299,15 @@ fn ports_lead_from_the_lan_to_the_machine() {
         &format!("  web: {{{serve}, nics: {{eth0: back, eth1: out}}, ports: ['8080:80', '192.168.77.1:8082:80', '127.0.0.1:8083:80']}}\n"),
     );
     let get = |port: &str| lab.lan_neighbour().run(&["curl", "-sS", "-m", "3", &format!("http://192.168.77.1:{port}/")]);
-    assert_eq!(get("8080").success().stdout, "hello\n");
-    assert_eq!(get("8082").success().stdout, "hello\n");
+    // The program starts when `up` has done its part.
+    let serves = |port: &str| {
+        eventually("the page", Duration::from_secs(30), || {
+            let page = get(port);
+            if page.code == 0 && page.stdout == "hello\n" { Ok(()) } else { Err(page.to_string()) }
+        });
+    };
+    serves("8080");
+    serves("8082");
     assert_ne!(get("8083").code, 0);
     assert_eq!(lab.machine().ok(&["curl", "-sS", "-m", "3", "http://127.0.0.1:8083/"]), "hello\n");
     // Another port is another container, and the plan says so.
@@ -309,8 +316,8 @@ fn ports_lead_from_the_lan_to_the_machine() {
     project.fly(&["plan", "--check"]).expect_code(3);
     project.fly(&["up", "--yes"]).success();
     assert_ne!(lab.pid_and_start("nets.web"), before);
-    assert_eq!(get("8090").success().stdout, "hello\n");
-    assert_eq!(get("8080").success().stdout, "hello\n");
+    serves("8090");
+    serves("8080");
     assert_eq!(changes(&project), vec![]);
     let ps = project.fly(&["ps"]);
     assert!(ps.success().stdout.contains("8090"), "{ps}");

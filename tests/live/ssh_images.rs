@@ -112,6 +112,43 @@ fn ansible_works_with_the_printed_configuration() {
     assert_eq!(lab.docker(&["exec", "vm.deb", "stat", "-c", "%U %a", "/srv/letter"]), "app 640\n");
 }
 
+/// Whatever runs ssh takes a machine's name, as root and as another user, with no key at all.
+#[test]
+fn files_go_by_name_with_rsync_scp_and_sftp() {
+    let lab = Lab::start();
+    lab.debian_image();
+    let text = FILE.split("  tiny:").next().unwrap();
+    let project = running(&lab, text);
+    project.write("config", &project.fly(&["ssh-config"]).success().stdout);
+    let at = |name: &str| project.dir().join(name).display().to_string();
+    let run = |argv: &[&str]| lab.machine().run(argv).success().stdout.clone();
+    fs::create_dir_all(project.dir().join("tree/sub")).unwrap();
+    for (name, content) in [("empty", ""), ("one", "1"), ("sub/odd 'name' ü", "x")] {
+        fs::write(project.dir().join("tree").join(name), content).unwrap();
+    }
+    let shell = format!("ssh -F {}", at("config"));
+    for (host, home) in [("deb.vm.fly", "/root"), ("app@deb.vm.fly", "/home/app")] {
+        let there = format!("{host}:copy/");
+        run(&["rsync", "--archive", "-e", &shell, &format!("{}/", at("tree")), &there]);
+        assert_eq!(lab.docker(&["exec", "vm.deb", "cat", &format!("{home}/copy/sub/odd 'name' ü")]), "x");
+        // Again there is nothing to send, and what is gone here goes there.
+        fs::remove_file(project.dir().join("tree/one")).unwrap();
+        let said = run(&["rsync", "--archive", "--delete", "--itemize-changes", "-e", &shell, &format!("{}/", at("tree")), &there]);
+        assert!(said.contains("*deleting   one") && !said.contains("<f"), "{said}");
+        fs::write(project.dir().join("tree/one"), "1").unwrap();
+        run(&["rsync", "--archive", "-e", &shell, &there, &at("back")]);
+        run(&["scp", "-q", "-r", "-F", &at("config"), &at("tree"), &format!("{host}:by-scp")]);
+        run(&["scp", "-q", "-r", "-F", &at("config"), &format!("{host}:by-scp"), &at("scp-back")]);
+        run(&["diff", "-r", &at("tree"), &at("scp-back")]);
+        project.write("batch", &format!("get -r by-scp {}\nrm by-scp/one\n", at("sftp-back")));
+        run(&["sftp", "-q", "-b", &at("batch"), "-F", &at("config"), host]);
+        run(&["diff", "-r", &at("tree"), &at("sftp-back")]);
+        for folder in ["back", "scp-back", "sftp-back"] {
+            fs::remove_dir_all(project.dir().join(folder)).unwrap();
+        }
+    }
+}
+
 /// The port is another's, who shares the network; the users are nobody's; the program is for another machine.
 #[test]
 fn what_keeps_one_from_logging_in_is_said() {

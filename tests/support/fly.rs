@@ -7,6 +7,8 @@ use std::time::Duration;
 use super::place::{Running, command};
 use super::{Lab, Output, Place, Proxy};
 
+const NO_AGENT: &str = "FLY_NO_AGENT";
+
 /// A `fly` to be run: `lab.fly(dir).args(&["up", "--yes"]).env("MODE", "dev").run()`.
 pub(crate) struct FlyCommand {
     place: Place,
@@ -17,12 +19,25 @@ pub(crate) struct FlyCommand {
     env: Vec<(String, String)>,
     typed: Option<String>,
     limit: Duration,
+    home: PathBuf,
+}
+
+/// In the engine's group, and nothing else.
+const USER: u32 = 4711;
+
+/// Whether fly is run by somebody who may do no more than use the engine: `tests/run --live-helper`.
+fn unprivileged() -> bool {
+    std::env::var_os("FLY_TEST_HELPER").is_some()
 }
 
 impl FlyCommand {
     pub(super) fn new(lab: &Lab, dir: &Path) -> Self {
         let home = lab.dir().join("home");
-        let mut env = vec![("DOCKER_HOST".to_owned(), format!("unix://{}", lab.socket().display()))];
+        let mut env = vec![
+            ("DOCKER_HOST".to_owned(), format!("unix://{}", lab.socket().display())),
+            // It would put right what tests put wrong; those of it have it.
+            (NO_AGENT.to_owned(), "true".to_owned()),
+        ];
         for (name, folder) in [
             ("HOME", ""),
             ("XDG_CONFIG_HOME", "config"),
@@ -43,11 +58,18 @@ impl FlyCommand {
             env,
             typed: None,
             limit: Duration::from_secs(120),
+            home,
         }
     }
 
     pub(crate) fn args(mut self, args: &[&str]) -> Self {
         self.args.extend(args.iter().map(|&arg| arg.to_owned()));
+        self
+    }
+
+    /// With the agent that puts cards back.
+    pub(crate) fn with_agent(mut self) -> Self {
+        self.env.retain(|(name, _)| name != NO_AGENT);
         self
     }
 
@@ -86,8 +108,23 @@ impl FlyCommand {
         self.start().wait()
     }
 
+    /// By somebody who may use the engine, and do nothing else. Whatever lies in the home and the project is his.
+    pub(crate) fn by_user(mut self) -> Self {
+        let owner = format!("{USER}:{USER}");
+        let lab = self.home.parent().expect("the lab's folder");
+        for (owner, path) in [(&owner, &self.home), (&owner, &self.dir), (&format!("0:{USER}"), &lab.join("docker.sock"))] {
+            self.place.run(&["chown", "--recursive", owner, &path.display().to_string()]).success();
+        }
+        self.place.run(&["chmod", "0755", &lab.display().to_string()]).success();
+        self.before = vec!["setpriv".into(), format!("--reuid={USER}"), format!("--regid={USER}"), "--clear-groups".into()];
+        self
+    }
+
     /// Without waiting: for signals at a given moment.
     pub(crate) fn start(self) -> Running {
+        if self.before.is_empty() && unprivileged() {
+            return self.by_user().start();
+        }
         let words = [self.before, vec![self.program.display().to_string()], self.args].concat();
         let mut command = match self.typed {
             None => command(&words.iter().map(String::as_str).collect::<Vec<_>>()),

@@ -140,6 +140,11 @@ impl Running {
         text(&self.stdout)
     }
 
+    /// The same of its standard error.
+    pub(crate) fn errors_so_far(&self) -> String {
+        text(&self.stderr)
+    }
+
     pub(crate) fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }

@@ -15,6 +15,7 @@ mod world;
 
 mod ipvlan;
 mod modules;
+mod netem;
 mod vlan;
 
 use support::Lab;

@@ -1,7 +1,7 @@
 //! VLANs of a card: made where they are missing, shared by those who need them, gone with the last of them.
 
 use fly::net::{NetErrorKind, NetOp};
-use fly::types::{LINK_GROUP, Link, LinkKind, LinkRef, Name, Owner, PlacedLink};
+use fly::types::{LINK_GROUP, Link, LinkKind, LinkRef, Manners, Name, Owner, PlacedLink};
 
 use crate::world::{name, plain};
 use crate::{lab, world};
@@ -9,7 +9,7 @@ use crate::{lab, world};
 fn vlan() -> PlacedLink {
     let kind = LinkKind::Vlan { parent: Some(LinkRef::host("eth1")), id: 42 };
     let link = Link { mtu: None, ..plain(kind, &[]) };
-    PlacedLink { at: LinkRef::host("eth1.42"), link, alias: None }
+    PlacedLink { at: LinkRef::host("eth1.42"), link, alias: None, manners: Manners::default() }
 }
 
 #[test]

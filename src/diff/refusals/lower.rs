@@ -8,7 +8,7 @@ use crate::net::LinkState;
 use crate::types::{LinkKind, LinkRef, Name, Ns, Owner};
 
 pub(super) fn refusals(desired: &Desired, actual: &Actual, name: &Name, network: &Network, found: &mut Vec<Diagnostic>) {
-    missing_kinds(actual, name, network, found);
+    lacking(actual, name, network, found);
     let vlan = network.vlan();
     let of_vlan = vlan.and_then(|vlan| vlan.link.kind.parent()).map(|card| card.name.as_str());
     let (key, card) = match (&network.uplink, network.kind.parent(), &network.lower) {
@@ -30,15 +30,13 @@ pub(super) fn refusals(desired: &Desired, actual: &Actual, name: &Name, network:
     }
 }
 
-fn missing_kinds(actual: &Actual, name: &Name, network: &Network, found: &mut Vec<Diagnostic>) {
-    let lower = network.lower.as_ref().map(|lower| lower.link.kind.word());
-    let own = network.kind.parent().map(|_| network.word());
-    for kind in own.into_iter().chain(lower).filter(|kind| actual.net.missing_kinds.contains(*kind)) {
-        let module = if kind == "vlan" { "8021q" } else { kind };
-        let error = Diagnostic::invalid(format!("the kernel has no module `{module}`, and network `{name}` needs it"));
-        let place = network.places.of(if kind == "vlan" { "vlan" } else { "kind" });
-        let error = error.at_some(place).hint(format!("`modprobe {module}` says more; it comes with the kernel's own packages"));
-        found.push(if kind == "ipvlan" { error.hint("or `kind: macvlan`") } else { error });
+fn lacking(actual: &Actual, name: &Name, network: &Network, found: &mut Vec<Diagnostic>) {
+    for module in network.modules().filter(|module| actual.net.lacking.contains(*module)) {
+        let error = Diagnostic::invalid(format!("network `{name}` needs the kernel module `{module}`, and this kernel has none"));
+        let place = network.places.of(if module == "8021q" { "vlan" } else { "kind" });
+        let hint = format!("`modprobe {module}` on the host says why; distributions have it in a package of more modules");
+        let error = error.at_some(place).hint(hint);
+        found.push(if module == "ipvlan" { error.hint("or `kind: macvlan`") } else { error });
     }
 }
 

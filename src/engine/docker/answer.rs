@@ -26,6 +26,7 @@ pub(super) struct Info {
     pub(super) cgroup_version: String,
     /// The host's name.
     pub(super) name: String,
+    pub(super) kernel_version: String,
 }
 
 /// A line of the list of containers.
@@ -37,6 +38,8 @@ pub(super) struct Listed {
     pub(super) names: Vec<String>,
     #[serde(rename = "ImageID")]
     pub(super) image_id: String,
+    /// `running`, `exited`.
+    pub(super) state: String,
     #[serde(deserialize_with = "null")]
     pub(super) labels: Labels,
     #[serde(deserialize_with = "null")]

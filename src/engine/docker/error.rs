@@ -22,7 +22,10 @@ impl Failure {
 
     /// The engine answered with an error.
     pub(super) fn answered(status: u16, message: &str) -> Self {
-        Self { kind: kind_of(status, message), status: Some(status), message: one_line(message) }
+        let said = one_line(message);
+        // An answer to HEAD has no words.
+        let said = if said.is_empty() { format!("the engine answered with status {status} and no words") } else { said };
+        Self { kind: kind_of(status, message), status: Some(status), message: said }
     }
 
     pub(super) fn timeout(seconds: u64) -> Self {

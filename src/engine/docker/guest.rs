@@ -28,7 +28,7 @@ use crate::types::{
 /// What the engine calls the image, before the version.
 const IMAGE: &str = "fly-guest";
 
-fn image(version: &str) -> String {
+pub(super) fn image(version: &str) -> String {
     format!("{IMAGE}:{version}")
 }
 
@@ -154,15 +154,18 @@ impl Docker {
         let options = ContainerArchiveInfoOptionsBuilder::default().path(&format!("{GUEST_HOME}/{GUEST_HOST_KEY}")).build();
         match self.api.get_container_archive_info(id, Some(options)).await.map_err(Failure::from) {
             Err(failure) if failure.is(404) => Ok(false),
+            // It cannot mount what the container has, as where the image is in the way: then there may be one.
+            Err(failure) if failure.status.is_some() => Ok(true),
             found => found.map(|_| true),
         }
     }
 
-    async fn import_guest(&self, version: &str) -> Result<(), Failure> {
+    /// Whether it was not there.
+    pub(super) async fn import_guest(&self, version: &str) -> Result<bool, Failure> {
         let reference = image(version);
         let path = format!("/images/{}/json", encode(&reference));
         if self.http.find::<answer::Image>(&path).await?.is_some() {
-            return Ok(());
+            return Ok(false);
         }
         let archive = tokio::task::spawn_blocking(own_binary).await;
         let archive = archive.map_err(|error| Failure::new(EngineErrorKind::Other, error.to_string()))?;
@@ -172,7 +175,7 @@ impl Docker {
         while let Some(answer) = answers.next().await {
             answer?;
         }
-        Ok(())
+        Ok(true)
     }
 
     pub(super) async fn remove_guest(&self, version: &str) -> Result<(), Failure> {
@@ -185,6 +188,11 @@ impl Docker {
             Err(failure) if failure.is(409) => return Ok(()),
             done => done?,
         }
+        self.remove_guest_image(version).await
+    }
+
+    /// Unless a container has it.
+    pub(super) async fn remove_guest_image(&self, version: &str) -> Result<(), Failure> {
         match self.api.remove_image(&image(version), None::<RemoveImageOptions>, None).await.map_err(Failure::from) {
             Err(failure) if !failure.is(404) && !failure.is(409) => Err(failure),
             _ => Ok(()),

@@ -10,7 +10,8 @@
 //! | `ownership` | whose a resource is |
 //! | `observe` | everything at once: the snapshot |
 //! | `inspect`, `body` | a `Container` from the engine's words, and into them |
-//! | `guest` | fly's own binary on the engine, and what guests are told |
+//! | `agent` | the container that puts network cards back, what it is told, and what happens |
+//! | `guest`, `helper` | fly's own binary on the engine: for machines, and beside the engine |
 //! | `network`, `image` | the same for networks and images; pulling |
 //! | `perform`, `wait` | one operation |
 //! | `stream` | connections that carry a stream |
@@ -19,6 +20,7 @@
 //! | `error` | what the engine refuses, by kind |
 
 mod address;
+mod agent;
 mod answer;
 mod archive;
 mod attach;
@@ -26,6 +28,7 @@ mod body;
 mod error;
 mod exec;
 mod guest;
+mod helper;
 mod image;
 mod inspect;
 mod logs;
@@ -35,6 +38,7 @@ mod observe;
 mod ownership;
 mod perform;
 mod raw;
+mod start;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -43,9 +47,11 @@ mod wait;
 use std::sync::Arc;
 
 use address::Address;
+pub use agent::{Event, Events};
 pub use archive::Download;
 use error::Failure;
 pub use exec::Execution;
+pub use helper::Helper;
 use raw::Http;
 use tokio::sync::OnceCell;
 
@@ -56,6 +62,7 @@ use crate::types::Bytes;
 const NEWEST: (u16, u16) = (1, 53);
 /// The oldest that knows all that fly asks for: Engine 20.10.
 const OLDEST: (u16, u16) = (1, 41);
+const WHO: &str = "ask the Docker Engine who it is";
 /// Until an answer begins. Creating can copy an image's files into a volume, starting can wait for a slow disk.
 const PATIENCE: u64 = 120;
 
@@ -101,8 +108,21 @@ impl Docker {
 
     /// Which engine it is, however it is reached: the engine's own id, or its address where it has none.
     pub async fn id(&self) -> Result<String, EngineError> {
-        let info = self.info().await.map_err(|failure| failure.doing("ask the Docker Engine who it is"))?;
+        let info = self.info().await.map_err(|failure| failure.doing(WHO))?;
         Ok(if info.id.is_empty() { self.http.address.to_string() } else { info.id.clone() })
+    }
+
+    /// Whether the engine is on this very host: then its processes are this kernel's. A socket can lead anywhere.
+    pub async fn is_local(&self) -> Result<bool, EngineError> {
+        let is_here = matches!(self.http.address, Address::Unix(_)) && self.is_here().await.map_err(|failure| failure.doing(WHO))?;
+        Ok(is_here)
+    }
+
+    async fn is_here(&self) -> Result<bool, Failure> {
+        let info = self.info().await?;
+        let own = rustix::system::uname();
+        let is = |theirs: &str, ours: &std::ffi::CStr| theirs.as_bytes() == ours.to_bytes();
+        Ok(is(&info.kernel_version, own.release()) && is(&info.name, own.nodename()))
     }
 
     /// How much a container has written into its own layer. The engine has to count it file by file, so `observe` does not ask.

@@ -9,11 +9,11 @@ use super::error::Failure;
 use super::inspect::{self, Around};
 use super::ownership::{Proof, other};
 use super::raw::encode;
-use super::{Docker, guest, image, network};
+use super::{Docker, agent, guest, image, network};
 use crate::engine::{
     EngineFacts, EngineQuery, EngineSnapshot, Health, ImageState, Leftover, MachineState, NetworkState, RunState, VolumeState,
 };
-use crate::types::{Bytes, Name, Owner};
+use crate::types::{AGENT, Bytes, Name, Owner};
 
 pub(super) async fn observe(docker: &Docker, query: &EngineQuery) -> Result<EngineSnapshot, Failure> {
     let http = &docker.http;
@@ -55,6 +55,10 @@ pub(super) async fn observe(docker: &Docker, query: &EngineQuery) -> Result<Engi
         snapshot.taken.ids.insert(it.id.clone(), it.name().to_owned());
     }
     snapshot.guests = guest::installed(&listed);
+    if let Some(agent) = agent::state(&listed) {
+        snapshot.taken.containers.remove(AGENT);
+        snapshot.agent = Some(agent);
+    }
     ask_for_host_keys(docker, &mut snapshot).await?;
     snapshot.lenders = lenders(docker, &machines, &snapshot).await?;
     add_renamed(docker, &mut snapshot, &query.project, &listed).await?;
@@ -250,6 +254,14 @@ fn add_volumes(snapshot: &mut EngineSnapshot, project: &Name, volumes: Vec<answe
     for it in volumes {
         if let Some((_, machine)) = guest::host_key_of(&it.name, &it.labels).filter(|(owner, _)| owner == project) {
             snapshot.host_keys.insert(machine, it.name);
+            continue;
+        }
+        if let Some((owner, orders)) = agent::orders(&it) {
+            if owner == *project {
+                snapshot.orders.insert(orders);
+            } else {
+                snapshot.agent_users.insert(owner);
+            }
             continue;
         }
         match Proof::of_resource(&it.name, &it.labels) {

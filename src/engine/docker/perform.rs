@@ -35,6 +35,9 @@ pub(super) async fn perform(docker: &Docker, op: &EngineOp, progress: &(dyn Fn(P
         EngineOp::PullImage { image } => image::pull(&docker.api, image, progress).await?,
         EngineOp::InstallGuest { version } => docker.install_guest(version).await?,
         EngineOp::RemoveGuest { version } => docker.remove_guest(version).await?,
+        EngineOp::InstallAgent { version } => docker.install_agent(version).await?,
+        EngineOp::RemoveAgent => docker.remove_agent().await?,
+        EngineOp::TellAgent { version, project, orders } => docker.tell_agent(version, project, orders.as_deref()).await?,
         EngineOp::CreateNetwork { name, network } => docker.create_network(name, network).await?,
         EngineOp::DeleteNetwork { name } => docker.delete_network(name).await?,
         EngineOp::CreateVolume { name, labels } => docker.create_volume(name, labels).await?,
@@ -131,7 +134,7 @@ impl Docker {
     }
 
     async fn start_container(&self, name: &str) -> Result<EngineDone, Failure> {
-        self.api.start_container(name, None::<StartContainerOptions>).await?;
+        self.api.start_container(name, None::<StartContainerOptions>).await.map_err(|error| Failure::from(error).of_start())?;
         // What ended at once, or vanished, has no process.
         let pid = self.inspect(name).await?.map(|it| it.state.pid).filter(|pid| *pid != 0);
         Ok(EngineDone { pid })
@@ -257,7 +260,7 @@ impl Docker {
     }
 
     /// The engine says yes to a name that exists, and leaves what is there as it is: whose it is shows in the answer.
-    async fn create_volume(&self, name: &str, labels: &Labels) -> Result<(), Failure> {
+    pub(super) async fn create_volume(&self, name: &str, labels: &Labels) -> Result<(), Failure> {
         let there: answer::Volume = self.http.post("/volumes/create", &json!({ "Name": name, "Labels": labels })).await?;
         if same_marks(&there.labels, labels) {
             return Ok(());

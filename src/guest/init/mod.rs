@@ -190,7 +190,7 @@ impl<'a> Init<'a> {
         loop {
             match rustix::process::wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) if Some(pid) == self.main => return Some(code(status)),
-                Ok(Some((pid, _))) => self.server.ended(pid),
+                Ok(Some((pid, status))) => self.server.ended(pid, status),
                 Ok(None) | Err(_) => return None,
             }
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitStatus, kill_process};
 
 use super::super::{rights, status};
 use crate::types::{GUEST_SSHD, SshServer, SshdStatus};
@@ -63,7 +63,7 @@ impl<'a> Server<'a> {
         (self.process.is_none() && !rest.is_zero()).then_some(rest)
     }
 
-    pub(super) fn ended(&mut self, pid: Pid) {
+    pub(super) fn ended(&mut self, pid: Pid, how: WaitStatus) {
         let Some((_, _, since)) = self.process.filter(|(_, process, _)| *process == pid) else { return };
         self.process = None;
         if std::mem::take(&mut self.dismissed) {
@@ -74,6 +74,11 @@ impl<'a> Server<'a> {
         }
         self.rest = if since.elapsed() > WELL { FIRST_REST } else { (self.rest * 2).min(LONGEST_REST) };
         self.not_before = Some(Instant::now() + self.rest);
+        // Whatever it said of itself holds no more. It says how it is as soon as it is back.
+        let how = how
+            .terminating_signal()
+            .map_or_else(|| format!("with exit code {}", how.exit_status().unwrap_or_default()), |signal| format!("by signal {signal}"));
+        self.say(format!("the ssh server has ended {how}"));
     }
 
     fn start(&mut self, role: Role) {
@@ -109,11 +114,16 @@ impl<'a> Server<'a> {
     fn tell(&mut self, error: &std::io::Error) {
         let lacks = rights::is_raised() && error.kind() == std::io::ErrorKind::PermissionDenied;
         let hint = if lacks { "; `cap_drop` takes SETUID or SETGID from this machine whose `user` is not root" } else { "" };
-        let told = SshdStatus { error: Some(format!("the ssh server cannot be started: {error}{hint}")), listening: vec![] };
-        if self.failure != told.error {
-            status::say(&told);
-            let _ = status::write(self.home, &told);
-            self.failure = told.error;
+        let failure = Some(format!("the ssh server cannot be started: {error}{hint}"));
+        if self.failure != failure {
+            self.say(failure.clone().unwrap_or_default());
+            self.failure = failure;
         }
+    }
+
+    fn say(&self, error: String) {
+        let told = SshdStatus { error: Some(error), listening: vec![] };
+        status::say(&told);
+        let _ = status::write(self.home, &told);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::process::geteuid;
 
-use super::super::log;
+use super::super::{files, log};
 use crate::types::{GUEST_CONFIG, GUEST_STATUS, GuestConfig, GuestSettings, GuestState, GuestStatus, SshServer, began};
 
 /// How long a new container's settings are waited for. They come as soon as it has started.
@@ -81,11 +81,8 @@ impl Settings {
 }
 
 fn tell(home: &Path, status: &GuestStatus) {
-    let written = serde_json::to_vec(status).map_err(std::io::Error::from).and_then(|text| {
-        let (new, name) = (home.join(format!("{GUEST_STATUS}.new")), home.join(GUEST_STATUS));
-        std::fs::write(&new, text)?;
-        std::fs::rename(&new, &name)
-    });
+    let text = serde_json::to_vec(status).map_err(std::io::Error::from);
+    let written = text.and_then(|text| files::replace(&home.join(GUEST_STATUS), &text, 0o644));
     if let Err(error) = written
         && error.kind() != std::io::ErrorKind::PermissionDenied
     {

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
 use signal_hook::consts::{SIGCHLD, SIGTERM};
 
-use super::{hostkey, log, status, users};
+use super::{files, hostkey, log, status, users};
 use crate::types::{GUEST_CONFIG, GuestConfig, GuestSshd, SshServer, SshdStatus};
 
 /// A change of the settings is seen within this time.
@@ -263,7 +263,7 @@ fn write_keys(folder: &Path, sshd: &GuestSshd) -> io::Result<()> {
     for (name, keys) in wanted {
         let file = folder.join(name);
         if fs::read(&file).ok().as_deref() != Some(keys.as_bytes()) {
-            hostkey::replace(&file, keys.as_bytes(), 0o644)?;
+            files::replace(&file, keys.as_bytes(), 0o644)?;
             fs::set_permissions(&file, fs::Permissions::from_mode(0o644))?;
         }
     }

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::Stat;
 
+use crate::types::{Account, accounts, groups};
+
 /// What is read of such a file at most.
 const LONGEST: u64 = 4 * 1024 * 1024;
 
@@ -20,7 +22,7 @@ pub(super) struct Accounts {
 
 impl Accounts {
     pub(super) fn new() -> Self {
-        Self { users: Table::new("/etc/passwd"), groups: Table::new("/etc/group") }
+        Self { users: Table::new("/etc/passwd", users), groups: Table::new("/etc/group", all_groups) }
     }
 
     /// Reads again what has changed: an account made in another session is seen at once.
@@ -30,36 +32,53 @@ impl Accounts {
     }
 
     pub(super) fn home(&self, user: &[u8]) -> Option<Vec<u8>> {
-        home(&read(&self.users.path), |fields| fields.first() == Some(&user))
+        home(&read(&self.users.path), |account| account.name == user)
     }
 
     /// Of whom we run as.
     pub(super) fn own_home(&self) -> Vec<u8> {
         // The session has set it from the entry of whom it logged in, and there can be several entries for a number.
         let told = std::env::var_os("HOME").map(OsStringExt::into_vec).filter(|home| home.starts_with(b"/"));
-        let uid = rustix::process::getuid().as_raw().to_string();
-        told.or_else(|| home(&read(&self.users.path), |fields| fields.get(2) == Some(&uid.as_bytes()))).unwrap_or_else(|| b"/".to_vec())
+        let uid = rustix::process::getuid().as_raw();
+        told.or_else(|| home(&read(&self.users.path), |account| account.uid == uid)).unwrap_or_else(|| b"/".to_vec())
     }
 }
 
-fn home(passwd: &[u8], wanted: impl Fn(&[&[u8]]) -> bool) -> Option<Vec<u8>> {
-    let mut lines = passwd.split(|byte| *byte == b'\n').map(|line| line.split(|byte| *byte == b':').collect::<Vec<_>>());
-    let found = lines.find(|fields| wanted(fields))?;
-    found.get(5).map(|home| home.to_vec())
+fn home(passwd: &[u8], wanted: impl Fn(&Account<'_>) -> bool) -> Option<Vec<u8>> {
+    accounts(passwd).find(wanted).map(|account| account.home.to_vec())
 }
 
-/// passwd or group: in both a name is the first field and its number the third.
+type Names = HashMap<u32, Vec<u8>>;
+
+fn users(passwd: &[u8]) -> Names {
+    named(accounts(passwd).map(|account| (account.uid, account.name)))
+}
+
+fn all_groups(group: &[u8]) -> Names {
+    named(groups(group).map(|group| (group.gid, group.name)))
+}
+
+/// The first wins, as everywhere.
+fn named<'a>(all: impl Iterator<Item = (u32, &'a [u8])>) -> Names {
+    all.fold(Names::new(), |mut names, (number, name)| {
+        names.entry(number).or_insert_with(|| name.to_vec());
+        names
+    })
+}
+
+/// passwd or group.
 #[derive(Debug)]
 pub(super) struct Table {
     path: PathBuf,
+    read: fn(&[u8]) -> Names,
     /// Of the file as it was read; another one is another file.
     seen: Option<(u64, i64, u64, i64)>,
-    names: HashMap<u32, Vec<u8>>,
+    names: Names,
 }
 
 impl Table {
-    fn new(path: &str) -> Self {
-        Self { path: path.into(), seen: None, names: HashMap::new() }
+    fn new(path: &str, read: fn(&[u8]) -> Names) -> Self {
+        Self { path: path.into(), read, seen: None, names: Names::new() }
     }
 
     pub(super) fn name(&self, id: u32) -> Option<&[u8]> {
@@ -69,7 +88,7 @@ impl Table {
     fn refresh(&mut self) {
         let seen = rustix::fs::stat(&self.path).ok().map(|stat| stamp(&stat));
         if self.seen != seen {
-            self.names = names(&read(&self.path));
+            self.names = (self.read)(&read(&self.path));
             self.seen = seen;
         }
     }
@@ -86,18 +105,4 @@ fn read(path: &Path) -> Vec<u8> {
         let _ = file.take(LONGEST).read_to_end(&mut text);
     }
     text
-}
-
-fn names(text: &[u8]) -> HashMap<u32, Vec<u8>> {
-    let mut names = HashMap::new();
-    for line in text.split(|byte| *byte == b'\n') {
-        let mut fields = line.split(|byte| *byte == b':');
-        let (Some(name), Some(number)) = (fields.next(), fields.nth(1)) else { continue };
-        let Some(number) = std::str::from_utf8(number).ok().and_then(|number| number.parse().ok()) else { continue };
-        if !name.is_empty() {
-            // The first wins, as everywhere.
-            names.entry(number).or_insert_with(|| name.to_vec());
-        }
-    }
-    names
 }

@@ -182,7 +182,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_waits_is_bounded_however_small_it_is() {
-        let gate = Gate::new(Duration::from_secs(1));
+        let gate = Gate::new(Duration::from_secs(1), Duration::from_secs(1));
         let (tap, mut input, mut words) = feed(&gate);
         let mut pieces = 0;
         while !gate.is_full() {

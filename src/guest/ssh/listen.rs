@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::task::JoinHandle;
 
 use super::auth::Peer;
-use super::limits::{KEEPALIVE, MISSED};
+use super::limits::MISSED;
 use super::{Server, connection};
 use crate::guest::log;
 use crate::guest::{status, users};
@@ -170,17 +170,17 @@ async fn accept(server: Arc<Server>, listener: TcpListener) {
             server.audit.refuse(&format!("{client} is turned away: too many connections that have not logged in"));
             continue;
         };
-        let Ok(local) = prepare(&stream) else { continue };
+        let Ok(local) = prepare(&stream, server.times.keepalive) else { continue };
         tokio::spawn(connection(Arc::clone(&server), stream, Peer::Network { client, server: local }, place));
     }
 }
 
 /// Keys go at once, and a client whose host has vanished is noticed also when nothing is read from it.
-fn prepare(stream: &TcpStream) -> io::Result<SocketAddr> {
+fn prepare(stream: &TcpStream, keepalive: Duration) -> io::Result<SocketAddr> {
     stream.set_nodelay(true)?;
     sockopt::set_socket_keepalive(stream, true)?;
-    sockopt::set_tcp_keepidle(stream, KEEPALIVE)?;
-    sockopt::set_tcp_keepintvl(stream, KEEPALIVE)?;
+    sockopt::set_tcp_keepidle(stream, keepalive)?;
+    sockopt::set_tcp_keepintvl(stream, keepalive)?;
     sockopt::set_tcp_keepcnt(stream, MISSED)?;
     stream.local_addr()
 }

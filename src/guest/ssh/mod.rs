@@ -48,11 +48,18 @@ const HELPERS: usize = 2;
 /// Whether there is nothing to do any more is looked at this often.
 const REST: Duration = Duration::from_secs(2);
 
+#[derive(Clone, Copy)]
+struct Times {
+    /// To log in.
+    grace: Duration,
+    /// A client that says nothing is asked this often.
+    keepalive: Duration,
+}
+
 /// What all connections share.
 struct Server {
     home: PathBuf,
-    /// Time to log in.
-    grace: Duration,
+    times: Times,
     settings: watch::Sender<Settings>,
     connections: Arc<Connections>,
     audit: Audit,
@@ -66,8 +73,8 @@ pub(super) fn main(arguments: &[OsString]) -> ExitCode {
         Ok((options, runtime.map_err(|error| format!("ssh: the server cannot start: {error}"))?))
     });
     match started {
-        Ok(((home, grace), runtime)) => {
-            runtime.block_on(serve(home, grace));
+        Ok(((home, times), runtime)) => {
+            runtime.block_on(serve(home, times));
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -77,22 +84,26 @@ pub(super) fn main(arguments: &[OsString]) -> ExitCode {
     }
 }
 
-/// `--home DIR`, and `--grace SECONDS` to log in: tests cannot wait as long as people may.
-fn options(arguments: &[OsString]) -> Result<(PathBuf, Duration), String> {
-    let (rest, grace) = match arguments {
-        [rest @ .., option, seconds] if option == "--grace" => {
-            let seconds = seconds.to_str().and_then(|text| text.parse().ok()).ok_or("`--grace` takes a number of seconds")?;
-            (rest, Duration::from_secs(seconds))
-        }
-        all => (all, LOGIN_TIME),
-    };
-    Ok((super::home(rest)?, grace))
+/// `--home DIR`; `--keepalive SECONDS` and `--grace SECONDS` to log in: tests cannot wait as long as people may.
+fn options(arguments: &[OsString]) -> Result<(PathBuf, Times), String> {
+    let (mut rest, mut times) = (arguments, Times { grace: LOGIN_TIME, keepalive: KEEPALIVE });
+    while let [before @ .., option, seconds] = rest {
+        let time = match option.to_str() {
+            Some("--grace") => &mut times.grace,
+            Some("--keepalive") => &mut times.keepalive,
+            _ => break,
+        };
+        let seconds = seconds.to_str().and_then(|text| text.parse().ok());
+        *time = Duration::from_secs(seconds.ok_or_else(|| format!("`{}` takes a number of seconds", option.display()))?);
+        rest = before;
+    }
+    Ok((super::home(rest)?, times))
 }
 
-async fn serve(home: PathBuf, grace: Duration) {
+async fn serve(home: PathBuf, times: Times) {
     let settings = watch::Sender::new(Settings::default());
     let server =
-        Arc::new(Server { home, grace, settings, connections: Arc::default(), audit: Audit::new(), config: tokio::sync::OnceCell::new() });
+        Arc::new(Server { home, times, settings, connections: Arc::default(), audit: Audit::new(), config: tokio::sync::OnceCell::new() });
     let listening = async {
         key(&server).await;
         listen::follow(&server).await;
@@ -125,7 +136,7 @@ async fn key(server: &Server) {
         if let Some(machine) = machine {
             match hostkey::load(&server.home, &machine) {
                 Ok(key) => {
-                    let _ = server.config.set(Arc::new(config(key)));
+                    let _ = server.config.set(Arc::new(config(key, server.times.keepalive)));
                     return;
                 }
                 Err(error) => {
@@ -145,7 +156,7 @@ async fn key(server: &Server) {
     }
 }
 
-fn config(key: russh::keys::PrivateKey) -> Config {
+fn config(key: russh::keys::PrivateKey, keepalive: Duration) -> Config {
     Config {
         server_id: SshId::Standard(Cow::Borrowed("SSH-2.0-fly")),
         methods: server::methods(false),
@@ -163,7 +174,7 @@ fn config(key: russh::keys::PrivateKey) -> Config {
         preferred: Preferred { compression: Cow::Borrowed(&[russh::compression::NONE]), ..Preferred::DEFAULT },
         inactivity_timeout: None,
         // Asked by russh; who does not answer is given up by `transport`, which knows when it does not listen itself.
-        keepalive_interval: Some(KEEPALIVE),
+        keepalive_interval: Some(keepalive),
         keepalive_max: 0,
         nodelay: true,
         ..Config::default()
@@ -176,7 +187,7 @@ where
     S: AsyncRead + AsyncWrite + AsFd + Unpin + Send + 'static,
 {
     let Some(config) = server.config.get().cloned() else { return };
-    let gate = Gate::new(server.grace);
+    let gate = Gate::new(server.times.grace, server.times.keepalive);
     let client = Client::new(Arc::clone(&server), peer, Arc::clone(&gate), place);
     let transport = Transport::new(stream, Arc::clone(&gate));
     let session = async {

@@ -108,7 +108,7 @@ impl Client {
             Ok(running) => {
                 let (handle, channels) = (session.handle(), Arc::clone(&self.channels));
                 tokio::spawn(async move {
-                    session::run(running, handle).await;
+                    session::run(running, &login, handle).await;
                     channels.remove(channel);
                 });
                 true

@@ -12,8 +12,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::process::{Child, Command};
 
+use super::auth::Login;
 use super::channels::{Input, Output, Word, Words, pour};
-use super::process;
+use super::process::{self, Ties};
 use super::pty::{Control, Master, Terminal};
 
 /// What one read takes: as much as a packet bears.
@@ -35,6 +36,7 @@ pub(crate) struct Setup {
 /// Something that runs.
 pub(crate) struct Running {
     child: Child,
+    ties: Ties,
     master: Option<Master>,
     output: Output,
     input: Input,
@@ -47,20 +49,22 @@ impl Setup {
         if let Some(agent) = &self.agent {
             command.env("SSH_AUTH_SOCK", agent);
         }
-        let (child, master) = match self.terminal {
-            Some(terminal) => {
-                command.env("TERM", &terminal.name).env("SSH_TTY", &terminal.path);
-                (process::spawn_on_terminal(&mut command, terminal.slave)?, Some(terminal.master))
-            }
-            None => (process::spawn_on_pipes(&mut command)?, None),
+        let (child, ties, master) = if let Some(terminal) = self.terminal {
+            command.env("TERM", &terminal.name).env("SSH_TTY", &terminal.path);
+            let ties = Ties::terminal(&terminal.path);
+            (process::spawn_on_terminal(&mut command, terminal.slave)?, ties, Some(terminal.master))
+        } else {
+            let child = process::spawn_on_pipes(&mut command)?;
+            let ties = Ties::pipes(&child);
+            (child, ties, None)
         };
-        Ok(Running { child, master, output: self.output, input: self.input, words: self.words })
+        Ok(Running { child, ties, master, output: self.output, input: self.input, words: self.words })
     }
 }
 
 /// Carries a session to its end, and tells the client how it ended.
-pub(crate) async fn run(running: Running, handle: Handle) {
-    let Running { mut child, master, output, mut input, mut words } = running;
+pub(crate) async fn run(running: Running, login: &Login, handle: Handle) {
+    let Running { mut child, ties, master, output, mut input, mut words } = running;
     let pid = child.id();
     let status = {
         let (ends, control) = master.map_or((None, None), |master| (Some((master.reader, master.writer)), Some(master.control)));
@@ -77,7 +81,7 @@ pub(crate) async fn run(running: Running, handle: Handle) {
     };
     let Some(status) = status else {
         // The client has closed the channel, or is gone. The terminal went first: that is what its programs listen to.
-        process::end(&mut child, pid).await;
+        process::end(login, &mut child, pid, &ties).await;
         let _ = output.half.close().await;
         return;
     };

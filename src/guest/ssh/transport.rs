@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use super::limits::{BYTES_BEFORE_LOGIN, KEEPALIVE, MISSED};
+use super::limits::{BYTES_BEFORE_LOGIN, MISSED};
 
 /// Input that waits for a process, of one connection.
 const QUEUE: usize = 4 * 1024 * 1024;
@@ -27,6 +27,7 @@ const PEEK: Duration = Duration::from_secs(1);
 /// What the tasks of one connection know of it together.
 pub(crate) struct Gate {
     login_time: Duration,
+    keepalive: Duration,
     state: Mutex<State>,
 }
 
@@ -55,7 +56,7 @@ impl State {
 }
 
 impl Gate {
-    pub(crate) fn new(login_time: Duration) -> Arc<Gate> {
+    pub(crate) fn new(login_time: Duration, keepalive: Duration) -> Arc<Gate> {
         let now = Instant::now();
         let state = State {
             queued: 0,
@@ -68,7 +69,7 @@ impl Gate {
             readers: None,
             writers: None,
         };
-        Arc::new(Gate { login_time, state: Mutex::new(state) })
+        Arc::new(Gate { login_time, keepalive, state: Mutex::new(state) })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -132,9 +133,9 @@ impl Gate {
         }
         if state.paused() {
             // It cannot be heard. TCP itself asks whether it lives.
-            return Ok(KEEPALIVE);
+            return Ok(self.keepalive);
         }
-        let silence = KEEPALIVE * (MISSED + 1);
+        let silence = self.keepalive * (MISSED + 1);
         silence.checked_sub(state.heard.elapsed()).filter(|left| !left.is_zero()).ok_or("does not answer any more")
     }
 }

@@ -57,6 +57,7 @@ pub(super) fn link(places: &Places<'_>, wanted: &PlacedLink) -> Result<(), NetEr
             Some(card) if fresh || card.has_our_marks() && birth.would_be(&card)? => {
                 card.dress(wanted, fresh)?;
                 card.bring(wanted.link.up)?;
+                card.introduce(wanted)?;
                 return card.route(wanted, fresh);
             }
             // A stranger's, or ours but something else: nothing that waiting changes.
@@ -219,5 +220,6 @@ fn are_a_pair(one: &Card<'_>, two: &Card<'_>) -> Result<bool, NetError> {
 fn finish(ends: [(&Card<'_>, &PlacedLink); 2], fresh: bool) -> Result<(), NetError> {
     ends.iter().try_for_each(|(card, wanted)| card.dress(wanted, fresh))?;
     ends.iter().try_for_each(|(card, wanted)| card.bring(wanted.link.up))?;
+    ends.iter().try_for_each(|(card, wanted)| card.introduce(wanted))?;
     ends.iter().try_for_each(|(card, wanted)| card.route(wanted, fresh))
 }

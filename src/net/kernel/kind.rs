@@ -120,7 +120,7 @@ pub(super) fn become_as(card: &Card<'_>, wanted: &LinkKind) -> Result<(), NetErr
                 particular(card, Some(only_from(sources))).doing(|| doing("sources"))?;
             }
             if *promiscuous != card.raw.promiscuous {
-                card.say(Say::SetLink(message::promiscuous(card.raw.index, *promiscuous)), 0).doing(|| doing("promiscuous mode"))?;
+                card.tell(Say::SetLink(message::promiscuous(card.raw.index, *promiscuous)), 0).doing(|| doing("promiscuous mode"))?;
             }
             Ok(())
         }
@@ -132,7 +132,7 @@ pub(super) fn become_as(card: &Card<'_>, wanted: &LinkKind) -> Result<(), NetErr
 
 /// Changes to what is particular to a kind are honoured in the message that makes links, and silently ignored in the one that changes them.
 fn particular(card: &Card<'_>, info: Option<LinkAttribute>) -> Result<(), Refused> {
-    card.say(Say::NewLink(message::at(card.raw.index, info.into_iter().collect())), 0)
+    card.tell(Say::NewLink(message::at(card.raw.index, info.into_iter().collect())), 0)
 }
 
 fn only_from(sources: &BTreeSet<Mac>) -> LinkAttribute {
@@ -146,13 +146,13 @@ fn reach(card: &Card<'_>, remotes: &BTreeSet<IpAddr>) -> Result<(), NetError> {
     let doing = || format!("set the remotes of {}", card.at());
     let there: BTreeSet<IpAddr> = read::remotes(&card.place.client, card.raw.index).doing(doing)?.items.into_iter().collect();
     for remote in remotes.difference(&there) {
-        match card.say(Say::NewNeighbour(message::remote(card.raw.index, *remote)), NLM_F_CREATE | NLM_F_APPEND) {
+        match card.tell(Say::NewNeighbour(message::remote(card.raw.index, *remote)), NLM_F_CREATE | NLM_F_APPEND) {
             Err(refused) if refused.is(&[Errno::EXIST]) => {}
             other => other.doing(doing)?,
         }
     }
     for remote in there.difference(remotes) {
-        match card.say(Say::DelNeighbour(message::remote(card.raw.index, *remote)), 0) {
+        match card.tell(Say::DelNeighbour(message::remote(card.raw.index, *remote)), 0) {
             Err(refused) if refused.is(&[Errno::NOENT]) => {}
             other => other.doing(doing)?,
         }

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use super::error::{Refused, While, fault};
 use super::place::{Place, Places};
 use super::read::{self, RawLink};
-use super::{kind, message, owner};
+use super::{kind, message, owner, probe};
 use crate::net::{NetError, NetErrorKind};
 use crate::types::{LinkRef, Ns, PlacedLink, Route};
 
@@ -23,7 +23,7 @@ pub(super) const PAUSE: Duration = Duration::from_millis(10);
 
 /// A link that exists.
 pub(super) struct Card<'a> {
-    places: &'a Places<'a>,
+    pub(super) places: &'a Places<'a>,
     pub(super) place: Rc<Place>,
     pub(super) raw: RawLink,
 }
@@ -63,11 +63,7 @@ impl<'a> Card<'a> {
         Ok(known == Some(number))
     }
 
-    pub(super) fn say(&self, say: Say, flags: u16) -> Result<(), Refused> {
-        self.tell(say, flags)
-    }
-
-    fn tell(&self, say: Say, flags: u16) -> Result<(), Refused> {
+    pub(super) fn tell(&self, say: Say, flags: u16) -> Result<(), Refused> {
         self.place.client.tell(say, flags)
     }
 
@@ -143,6 +139,19 @@ impl<'a> Card<'a> {
         Ok(())
     }
 
+    /// Listens to routers, also where the machine is one itself; with `address`, the kernel makes one of what they tell.
+    pub(super) fn accept_router(&self, address: bool) -> Result<(), NetError> {
+        self.enable_ipv6()?;
+        for (setting, value) in [("accept_ra", "2"), ("autoconf", if address { "1" } else { "0" })] {
+            let path = format!("/proc/sys/net/ipv6/conf/{}/{setting}", self.raw.name);
+            let put = || {
+                if std::fs::read_to_string(&path)?.trim() == value { Ok(()) } else { std::fs::write(&path, value).map_err(Refused::from) }
+            };
+            self.places.inside(&self.place, put).doing(|| format!("listen to routers on {}", self.at()))?;
+        }
+        Ok(())
+    }
+
     pub(super) fn add_addresses<'n>(&self, nets: impl IntoIterator<Item = &'n IpNet>) -> Result<(), NetError> {
         let mut enabled = false;
         for net in nets {
@@ -196,7 +205,7 @@ impl<'a> Card<'a> {
     pub(super) fn put_route(&self, route: &Route) -> Result<(), NetError> {
         let kernels_own = || -> Result<bool, NetError> {
             let dump = read::routes(&self.place.client).doing(|| format!("read the routes of {}", self.at()))?;
-            Ok(dump.items.iter().any(|found| found.kernels && found.route.to == route.to && found.route.metric == route.metric))
+            Ok(dump.items.iter().any(|found| found.kernels && found.route.key() == route.key()))
         };
         match self.new_route(route, NLM_F_EXCL) {
             Err(refused) if refused.is(&[Errno::EXIST]) && (route.is_default() || !kernels_own()?) => self.new_route(route, NLM_F_REPLACE),
@@ -236,7 +245,7 @@ impl<'a> Card<'a> {
         }
     }
 
-    /// Alias, MAC, MTU, bridge and addresses. `fresh`: born a moment ago, without addresses.
+    /// Alias, MAC, MTU, bridge, kernel parameters and addresses. `fresh`: born a moment ago, without addresses.
     pub(super) fn dress(&self, wanted: &PlacedLink, fresh: bool) -> Result<(), NetError> {
         let (raw, link) = (&self.raw, &wanted.link);
         let doing = |what: &str| format!("{what} {}", self.at());
@@ -263,8 +272,11 @@ impl<'a> Card<'a> {
         if let Some(mtu) = link.mtu.filter(|mtu| raw.mtu != *mtu) {
             self.change(vec![LinkAttribute::Mtu(mtu)]).doing(|| doing("set the MTU of"))?;
         }
+        self.set_sysctls(&link.tuning.sysctls)?;
         let there = if fresh { BTreeSet::new() } else { self.addresses()? };
-        self.add_addresses(link.addresses.difference(&there))?;
+        // What is to be probed for is put there by a card that is up (`introduce`).
+        let can_wait = |net: &&IpNet| link.up && wanted.manners.probe.contains(&net.addr());
+        self.add_addresses(link.addresses.difference(&there).filter(|net| !can_wait(net)))?;
         if raw.up && !link.addresses.is_subset(&there) { self.announce() } else { Ok(()) }
     }
 
@@ -272,12 +284,60 @@ impl<'a> Card<'a> {
         if self.raw.up == up {
             return Ok(());
         }
-        self.switch(up).doing(|| format!("set {} {}", self.at(), if up { "up" } else { "down" }))
+        let switched = self.switch(up).map_err(|refused| self.name_the_mac(refused));
+        switched.doing(|| format!("set {} {}", self.at(), if up { "up" } else { "down" }))
     }
 
-    /// The routes of `wanted`; a link that is down cannot have any.
+    /// Of macvlans on one parent each has a MAC of its own. Which one is meant, the kernel does not say; nor who has it.
+    pub(super) fn name_the_mac(&self, refused: Refused) -> Refused {
+        let now = read::link_at(&self.place.client, self.raw.index).ok().flatten();
+        match now.and_then(|now| now.mac).filter(|_| refused.is(&[Errno::ADDRINUSE])) {
+            Some(mac) => Refused::new(
+                Errno::ADDRINUSE,
+                format!(
+                    "another card on the same parent has the MAC {mac}, in a namespace that belongs neither to this project nor to the host; `mac` gives this one another"
+                ),
+            ),
+            None => refused,
+        }
+    }
+
+    /// The addresses of a card that is up now, as far as they had to wait until nobody else has them; and a word to the neighbours.
+    pub(super) fn introduce(&self, wanted: &PlacedLink) -> Result<(), NetError> {
+        let (link, manners) = (&wanted.link, &wanted.manners);
+        if !link.up || manners.is_empty() {
+            return Ok(());
+        }
+        let there = self.addresses()?;
+        let missing: BTreeSet<IpNet> = link.addresses.difference(&there).copied().collect();
+        probe::ask(self, &missing.iter().map(IpNet::addr).filter(|address| manners.probe.contains(address)).collect())?;
+        if !missing.is_empty() {
+            self.add_addresses(&missing)?;
+            self.announce()?;
+        }
+        if manners.announce {
+            self.places.later.tell(self, link.addresses.iter().map(IpNet::addr).collect());
+        }
+        Ok(())
+    }
+
+    /// Runs `work` in the namespace of this card.
+    pub(super) fn inside<T>(&self, work: impl FnOnce() -> Result<T, Refused>) -> Result<T, Refused> {
+        self.places.inside(&self.place, work)
+    }
+
+    /// The routes of `wanted`, and whatever else a link has once it is up.
     pub(super) fn route(&self, wanted: &PlacedLink, fresh: bool) -> Result<(), NetError> {
-        if !wanted.link.up || wanted.link.routes.is_empty() {
+        let tuning = &wanted.link.tuning;
+        if !tuning.traffic.is_empty() {
+            self.shape(&tuning.traffic)?;
+        }
+        // A link that is down has no routes and no neighbours.
+        if !wanted.link.up {
+            return Ok(());
+        }
+        self.put_neighbours(&tuning.neighbours)?;
+        if wanted.link.routes.is_empty() {
             return Ok(());
         }
         let there = if fresh { BTreeSet::new() } else { self.routes()? };

@@ -5,18 +5,20 @@ use std::os::fd::AsRawFd;
 
 use ipnet::IpNet;
 use rtnetlink::packet_route::AddressFamily;
-use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope, CacheInfo};
 use rtnetlink::packet_route::link::{
     AfSpecInet, AfSpecInet6, AfSpecUnspec, BridgeStpState, In6AddrGenMode, InetDevConf, InfoBridge, InfoData, InfoKind, InfoVeth,
     LinkAttribute, LinkFlags, LinkInfo, LinkMessage, Prop,
 };
 use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState};
-use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType, RouteVia};
+use rtnetlink::packet_route::route::{
+    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteProtocol, RouteScope, RouteType, RouteVia,
+};
 
 use super::kind;
 use super::read::broadcast;
 use super::space::Space;
-use crate::types::{LINK_GROUP, Link, LinkKind, Ns, PlacedLink, Route};
+use crate::types::{LINK_GROUP, Link, LinkKind, Ns, PlacedLink, Route, RouteKind, Scope, Table};
 
 /// Everything that the kernel honours in the message that creates a link: name, MAC, MTU, group, namespace. An alias is not.
 /// Without `into` it is born where the socket is.
@@ -134,7 +136,7 @@ pub(super) fn no_link_local() -> LinkAttribute {
     LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)])])
 }
 
-fn family(net: &IpNet) -> AddressFamily {
+pub(super) fn family(net: &IpNet) -> AddressFamily {
     match net {
         IpNet::V4(_) => AddressFamily::Inet,
         IpNet::V6(_) => AddressFamily::Inet6,
@@ -144,6 +146,27 @@ fn family(net: &IpNet) -> AddressFamily {
 /// The protocol (`ip -d address`, `ip route`) of the addresses and routes that fly makes, by which they are told from other
 /// people's. Kernels before 5.18 keep no such mark of addresses.
 pub(super) const PROTOCOL: u8 = 0xf1;
+
+/// The same of addresses that come with a lease; and the one of the routes that come with it (`proto dhcp`).
+pub(super) const LEASED: u8 = 0xf2;
+pub(super) const BY_DHCP: u8 = 16;
+
+/// With an end, at which the kernel takes it away.
+pub(super) fn leased(index: u32, net: &IpNet, seconds: u32) -> AddressMessage {
+    let mut message = address(index, net);
+    message.attributes.retain(|it| !matches!(it, AddressAttribute::Protocol(_)));
+    message.attributes.push(AddressAttribute::Protocol(LEASED.into()));
+    let mut times = CacheInfo::default();
+    (times.ifa_preferred, times.ifa_valid) = (seconds, seconds);
+    message.attributes.push(AddressAttribute::CacheInfo(times));
+    message
+}
+
+pub(super) fn leased_route(index: u32, route: &Route) -> RouteMessage {
+    let mut message = self::route(index, route);
+    message.header.protocol = BY_DHCP.into();
+    message
+}
 
 pub(super) fn address(index: u32, net: &IpNet) -> AddressMessage {
     let mut message = AddressMessage::default();
@@ -161,37 +184,54 @@ pub(super) fn address(index: u32, net: &IpNet) -> AddressMessage {
     message
 }
 
+/// A route by the link of this number; a dead end is by none.
 pub(super) fn route(index: u32, route: &Route) -> RouteMessage {
     let mut message = RouteMessage::default();
     message.header.address_family = family(&route.to);
     message.header.destination_prefix_length = route.to.prefix_len();
-    message.header.table = 254;
+    let table = route.table.unwrap_or(Table::MAIN).0;
+    message.header.table = u8::try_from(table).unwrap_or(0);
     message.header.protocol = PROTOCOL.into();
-    message.header.kind = RouteType::Unicast;
-    message.header.scope = match (&route.to, route.via) {
-        (IpNet::V4(_), None) => RouteScope::Link,
-        _ => RouteScope::Universe,
+    message.header.kind = match route.kind {
+        RouteKind::Unicast => RouteType::Unicast,
+        RouteKind::Blackhole => RouteType::BlackHole,
+        RouteKind::Unreachable => RouteType::Unreachable,
+        RouteKind::Prohibit => RouteType::Prohibit,
     };
+    message.header.scope = match route.scope.unwrap_or(route.usual_scope()) {
+        Scope::Global => RouteScope::Universe,
+        Scope::Link => RouteScope::Link,
+        Scope::Host => RouteScope::Host,
+    };
+    if route.onlink {
+        message.header.flags = RouteFlags::Onlink;
+    }
     let said = &mut message.attributes;
+    let ip = |ip: IpAddr| match ip {
+        IpAddr::V4(ip) => RouteAddress::Inet(ip),
+        IpAddr::V6(ip) => RouteAddress::Inet6(ip),
+    };
     if !route.is_default() {
-        said.push(RouteAttribute::Destination(match route.to {
-            IpNet::V4(net) => RouteAddress::Inet(net.network()),
-            IpNet::V6(net) => RouteAddress::Inet6(net.network()),
-        }));
+        said.push(RouteAttribute::Destination(ip(route.to.network())));
     }
     said.extend(route.via.map(|via| match (&route.to, via) {
-        (_, IpAddr::V4(via)) => RouteAttribute::Gateway(RouteAddress::Inet(via)),
         (IpNet::V4(_), IpAddr::V6(via)) => RouteAttribute::Via(RouteVia::Inet6(via)),
-        (IpNet::V6(_), IpAddr::V6(via)) => RouteAttribute::Gateway(RouteAddress::Inet6(via)),
+        (_, via) => RouteAttribute::Gateway(ip(via)),
     }));
-    said.push(RouteAttribute::Oif(index));
+    said.extend(route.src.map(|src| RouteAttribute::PrefSource(ip(src))));
+    if table > 255 {
+        said.push(RouteAttribute::Table(table));
+    }
+    if route.kind == RouteKind::Unicast {
+        said.push(RouteAttribute::Oif(index));
+    }
     said.extend(route.metric.map(RouteAttribute::Priority));
     message
 }
 
 /// The route to an address's own subnet, as the kernel makes it together with the address.
 pub(super) fn connected_route(index: u32, address: &IpNet) -> RouteMessage {
-    let mut message = route(index, &Route { to: address.trunc(), via: None, metric: None });
+    let mut message = route(index, &Route::new(address.trunc(), None));
     message.header.protocol = RouteProtocol::Kernel;
     message.attributes.push(RouteAttribute::PrefSource(match address {
         IpNet::V4(net) => RouteAddress::Inet(net.addr()),

@@ -4,26 +4,37 @@
 //! keep it, and its links, alive after the machine has ended. All work is done by threads of its own that are thrown away, since
 //! entering a namespace is a property of the thread. This module and those below it are the only ones that know netlink.
 
+mod capture;
 mod create;
 mod delete;
 mod error;
 mod firewall;
 mod guests;
+mod hold;
 mod hosts;
 mod kind;
+mod lacking;
+mod lease;
 mod link;
 mod message;
+mod neighbour;
 mod observe;
 mod owner;
+mod packet;
 mod place;
 mod port;
+mod probe;
+mod qdisc;
 mod read;
+mod resolv;
 mod resolve;
 mod rights;
+mod routing;
 mod set;
 mod share;
 mod socket;
 mod space;
+mod tuning;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,15 +42,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use self::error::{While, fault};
+pub use self::hold::Hold;
 use self::place::Places;
+use self::probe::Later;
 use self::space::{Process, Space};
-use super::{Firewall, GuestSeen, NetError, NetErrorKind, NetOp, NetPlane, NetSnapshot, Processes};
+use super::{Capture, CaptureOptions, Firewall, GuestSeen, NetError, NetErrorKind, NetOp, NetPlane, NetSnapshot, Processes};
 use crate::types::Name;
 
 /// The kernel's network, seen from one namespace that counts as the host's.
 #[derive(Clone)]
 pub struct Kernel {
     host: Arc<Space>,
+    later: Arc<Later>,
 }
 
 impl Kernel {
@@ -51,12 +65,24 @@ impl Kernel {
     /// In the namespace of a file, as `/proc/PID/ns/net` or `/run/netns/NAME`.
     pub fn in_namespace(file: &Path) -> Result<Self, NetError> {
         let host = Space::at(file).doing(|| format!("open the network namespace {}", file.display()))?;
-        Ok(Self { host: Arc::new(host) })
+        Ok(Self { host: Arc::new(host), later: Arc::default() })
+    }
+
+    /// Work on a project's network, until it is dropped. Nothing: somebody else is at it.
+    pub async fn hold(&self, project: &Name) -> Result<Option<Hold>, NetError> {
+        let (host, project) = (Arc::clone(&self.host), project.clone());
+        let doing = "have a project to oneself";
+        apart(doing, move || host.enter().and_then(|()| hold::take(&project)).doing(|| doing)).await
     }
 
     /// Whether this process may do what it is going to be asked for: looking takes less than changing.
     pub fn check_rights(&self) -> Result<(), NetError> {
         rights::check()
+    }
+
+    /// What passes the cards of the machine whose first process this is.
+    pub fn capture(&self, process: u32, options: CaptureOptions) -> Result<Capture, NetError> {
+        capture::start(process, options)
     }
 }
 
@@ -72,21 +98,20 @@ impl NetPlane for Kernel {
         apart("look at the network", move || observe::observe(&host, &project, &processes)).await
     }
 
-    async fn missing_kinds(&self, wanted: &BTreeSet<String>) -> Result<BTreeSet<String>, NetError> {
-        if wanted.is_empty() {
-            return Ok(BTreeSet::new());
-        }
-        let (host, wanted) = (Arc::clone(&self.host), wanted.clone());
-        let look = "look what kinds of links there are";
-        apart(look, move || host.enter().and_then(|()| share::missing_kinds(&wanted)).doing(|| look)).await
-    }
-
     async fn guests(&self, processes: &Processes) -> Result<BTreeMap<Name, GuestSeen>, NetError> {
         if processes.is_empty() {
             return Ok(BTreeMap::new());
         }
         let processes = processes.clone();
         apart("look at the guests", move || guests::observe(&processes)).await
+    }
+
+    async fn lacking(&self, modules: &BTreeSet<String>) -> Result<BTreeSet<String>, NetError> {
+        if modules.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let modules = modules.clone();
+        apart("ask for modules of the kernel", move || lacking::of(&modules)).await
     }
 
     async fn space(&self, pid: u32) -> Result<Option<u64>, NetError> {
@@ -98,8 +123,9 @@ impl NetPlane for Kernel {
     }
 
     async fn perform(&self, op: &NetOp, project: &Name, processes: &Processes) -> Result<(), NetError> {
-        let (host, op, project, processes) = (Arc::clone(&self.host), op.clone(), project.clone(), processes.clone());
-        apart("change the network", move || perform(&Places::new(&host, &processes), &op, &project)).await
+        let (host, later) = (Arc::clone(&self.host), Arc::clone(&self.later));
+        let (op, project, processes) = (op.clone(), project.clone(), processes.clone());
+        apart("change the network", move || perform(&Places::new(&host, &processes, &later), &op, &project)).await
     }
 }
 
@@ -119,10 +145,13 @@ fn perform(places: &Places<'_>, op: &NetOp, project: &Name) -> Result<(), NetErr
         NetOp::CreateLink { link } => create::link(places, link),
         NetOp::CreateVeth { a, b } => create::veth(places, a, b),
         NetOp::AdoptPort { bridge, link } => port::adopt(places, bridge, link, project),
+        NetOp::Lease { at, leasing } => lease::keep(places, op, at, leasing),
+        NetOp::Release { at, ways } => lease::release(places, op, at, ways),
         NetOp::SetLink { at, set } => set::link(places, at, set),
         NetOp::DeleteLink { at } => delete::link(places, at, project),
         NetOp::UseLink { at, network, bridge } => share::take(places, at, network, bridge.as_deref(), project),
         NetOp::LeaveLink { at, network } => share::leave(places, at, network, project),
+        NetOp::SetRouting { machine, add, remove } => routing::set(places, machine, add, remove),
         NetOp::SetHosts { machine, set, remove } => places.with(machine, op, |process| hosts::write(process, set, remove)),
         NetOp::SetGuest { machine, config } => places.with(machine, op, |process| guests::tell(process, config)),
         NetOp::AllowForward { bridge, comment } => places.on_host(|| firewall::allow(bridge, comment)).doing(|| op.to_string()),

@@ -12,14 +12,17 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::error::{Refused, While};
 use super::kind::Detail;
-use super::message::PROTOCOL;
+use super::message::{LEASED, PROTOCOL};
+use super::qdisc::RawQdisc;
 use super::read::{self, RawAddress, RawLink, RawRoute};
 use super::resolve::{self, Peers};
-use super::socket::Client;
+use super::routing::RawRule;
+use super::socket::{Client, Dump};
 use super::space::{Process, Space, has_ended};
-use super::{hosts, owner};
+use super::tuning::RawNeighbour;
+use super::{hosts, owner, qdisc, routing, tuning};
 use crate::net::{HostsLine, LinkState, Namespace, NetError, NetSnapshot, Processes};
-use crate::types::{Link, LinkKind, LinkRef, MacvlanMode, Name, Ns, Owner};
+use crate::types::{Dynamic, Link, LinkKind, LinkRef, MacvlanMode, Name, Ns, Owner, RouteKind, Routing, Sysctl, Tuning};
 
 /// A namespace and what its kernel says; two machines may share one.
 pub(super) struct Seen<'a> {
@@ -36,6 +39,9 @@ pub(super) struct Raw {
     pub(super) routes: Vec<RawRoute>,
     /// Of each vxlan, by its number.
     pub(super) remotes: BTreeMap<u32, BTreeSet<IpAddr>>,
+    neighbours: Vec<RawNeighbour>,
+    rules: Vec<RawRule>,
+    qdiscs: Vec<RawQdisc>,
     whole: bool,
     /// The number by which this namespace knows the host's, if a link of it leads elsewhere.
     pub(super) host: Option<i32>,
@@ -72,13 +78,25 @@ pub(super) fn observe(host: &Space, project: &Name, processes: &Processes) -> Re
     let peers = resolve::peers(&seen)?;
     let unsettled: Vec<String> = seen.iter().filter(|seen| !seen.raw.whole).map(|seen| seen.views[0].to_string()).collect();
     let mut snapshot = NetSnapshot::default();
+    for link in seen.iter().flat_map(|seen| &seen.raw.links) {
+        // All links have the same ones, but for those on which IPv6 cannot be.
+        if link.conf.iter().all(|conf| !conf.is_empty()) || snapshot.sysctls.is_empty() {
+            snapshot.sysctls.extend(Sysctl::all(&link.conf[0], &link.conf[1]).map(|(sysctl, _)| sysctl));
+            if link.conf.iter().all(|conf| !conf.is_empty()) {
+                break;
+            }
+        }
+    }
     if !unsettled.is_empty() {
         snapshot.incomplete = Some(format!("the links of {} kept changing while they were read", unsettled.join(", ")));
     }
     for (at, seen) in seen.iter().enumerate() {
         for view in &seen.views {
+            let (routing, foreign_routing) = routing(seen);
             let namespace = Namespace {
                 inode: seen.space.inode,
+                routing,
+                foreign_routing,
                 links: links(at, seen, view, project, &peers),
                 hosts: lines.remove(view).unwrap_or_default().into(),
             };
@@ -116,25 +134,41 @@ fn pin(machine: &Name, pid: u32) -> Result<Option<Pinned>, NetError> {
     }
 }
 
-fn dump(space: &Space, host: Option<&Space>) -> Result<Raw, Refused> {
+fn dump(space: &Space, elsewhere: Option<&Space>) -> Result<Raw, Refused> {
     space.enter()?;
     let client = Client::open()?;
     let links = read::links(&client)?;
     let addresses = read::addresses(&client)?;
     let routes = read::routes(&client)?;
     let leads_elsewhere = links.items.iter().any(|link| link.space.is_some());
-    let host = match host.filter(|_| leads_elsewhere) {
+    let host = match elsewhere.filter(|_| leads_elsewhere) {
         Some(host) => read::number_of(&client, host.fd())?,
         None => None,
     };
-    let mut whole = links.whole && addresses.whole && routes.whole;
+    // Nothing of the host's own is fly's to compare.
+    let is_machines = elsewhere.is_some();
+    let (neighbours, rules) = if is_machines { (tuning::neighbours(&client)?, routing::rules(&client)?) } else { <_>::default() };
+    // Nobody has chosen those that the kernel gives to every link.
+    let chosen = links.items.iter().any(|link| !qdisc::is_usual(&link.qdisc));
+    let qdiscs = if chosen { qdisc::all(&client)? } else { Dump::default() };
+    let mut whole = [links.whole, addresses.whole, routes.whole, neighbours.whole, rules.whole, qdiscs.whole].iter().all(|whole| *whole);
     let mut remotes = BTreeMap::new();
     for link in links.items.iter().filter(|link| matches!(link.detail, Detail::Vxlan { .. })) {
         let dump = read::remotes(&client, link.index)?;
         whole &= dump.whole;
         remotes.insert(link.index, dump.items.into_iter().collect());
     }
-    Ok(Raw { links: links.items, remotes, addresses: addresses.items, routes: routes.items, whole, host })
+    Ok(Raw {
+        links: links.items,
+        remotes,
+        addresses: addresses.items,
+        routes: routes.items,
+        neighbours: neighbours.items,
+        rules: rules.items,
+        qdiscs: qdiscs.items,
+        whole,
+        host,
+    })
 }
 
 /// Does the same with every item, on a few threads that are thrown away, and keeps the order.
@@ -193,7 +227,7 @@ fn links(at: usize, seen: &Seen<'_>, view: &Ns, project: &Name, peers: &Peers<'_
     // Where the way out is, is always fly's business: `gateway` says it, or says that there is none. But what a router of the LAN has
     // told the kernel is the kernel's.
     let is_advertised = |route: &RawRoute| route.maker == read::BY_ROUTER;
-    let is_foreign = |route: &RawRoute| is_advertised(route) || !route.kernels && route.maker != PROTOCOL && !route.route.is_default();
+    let is_foreign = |route: &RawRoute| is_advertised(route) || !route.kernels && route.maker != PROTOCOL && !route.route.is_way_out();
     let mut found = BTreeMap::new();
     for link in raw.links.iter().filter(|link| link.name != "lo") {
         let kind = match link.kind.as_str() {
@@ -206,8 +240,19 @@ fn links(at: usize, seen: &Seen<'_>, view: &Ns, project: &Name, peers: &Peers<'_
         let every = || raw.addresses.iter().filter(|address| address.index == link.index);
         let addresses = || every().filter(|address| !address.kernels);
         let is_foreign_address = |address: &RawAddress| {
-            if address.kernels { !read::is_everywhere(&address.net) } else { marks && address.maker != PROTOCOL }
+            if address.maker == LEASED {
+                false
+            } else if address.kernels {
+                !read::is_everywhere(&address.net)
+            } else {
+                marks && address.maker != PROTOCOL
+            }
         };
+        // A program in the machine may have leases of its own.
+        let is_noted = |way: Dynamic| link.alias.as_ref().is_some_and(|alias| alias.contains(&format!(" {way}=")));
+        let is_flys = |way: Dynamic| (way == Dynamic::Slaac || is_noted(way)).then_some(way);
+        let neighbours = || raw.neighbours.iter().filter(|neighbour| neighbour.index == link.index);
+        let qdisc = raw.qdiscs.iter().find(|qdisc| qdisc.index == link.index);
         let state = LinkState {
             link: Link {
                 kind,
@@ -217,6 +262,11 @@ fn links(at: usize, seen: &Seen<'_>, view: &Ns, project: &Name, peers: &Peers<'_
                 master: link.master.and_then(name_of),
                 addresses: addresses().map(|address| address.net).collect(),
                 routes: routes().filter(|route| !route.kernels).map(|route| route.route.clone()).collect(),
+                tuning: Tuning {
+                    neighbours: neighbours().map(|neighbour| (neighbour.address, neighbour.mac)).collect(),
+                    sysctls: BTreeMap::new(),
+                    traffic: qdisc.map(|qdisc| qdisc.traffic.clone()).unwrap_or_default(),
+                },
             },
             index: link.index,
             group: link.group,
@@ -225,14 +275,33 @@ fn links(at: usize, seen: &Seen<'_>, view: &Ns, project: &Name, peers: &Peers<'_
             users: owner::users(link),
             owner: if of_host { owner::of_host_link(link, project) } else { Owner::Ours },
             connected: routes()
-                .filter(|route| route.kernels && !read::is_everywhere(&route.route.to))
+                .filter(|route| route.kernels && route.route.table.is_none() && !read::is_everywhere(&route.route.to))
                 .map(|route| route.route.to)
                 .collect(),
             carrier: link.carrier,
+            leases: every().filter_map(|address| Some((is_flys(address.lease?)?, address.net))).collect(),
             foreign_addresses: every().filter(|address| is_foreign_address(address)).map(|address| address.net).collect(),
             foreign_routes: routes().filter(|route| is_foreign(route)).map(|route| route.route.clone()).collect(),
+            counters: link.counters,
+            sysctls: if of_host { BTreeMap::new() } else { Sysctl::all(&link.conf[0], &link.conf[1]).collect() },
+            foreign_neighbours: neighbours().filter(|one| one.maker != PROTOCOL).map(|one| (one.address, one.mac)).collect(),
+            foreign_qdisc: qdisc.and_then(|qdisc| qdisc.foreign.clone()),
         };
         found.insert(link.name.clone(), state);
     }
     found
+}
+
+/// What hangs on no link, and what of that is not fly's.
+fn routing(seen: &Seen<'_>) -> (Routing, Routing) {
+    if seen.views.first() == Some(&Ns::Host) {
+        return <_>::default();
+    }
+    let raw = &seen.raw;
+    let dead_ends = || raw.routes.iter().filter(|route| !route.kernels && route.route.kind != RouteKind::Unicast);
+    let all = |foreign: bool| Routing {
+        rules: raw.rules.iter().filter(|rule| !foreign || rule.maker != PROTOCOL).map(|rule| rule.rule.clone()).collect(),
+        routes: dead_ends().filter(|route| !foreign || route.maker != PROTOCOL).map(|route| route.route.clone()).collect(),
+    };
+    (all(false), all(true))
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::error::{Refused, While, fault};
+use super::probe::Later;
 use super::socket::Client;
 use super::space::{Process, Space, has_ended};
 use crate::net::{NetError, NetErrorKind, NetOp, Processes};
@@ -22,12 +23,13 @@ pub(super) struct Place {
 pub(super) struct Places<'a> {
     host: &'a Space,
     processes: &'a Processes,
+    pub(super) later: &'a Later,
     open: RefCell<BTreeMap<Ns, Rc<Place>>>,
 }
 
 impl<'a> Places<'a> {
-    pub(super) fn new(host: &'a Space, processes: &'a Processes) -> Self {
-        Self { host, processes, open: RefCell::default() }
+    pub(super) fn new(host: &'a Space, processes: &'a Processes, later: &'a Later) -> Self {
+        Self { host, processes, later, open: RefCell::default() }
     }
 
     pub(super) fn host(&self) -> Result<Rc<Place>, NetError> {

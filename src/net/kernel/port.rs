@@ -34,7 +34,7 @@ pub(super) fn adopt(places: &Places<'_>, bridge: &str, wanted: &PlacedLink, proj
         let name = LinkAttribute::IfName(wanted.at.name.clone());
         if card.change_even_down(&name).doing(doing)? {
             card.add_addresses(&before.0)?;
-            before.1.iter().try_for_each(|route| if route.is_default() { card.put_route(route) } else { card.add_route(route) })?;
+            before.1.iter().try_for_each(|route| if route.is_way_out() { card.put_route(route) } else { card.add_route(route) })?;
         }
         card.raw.name.clone_from(&wanted.at.name);
     }
@@ -45,7 +45,7 @@ pub(super) fn adopt(places: &Places<'_>, bridge: &str, wanted: &PlacedLink, proj
     card.bring(wanted.link.up)?;
     card.route(&dressed, false)?;
     // The engine gives every machine a default route by a card of its own choice; the file may say another, or none.
-    let unwanted = card.routes()?.into_iter().filter(|route| route.is_default() && !wanted.link.routes.contains(route));
+    let unwanted = card.routes()?.into_iter().filter(|route| route.is_way_out() && !wanted.link.routes.contains(route));
     unwanted.into_iter().try_for_each(|route| card.remove_route(&route))
 }
 
@@ -89,16 +89,21 @@ fn move_aside(bearer: &Card<'_>) -> Result<(), NetError> {
     Ok(())
 }
 
-/// A frame has to fit through both ends of a veth. Only the host's end is seen to here: another machine's is its own NIC.
-pub(super) fn other_end_takes(places: &Places<'_>, card: &Card<'_>, mtu: u32) -> Result<(), NetError> {
-    let (true, Some(lower)) = (card.raw.kind == "veth" && card.place.ns != Ns::Host, card.raw.lower) else { return Ok(()) };
+/// The other end of a machine's veth, if that is on the host.
+pub(super) fn host_end<'a>(places: &'a Places<'a>, card: &Card<'_>) -> Result<Option<Card<'a>>, NetError> {
+    let (true, Some(lower)) = (card.raw.kind == "veth" && card.place.ns != Ns::Host, card.raw.lower) else { return Ok(None) };
     let host = places.host()?;
     if !card.hangs_on(&host, lower)? {
-        return Ok(());
+        return Ok(None);
     }
-    let doing = || format!("set the MTU of the host's end of {}", card.at());
-    match read::link_at(&host.client, lower).doing(doing)? {
-        Some(end) if end.mtu != mtu => Card::of(places, host, end).change(vec![LinkAttribute::Mtu(mtu)]).doing(doing),
-        _ => Ok(()),
+    let end = read::link_at(&host.client, lower).doing(|| format!("look at the host's end of {}", card.at()))?;
+    Ok(end.map(|end| Card::of(places, host, end)))
+}
+
+/// A frame has to fit through both ends of a veth. Only the host's end is seen to here: another machine's is its own NIC.
+pub(super) fn other_end_takes(places: &Places<'_>, card: &Card<'_>, mtu: u32) -> Result<(), NetError> {
+    match host_end(places, card)?.filter(|end| end.raw.mtu != mtu) {
+        Some(end) => end.change(vec![LinkAttribute::Mtu(mtu)]).doing(|| format!("set the MTU of the host's end of {}", card.at())),
+        None => Ok(()),
     }
 }

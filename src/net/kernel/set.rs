@@ -9,6 +9,7 @@ use super::error::While;
 use super::link::Card;
 use super::place::Places;
 use super::port::other_end_takes;
+use super::probe;
 use super::read::same_address;
 use super::{kind, message};
 use crate::net::{LinkSet, NetError};
@@ -25,7 +26,17 @@ pub(super) fn link(places: &Places<'_>, at: &LinkRef, set: &LinkSet) -> Result<(
     // What has to be there again if the link must be down for a moment.
     let (addresses, routes) = (card.addresses()?, card.routes()?);
     let is_new = set.mac.is_some_and(|mac| card.raw.mac != Some(mac)) || !set.add_addresses.is_subset(&addresses);
+    // The kernel forgets them with every change of the MAC, and when the link is down.
+    let neighbours = if is_new || set.name.is_some() { card.neighbours()? } else { vec![] };
     let was_down = attributes(places, &mut card, set)?;
+    let unused: BTreeSet<_> =
+        set.add_addresses.difference(&addresses).map(IpNet::addr).filter(|it| set.manners.probe.contains(it)).collect();
+    if !unused.is_empty() && set.up.unwrap_or(card.raw.up) {
+        card.bring(true)?;
+        card.raw.up = true;
+        probe::ask(&card, &unused)?;
+    }
+    card.set_sysctls(&set.tune.sysctls)?;
     change_addresses(&card, set, &addresses)?;
     if let Some(up) = set.up {
         card.bring(up)?;
@@ -37,10 +48,17 @@ pub(super) fn link(places: &Places<'_>, at: &LinkRef, set: &LinkSet) -> Result<(
     if is_new {
         card.announce()?;
     }
+    if set.manners.announce && card.raw.up {
+        places.later.tell(&card, card.addresses()?.iter().map(IpNet::addr).collect());
+    }
+    if let Some(traffic) = &set.tune.traffic {
+        card.shape(traffic)?;
+    }
     if !card.raw.up {
         // A link that is down has no routes, and can be given none.
         return Ok(());
     }
+    card.change_neighbours(&set.tune, &neighbours)?;
     for address in &set.connect {
         card.connect_subnet(address)?;
     }
@@ -115,7 +133,7 @@ fn change_routes(card: &Card<'_>, set: &LinkSet, before: &BTreeSet<Route>, kept:
     if set.add_routes.is_empty() && set.remove_routes.is_empty() && kept.is_empty() {
         return Ok(());
     }
-    let twins = |one: &Route, other: &Route| one.to == other.to && one.metric == other.metric;
+    let twins = |one: &Route, other: &Route| one.key() == other.key();
     let now = card.routes()?;
     let mut replaced = BTreeSet::new();
     for route in set.add_routes.difference(&now) {

@@ -3,20 +3,17 @@
 //! Who uses one is written on it: an alternative name for each project and network. The kernel adds and removes one without touching the others, so
 //! two projects cannot overwrite each other's; and the last one to go finds itself alone.
 
-use std::collections::BTreeSet;
-
 use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use rtnetlink::packet_route::RouteNetlinkMessage as Say;
-use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
+use rtnetlink::packet_route::link::LinkAttribute;
 use rustix::io::Errno;
 
-use super::error::{Refused, While, fault};
+use super::error::{While, fault};
 use super::link::Card;
 use super::message;
 use super::owner;
 use super::place::Places;
 use super::read;
-use super::socket::Client;
 use crate::net::{NetError, NetErrorKind};
 use crate::types::{LINK_GROUP, LinkRef, Name};
 
@@ -26,7 +23,7 @@ pub(super) fn take(places: &Places<'_>, at: &LinkRef, network: &Name, bridge: Op
     let card = Card::get(places, at, doing)?;
     let mark = owner::mark(project, network);
     if !card.raw.altnames.contains(&mark) {
-        card.say(Say::NewLinkProp(message::altname(card.raw.index, &mark)), NLM_F_CREATE | NLM_F_EXCL).doing(doing)?;
+        card.tell(Say::NewLinkProp(message::altname(card.raw.index, &mark)), NLM_F_CREATE | NLM_F_EXCL).doing(doing)?;
     }
     let Some(bridge) = bridge else { return Ok(()) };
     let doing = || format!("plug {at} into {bridge}");
@@ -50,7 +47,7 @@ pub(super) fn leave(places: &Places<'_>, at: &LinkRef, network: &Name, project: 
         }
     }
     if card.raw.altnames.contains(&mark) {
-        match card.say(Say::DelLinkProp(message::altname(card.raw.index, &mark)), 0) {
+        match card.tell(Say::DelLinkProp(message::altname(card.raw.index, &mark)), 0) {
             Err(refused) if refused.is(&[Errno::NOENT, Errno::INVAL]) => {}
             other => other.doing(doing)?,
         }
@@ -61,29 +58,4 @@ pub(super) fn leave(places: &Places<'_>, at: &LinkRef, network: &Name, project: 
 /// A VLAN that fly made, and that nobody else uses.
 pub(super) fn is_free_vlan(card: &Card<'_>, project: &Name) -> bool {
     card.raw.kind == "vlan" && card.raw.group == LINK_GROUP && owner::users(&card.raw).iter().all(|(user, _)| user == project)
-}
-
-/// Asked for a link of a kind without anything that such a link needs, the kernel says that this is missing, or that there is no such
-/// kind; it makes none in either case.
-pub(super) fn missing_kinds(wanted: &BTreeSet<String>) -> Result<BTreeSet<String>, Refused> {
-    let client = Client::open()?;
-    let mut missing = BTreeSet::new();
-    for kind in wanted {
-        let info = match kind.as_str() {
-            "macvlan" => InfoKind::MacVlan,
-            "ipvlan" => InfoKind::IpVlan,
-            "vlan" => InfoKind::Vlan,
-            "vxlan" => InfoKind::Vxlan,
-            // Of the others one would be made.
-            _ => continue,
-        };
-        let mut message = LinkMessage::default();
-        message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(info)]));
-        match client.tell(Say::NewLink(message), NLM_F_CREATE | NLM_F_EXCL) {
-            Err(refused) if refused.is(&[Errno::OPNOTSUPP]) => drop(missing.insert(kind.clone())),
-            Err(refused) if refused.is(&[Errno::PERM, Errno::ACCESS]) => return Err(refused),
-            _ => {}
-        }
-    }
-    Ok(missing)
 }

@@ -40,6 +40,12 @@ pub(super) struct Dump<T> {
     pub(super) whole: bool,
 }
 
+impl<T> Default for Dump<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), whole: true }
+    }
+}
+
 /// What one datagram brought besides its messages.
 #[derive(Default)]
 struct Progress {
@@ -52,13 +58,17 @@ struct Progress {
 impl Client {
     /// Opened in the namespace that the calling thread is in; belongs to it for ever.
     pub(super) fn open() -> Result<Self, Refused> {
+        Self::with_buffer(RECEIVE_BUFFER)
+    }
+
+    fn with_buffer(bytes: usize) -> Result<Self, Refused> {
         let socket = Socket::new(NETLINK_ROUTE)?;
         socket.set_ext_ack(true)?;
         socket.set_cap_ack(true)?;
         // Missing before 4.20; then filters are not honoured by the kernel, and the readers filter themselves.
         let _ = socket.set_netlink_get_strict_chk(true);
-        if sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER).is_err() {
-            socket.set_rx_buf_sz(i32::try_from(RECEIVE_BUFFER).unwrap_or(i32::MAX))?;
+        if sockopt::set_socket_recv_buffer_size_force(&socket, bytes).is_err() {
+            socket.set_rx_buf_sz(i32::try_from(bytes).unwrap_or(i32::MAX))?;
         }
         sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(PATIENCE))?;
         socket.connect(&SocketAddr::new(0, 0))?;
@@ -98,7 +108,11 @@ impl Client {
             let mut interrupted = false;
             // Read to the end even so: the rest would stand in the way of the next answer.
             loop {
-                let progress = self.receive(sequence, &mut |payload| last.extend(read(payload)))?;
+                let progress = match self.receive(sequence, &mut |payload| last.extend(read(payload))) {
+                    // Something did not fit into the buffer, and nobody knows what. The dump goes on all the same.
+                    Err(refused) if refused.is(&[Errno::NOBUFS]) => Progress { interrupted: true, end: None },
+                    other => other?,
+                };
                 interrupted |= progress.interrupted;
                 if let Some(end) = progress.end {
                     end?;
@@ -143,5 +157,38 @@ impl Client {
             }
         }
         Ok(progress)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::kernel::read;
+
+    /// `ENOBUFS` is for answers that nobody has fetched yet; whatever is asked for next is whole all the same.
+    #[test]
+    fn a_buffer_that_has_overflowed_costs_another_question_and_no_answer() {
+        let small = Client::with_buffer(1).unwrap();
+        let whole = read::links(&Client::open().unwrap()).unwrap();
+        let name = |dump: &Dump<read::RawLink>| dump.items.iter().map(|link| link.name.clone()).collect::<Vec<_>>();
+        let mut overflowed = false;
+        for _ in 0..50 {
+            for _ in 0..100 {
+                let mut lo = rtnetlink::packet_route::link::LinkMessage::default();
+                lo.header.index = 1;
+                small.send(RouteNetlinkMessage::GetLink(lo), 0).unwrap();
+            }
+            let dump = read::links(&small).unwrap();
+            assert!(dump.whole);
+            assert_eq!(name(&dump), name(&whole));
+            // And without anybody who notices, it says so.
+            for _ in 0..100 {
+                let mut lo = rtnetlink::packet_route::link::LinkMessage::default();
+                lo.header.index = 1;
+                small.send(RouteNetlinkMessage::GetLink(lo), 0).unwrap();
+            }
+            overflowed |= matches!(small.receive(0, &mut |_| ()), Err(refused) if refused.is(&[Errno::NOBUFS]));
+        }
+        assert!(overflowed, "the premise: that many answers do not fit");
     }
 }

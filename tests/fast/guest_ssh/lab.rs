@@ -22,8 +22,8 @@ pub(crate) struct Guest {
     pub(crate) port: u16,
     pub(crate) user: String,
     pub(crate) server: Child,
-    /// Seconds to log in, where a test waits for their end.
-    pub(crate) grace: Option<u32>,
+    /// Options of the server: times, where a test waits for their end.
+    pub(crate) options: Vec<String>,
 }
 
 impl Guest {
@@ -36,8 +36,12 @@ impl Guest {
 
     /// One that bears strangers for so many seconds.
     pub(crate) fn start_with_grace(seconds: u32) -> Guest {
+        Guest::start_with(&["--grace", &seconds.to_string()])
+    }
+
+    pub(crate) fn start_with(options: &[&str]) -> Guest {
         let mut guest = Guest::prepare();
-        guest.grace = Some(seconds);
+        guest.options = options.iter().map(|&option| option.to_owned()).collect();
         guest.allow(&[&guest.public_key("id")]);
         guest.serve()
     }
@@ -49,7 +53,7 @@ impl Guest {
         fs::create_dir(&home).unwrap();
         let user = text(&run(Command::new("id").arg("-un")));
         let server = Command::new("true").spawn().unwrap();
-        let guest = Guest { home, port: free_port(), user, server, grace: None };
+        let guest = Guest { home, port: free_port(), user, server, options: vec![] };
         guest.make_key("id");
         guest
     }
@@ -66,9 +70,8 @@ impl Guest {
 
     /// As root with a passwd of its own, so that no start file of the one who tests takes part.
     fn server_command(&self) -> Command {
-        let grace: Vec<String> = self.grace.iter().flat_map(|seconds| ["--grace".to_owned(), seconds.to_string()]).collect();
         let mut plain = Command::new(FLY);
-        plain.args(["guest", "serve", "--home"]).arg(&self.home).args(&grace);
+        plain.args(["guest", "serve", "--home"]).arg(&self.home).args(&self.options);
         let unshare = ["--mount", "--propagation", "private"];
         if self.user != "root" || !Command::new("unshare").args(unshare).arg("true").status().is_ok_and(|status| status.success()) {
             return plain;
@@ -78,7 +81,7 @@ impl Guest {
         fs::write(&passwd, format!("root:x:0:0:root:{}:/bin/sh\n", home.display())).unwrap();
         let mut command = Command::new("unshare");
         command.args(unshare).args(["sh", "-c", "mount --bind \"$1\" /etc/passwd && shift && exec \"$@\"", "sh"]);
-        command.arg(passwd).arg(FLY).args(["guest", "serve", "--home"]).arg(&self.home).args(&grace);
+        command.arg(passwd).arg(FLY).args(["guest", "serve", "--home"]).arg(&self.home).args(&self.options);
         command
     }
 

@@ -157,12 +157,6 @@ fn what_ran_dies_with_its_client() {
         ssh.wait().unwrap();
         guest.until("the command dies, though it does not hear SIGHUP", || !alive(&pid));
     }
-    // What has left the session lives on, as with every sshd.
-    let daemon = guest.ssh(&[], "setsid sleep 1000 >/dev/null 2>&1 </dev/null & echo $!");
-    let pid = text(&daemon);
-    std::thread::sleep(Duration::from_millis(500));
-    assert!(alive(&pid));
-    run(Command::new("kill").arg(&pid));
 }
 
 /// A shell with job control makes groups of them, and on its own end tells none but the one in front.

@@ -1,7 +1,7 @@
 //! Making and removing links: what `ip` shows afterwards, again when done twice, and after being cut short.
 
 use fly::net::{NetErrorKind, NetOp};
-use fly::types::{LINK_GROUP, Link, LinkKind, LinkRef, Owner, PlacedLink};
+use fly::types::{LINK_GROUP, Link, LinkKind, LinkRef, Manners, Owner, PlacedLink};
 
 use super::world::{World, at, macvlan, name, nic, of_host, plain, route, texts, veth};
 
@@ -207,7 +207,8 @@ fn refusals_are_in_the_kernels_words() {
     let mut twin = macvlan("web", "eth1", &[]);
     twin.link.mac = macvlan("web", "eth0", &[]).link.mac;
     assert_eq!(world.try_op(&create(twin)).unwrap_err().kind, NetErrorKind::Conflict);
-    let odd = PlacedLink { at: LinkRef::host("x"), link: plain(LinkKind::Other("gre".into()), &[]), alias: None };
+    let odd =
+        PlacedLink { at: LinkRef::host("x"), link: plain(LinkKind::Other("gre".into()), &[]), alias: None, manners: Manners::default() };
     assert_eq!(world.try_op(&create(odd)).unwrap_err().kind, NetErrorKind::Unsupported);
     for link in ["eth0", "eth1"] {
         world.op(&NetOp::DeleteLink { at: at("web", link) });

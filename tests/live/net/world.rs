@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fly::net::{Kernel, LinkSet, NetError, NetOp, NetPlane, NetSnapshot, Processes};
-use fly::types::{Link, LinkKind, LinkRef, Mac, MacvlanMode, Name, Ns, PlacedLink, Route};
+use fly::types::{Link, LinkKind, LinkRef, Mac, MacvlanMode, Manners, Name, Ns, PlacedLink, Route};
 use serde_json::Value;
 
 pub(super) struct World {
@@ -139,11 +139,11 @@ impl World {
         assert_eq!(before, self.settled(), "{op}, done again");
     }
 
-    /// Without carriers: they come when the kernel gets to it.
+    /// Without carriers, which come when the kernel gets to it, and without what was counted meanwhile.
     fn settled(&self) -> NetSnapshot {
         let mut seen = self.observe();
         let links = seen.namespaces.values_mut().flat_map(|ns| ns.links.values_mut());
-        links.for_each(|link| link.carrier = true);
+        links.for_each(|link| (link.carrier, link.counters) = (true, None));
         seen
     }
 
@@ -195,7 +195,7 @@ pub(super) fn at(machine: &str, link: &str) -> LinkRef {
 }
 
 pub(super) fn route(to: &str, via: &str, metric: Option<u32>) -> Route {
-    Route { to: to.parse().unwrap(), via: (!via.is_empty()).then(|| via.parse().unwrap()), metric }
+    Route { metric, ..Route::new(to.parse().unwrap(), (!via.is_empty()).then(|| via.parse().unwrap())) }
 }
 
 pub(super) fn nets<T: std::str::FromStr<Err: std::fmt::Debug> + Ord>(texts: &[&str]) -> BTreeSet<T> {
@@ -207,14 +207,28 @@ pub(super) fn texts(texts: &[&str]) -> BTreeSet<String> {
 }
 
 pub(super) fn plain(kind: LinkKind, addresses: &[&str]) -> Link {
-    Link { kind, mac: None, mtu: Some(1500), up: true, master: None, addresses: nets(addresses), routes: BTreeSet::new() }
+    Link {
+        kind,
+        mac: None,
+        mtu: Some(1500),
+        up: true,
+        master: None,
+        addresses: nets(addresses),
+        routes: BTreeSet::new(),
+        tuning: fly::types::Tuning::default(),
+    }
 }
 
 /// A NIC of a machine, with an automatic MAC.
 pub(super) fn nic(machine: &str, link: &str, kind: LinkKind, addresses: &[&str]) -> PlacedLink {
     let place = at(machine, link);
     let mac = Some(Mac::automatic(&place.to_string()));
-    PlacedLink { link: Link { mac, ..plain(kind, addresses) }, at: place, alias: Some(format!("fly:shop/{machine}/{link}")) }
+    PlacedLink {
+        link: Link { mac, ..plain(kind, addresses) },
+        at: place,
+        alias: Some(format!("fly:shop/{machine}/{link}")),
+        manners: Manners::default(),
+    }
 }
 
 pub(super) fn macvlan(machine: &str, link: &str, addresses: &[&str]) -> PlacedLink {
@@ -229,5 +243,10 @@ pub(super) fn veth() -> LinkKind {
 pub(super) fn of_host(what: &str, kind: LinkKind, addresses: &[&str]) -> PlacedLink {
     let place = LinkRef::host(fly::types::host_link_name(&name("shop"), what));
     let mac = Some(Mac::automatic(what));
-    PlacedLink { link: Link { mac, ..plain(kind, addresses) }, at: place, alias: Some(format!("fly:shop/{what}")) }
+    PlacedLink {
+        link: Link { mac, ..plain(kind, addresses) },
+        at: place,
+        alias: Some(format!("fly:shop/{what}")),
+        manners: Manners::default(),
+    }
 }

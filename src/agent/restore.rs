@@ -1,0 +1,250 @@
+//! Puts back what a machine that has started anew lacks: the cards and names that the last `up` gave it.
+//!
+//! Nothing is decided here: these are the operations that `up` would print for a machine that has just started. What is there already
+//! is left as it is: a card that somebody has changed by hand is for `fly plan` to show.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+
+use super::leases::Leases;
+use super::log;
+use crate::actual::Actual;
+use crate::engine::{Docker, Engine as _, EngineQuery};
+use crate::net::{Kernel, MachineOrders, NetErrorKind, NetOp, NetPlane as _, Orders, Processes};
+use crate::observe;
+use crate::types::{Addr, LinkRef, Name, Ns, PlacedLink};
+
+/// How long somebody who is at work on the project is waited for: whoever works on it puts its cards back himself.
+const COURTESY: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(20);
+
+pub(super) struct Keeper {
+    docker: Docker,
+    kernel: Kernel,
+    /// Lives that had everything, once: what is missing there since then was taken away by somebody.
+    whole: HashMap<(Name, Name), Life>,
+    /// The last orders of each project: volumes that nothing uses can be swept away by anybody.
+    orders: BTreeMap<Name, String>,
+    leases: Leases,
+}
+
+impl Keeper {
+    pub(super) fn new(docker: Docker, kernel: Kernel, orders: BTreeMap<Name, String>) -> Self {
+        Self { docker, leases: Leases::new(kernel.clone()), kernel, whole: HashMap::new(), orders }
+    }
+
+    /// Whether everything is there that can be: otherwise it is to be tried again.
+    pub(super) async fn restore(&mut self, project: &Name) -> bool {
+        let hold = self.hold(project).await;
+        let actual = match self.look(project).await {
+            Ok(actual) => actual,
+            Err(error) => {
+                log::line(&format!("{project}: {error}"));
+                return false;
+            }
+        };
+        let Some(orders) = self.orders_of(project, &actual) else { return true };
+        self.leases.keep(project, &orders, &actual);
+        let due: Vec<(&Name, &MachineOrders)> = orders.machines.iter().filter(|(name, _)| self.is_new(project, name, &actual)).collect();
+        if due.is_empty() {
+            return true;
+        }
+        let began = Instant::now();
+        let processes = observe::processes(&actual);
+        let work = Work { kernel: &self.kernel, project, actual: &actual, processes: &processes };
+        if !work.host(&orders.host).await {
+            return false;
+        }
+        let done = join_all(due.iter().map(|(name, machine)| work.machine(name, machine, began))).await;
+        drop(hold);
+        let has_made = orders.machines.values().any(|machine| machine.ops.iter().any(|op| matches!(op, NetOp::Lease { .. })));
+        if has_made && let Ok(now) = self.look(project).await {
+            self.leases.keep(project, &orders, &now);
+        }
+        for ((name, _), whole) in due.iter().zip(&done) {
+            if let Some(life) = life(&actual, name).filter(|_| *whole) {
+                self.whole.insert((project.clone(), (*name).clone()), life);
+            }
+        }
+        done.into_iter().all(|whole| whole)
+    }
+
+    /// The projects that have cards whose addresses the network gives.
+    pub(super) fn leasing(&self) -> Vec<Name> {
+        self.orders.iter().filter(|(_, text)| text.contains(r#""op":"lease""#)).map(|(project, _)| project.clone()).collect()
+    }
+
+    /// In time, and not while somebody is at work on it: he may be giving them back.
+    pub(super) async fn keep_leases(&mut self, project: &Name) {
+        if !matches!(self.kernel.hold(project).await, Ok(Some(_))) {
+            return;
+        }
+        if let Ok(actual) = self.look(project).await
+            && let Some(orders) = self.orders_of(project, &actual)
+        {
+            self.leases.keep(project, &orders, &actual);
+        }
+    }
+
+    async fn hold(&self, project: &Name) -> Option<crate::net::Hold> {
+        let until = Instant::now() + COURTESY;
+        loop {
+            match self.kernel.hold(project).await {
+                Ok(None) if Instant::now() < until => tokio::time::sleep(LOOK).await,
+                held => return held.ok().flatten(),
+            }
+        }
+    }
+
+    async fn look(&self, project: &Name) -> Result<Actual, String> {
+        let query = EngineQuery { project: project.clone(), images: BTreeSet::new() };
+        let mut actual = Actual { engine: self.docker.observe(&query).await.map_err(|error| error.to_string())?, ..Actual::default() };
+        actual.net = self.kernel.observe(project, &observe::namespaces(&actual)).await.map_err(|error| error.to_string())?;
+        Ok(actual)
+    }
+
+    fn orders_of(&mut self, project: &Name, actual: &Actual) -> Option<Orders> {
+        if let Some(text) = actual.engine.orders.last() {
+            self.orders.insert(project.clone(), text.clone());
+        } else if actual.engine.machines.is_empty() {
+            self.orders.remove(project);
+            self.whole.retain(|(of, _), _| of != project);
+        }
+        let text = self.orders.get(project)?;
+        let orders = Orders::from_text(text);
+        if orders.is_none() {
+            log::line(&format!("{project}: another build of fly has written what is to be put back; `fly up` writes it anew"));
+        }
+        orders
+    }
+
+    fn is_new(&self, project: &Name, machine: &Name, actual: &Actual) -> bool {
+        life(actual, machine).is_some_and(|life| self.whole.get(&(project.clone(), machine.clone())) != Some(&life))
+    }
+}
+
+/// A namespace alone is not told by its number: the kernel gives the next one the same.
+type Life = (u64, Option<u32>, Option<String>);
+
+fn life(actual: &Actual, machine: &Name) -> Option<Life> {
+    let (namespace, state) = (actual.namespace(&Ns::Machine(machine.clone()))?, actual.machine(machine)?);
+    Some((namespace.inode, state.pid, state.started_at.clone()))
+}
+
+struct Work<'a> {
+    kernel: &'a Kernel,
+    project: &'a Name,
+    actual: &'a Actual,
+    processes: &'a Processes,
+}
+
+impl Work<'_> {
+    /// What the cards hang on. A reboot takes it away.
+    async fn host(&self, ops: &[NetOp]) -> bool {
+        let mut made = false;
+        for op in ops {
+            let is_there = match op {
+                NetOp::CreateLink { link } => self.has(link),
+                // What follows a link that was there, was done with it.
+                _ => !made,
+            };
+            if is_there {
+                continue;
+            }
+            made = true;
+            if let Err(error) = self.kernel.perform(op, self.project, self.processes).await {
+                log::line(&format!("{}: {error}", self.project));
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn machine(&self, name: &Name, orders: &MachineOrders, began: Instant) -> bool {
+        let (mut whole, mut made) = (true, vec![]);
+        // A server may take its time: leases are got apart from all else.
+        let ops = orders.ops.iter().filter(|op| !matches!(op, NetOp::Lease { .. }));
+        for op in ops.filter(|op| self.can(op)) {
+            let card = match op {
+                NetOp::CreateLink { link } | NetOp::AdoptPort { link, .. } => Some(&**link),
+                NetOp::CreateVeth { a, b } => [a, b].into_iter().find(|end| end.at.ns == Ns::Machine(name.clone())).map(|end| &**end),
+                _ => None,
+            };
+            // What is no card goes with those that were made.
+            let is_there = card.map_or(made.is_empty(), |link| self.has(link));
+            if is_there {
+                continue;
+            }
+            match self.kernel.perform(&self.fitted(op), self.project, self.processes).await {
+                Ok(()) => made.extend(card.map(|link| link.at.name.clone())),
+                // Its next start is the next chance.
+                Err(error) if error.kind == NetErrorKind::Ended => return true,
+                Err(error) => {
+                    whole = false;
+                    log::line(&format!("{}: {error}", self.project));
+                }
+            }
+        }
+        whole &= self.names(name, orders).await;
+        if !made.is_empty() {
+            log::line(&format!("{}/{name}: put back {} in {} ms", self.project, made.join(", "), began.elapsed().as_millis()));
+        }
+        whole
+    }
+
+    /// A cable needs both of its machines; the one that comes last has it made.
+    fn can(&self, op: &NetOp) -> bool {
+        let runs = |link: &PlacedLink| match &link.at.ns {
+            Ns::Host => true,
+            Ns::Machine(name) => self.processes.contains_key(name),
+        };
+        match op {
+            NetOp::CreateVeth { a, b } => runs(a) && runs(b),
+            _ => true,
+        }
+    }
+
+    fn has(&self, wanted: &PlacedLink) -> bool {
+        let there = self.actual.link(&wanted.at);
+        // The engine's cards bear any name before they are fly's; `engine=` behind it is the name that the engine gave.
+        let first_word = |alias: &Option<String>| alias.as_deref().and_then(|alias| alias.split(' ').next().map(str::to_owned));
+        there.is_some_and(|there| first_word(&there.alias) == first_word(&wanted.alias))
+    }
+
+    /// As large as the bridge, where the orders leave that to it.
+    fn fitted(&self, op: &NetOp) -> NetOp {
+        let mut op = op.clone();
+        if let NetOp::CreateVeth { a, b } = &mut op
+            && let Some(bridge) = b.link.master.as_ref().and_then(|name| self.actual.link(&LinkRef::host(name.clone())))
+        {
+            for end in [a, b] {
+                end.link.mtu = end.link.mtu.or(bridge.link.mtu);
+            }
+        }
+        op
+    }
+
+    async fn names(&self, name: &Name, orders: &MachineOrders) -> bool {
+        let (Some(hosts), Some(state)) = (&orders.hosts, self.actual.machine(name)) else { return true };
+        let mut set = hosts.clone();
+        let gateways = &state.container.gateway_hosts;
+        if !gateways.is_empty() {
+            std::sync::Arc::make_mut(&mut set).extend(self.actual.wanted_gateways(name, gateways));
+        }
+        let now = self.actual.hosts(name);
+        if now == set {
+            return true;
+        }
+        let op = NetOp::SetHosts { machine: name.clone(), remove: now.difference(&set).cloned().collect(), set };
+        match self.kernel.perform(&op, self.project, self.processes).await {
+            Ok(()) => true,
+            Err(error) if error.kind == NetErrorKind::Ended => true,
+            Err(error) => {
+                log::line(&format!("{}: {}: {error}", self.project, Addr::Machine(name.clone())));
+                false
+            }
+        }
+    }
+}

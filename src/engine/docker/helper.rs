@@ -1,0 +1,116 @@
+//! fly beside the engine, for whoever is not there or may not work on its network: a container of fly's own image that lives as long as
+//! the connection to it.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::error::Failure;
+use super::raw::encode;
+use super::{Docker, guest, stream};
+use crate::engine::EngineError;
+use crate::engine::session::Session;
+use crate::types::GUEST_BINARY;
+
+/// The label of a helper: the version.
+const LABEL: &str = "fly.helper";
+
+/// What a helper may, and why; the README says the same.
+const CAPABILITIES: [&str; 6] = [
+    "NET_ADMIN",    // links, addresses, routes, the firewall
+    "NET_RAW",      // asking on the wire whether an address is in use
+    "SYS_ADMIN",    // entering the namespaces of machines
+    "SYS_PTRACE",   // finding these namespaces, and `/etc/hosts`, by the machines' processes
+    "SYS_CHROOT",   // the host's own iptables, and `/proc/sys`
+    "DAC_OVERRIDE", // files of machines whose root is another user
+];
+
+#[derive(Deserialize)]
+struct Created {
+    #[serde(rename = "Id")]
+    id: String,
+}
+
+/// A helper that runs. It ends with its input.
+pub struct Helper {
+    docker: Docker,
+    id: String,
+    version: String,
+    /// The image came with it.
+    imported: bool,
+}
+
+/// Host network and processes, since that is what it is about; everything else is as little as it works with.
+pub(super) fn host_config() -> Value {
+    json!({
+        "NetworkMode": "host",
+        "PidMode": "host",
+        "UsernsMode": "host",
+        "CapDrop": ["ALL"],
+        "CapAdd": CAPABILITIES,
+        "ReadonlyRootfs": true,
+        // Profiles for ordinary containers forbid looking at other processes.
+        "SecurityOpt": ["apparmor=unconfined", "label=disable"],
+    })
+}
+
+impl Docker {
+    /// Starts `words` of fly's own, beside the engine. What is written to it, and what it says, passes through the session.
+    pub async fn helper(&self, version: &str, words: &[&str]) -> Result<(Helper, Session), EngineError> {
+        self.start_helper(version, words).await.map_err(|failure| failure.doing("start a helper beside the engine"))
+    }
+
+    async fn start_helper(&self, version: &str, words: &[&str]) -> Result<(Helper, Session), Failure> {
+        let imported = self.import_guest(version).await?;
+        let mut host = host_config();
+        host["AutoRemove"] = true.into();
+        host["LogConfig"] = json!({"Type": "none"});
+        let entrypoint = [&[GUEST_BINARY][..], words].concat();
+        let body = json!({
+            "Image": guest::image(version),
+            "Entrypoint": entrypoint,
+            "User": "0:0",
+            "OpenStdin": true,
+            "StdinOnce": true,
+            "AttachStdin": true,
+            "AttachStdout": true,
+            "AttachStderr": true,
+            "Labels": {LABEL: version},
+            "HostConfig": host,
+        });
+        let created: Created = self.http.post("/containers/create", &body).await?;
+        let helper = Helper { docker: self.clone(), id: created.id, version: version.to_owned(), imported };
+        let id = encode(&helper.id);
+        let joined = async {
+            let path = format!("/containers/{id}/attach?stream=1&stdin=1&stdout=1&stderr=1");
+            let session = stream::hijack(&self.http, &path, &Value::Null, false, "listen to a helper".to_owned()).await?;
+            self.http.tell(&format!("/containers/{id}/start"), &Value::Null).await?;
+            Ok(session)
+        };
+        match joined.await {
+            Ok(session) => Ok((helper, session)),
+            Err(failure) => {
+                // One that never ran is not removed by itself.
+                let _ = self.remove_by_id(&helper.id).await;
+                helper.remove_image().await;
+                Err(failure)
+            }
+        }
+    }
+}
+
+impl Helper {
+    /// Waits until it is gone, after its input was shut; and takes away what nobody needs any more.
+    pub async fn end(self) {
+        let path = format!("/containers/{}/wait?condition=removed", encode(&self.id));
+        // Gone already is an error, and as good.
+        let _ = self.docker.http.tell(&path, &Value::Null).await;
+        self.remove_image().await;
+    }
+
+    async fn remove_image(&self) {
+        if self.imported {
+            // Machines may have come that have it as their guest; then it stays.
+            let _ = self.docker.remove_guest_image(&self.version).await;
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Without root: a user of the engine's group gets all that root gets, through a helper beside the engine.
+
+use crate::support::{FlyCommand, Lab, Project};
+
+const FILE: &str = "name: shop
+networks:
+  lan: {parent: eth1, subnet: 192.168.77.0/24, host_ip: 192.168.77.99}
+  back: {subnet: [10.20.0.0/24, \"fd00:20::/64\"]}
+machines:
+  web:
+    image: fly/busybox:test
+    nics: {eth0: {network: lan, ip: 192.168.77.10}, eth1: {network: back, ip: [10.20.0.5/24, \"fd00:20::5/64\"]}}
+  db: {image: fly/busybox:test, nics: {eth0: {network: back, ip: 10.20.0.6/24}}, links: [web]}
+  out: {image: fly/busybox:test}
+links: [[\"web:eth5\", \"db:eth5\"]]
+";
+
+fn by_user(project: &Project, args: &[&str]) -> FlyCommand {
+    project.command().by_user().args(args)
+}
+
+#[test]
+fn a_user_of_the_engine_gets_what_root_gets() {
+    let lab = Lab::start();
+    let project = lab.project("shop", FILE);
+    let before = lab.canonical();
+    let up = by_user(&project, &["up", "--yes"]).run();
+    up.success();
+    // The same world, seen by root and by the helper.
+    assert!(project.fly(&["plan", "--check"]).success().stdout.contains("nothing to do"));
+    assert!(by_user(&project, &["plan", "--check"]).run().success().stdout.contains("nothing to do"));
+    lab.neighbour(&["ping", "-c1", "-W3", "192.168.77.10"]);
+    assert!(lab.docker(&["exec", "shop.db", "ping", "-c1", "-W3", "web"]).contains("10.20.0.5"));
+    // A change in place, and drift.
+    let pid = lab.pid_and_start("shop.web");
+    project.write("fly.yml", &FILE.replace("10.20.0.5/24", "10.20.0.7/24"));
+    by_user(&project, &["up", "--yes"]).run().success();
+    assert!(lab.in_machine("shop.web", &["ip", "addr", "show", "eth1"]).contains("10.20.0.7/24"));
+    assert_eq!(lab.pid_and_start("shop.web"), pid);
+    by_user(&project, &["down", "--yes"]).run().success();
+    assert_eq!(lab.canonical(), before);
+}
