@@ -36,9 +36,10 @@ impl<'a> Reach<'a> {
         for (name, machine) in machines {
             for nic in machine.nics.values() {
                 let segment = match &nic.attach {
-                    Attach::Nat { network, .. } | Attach::Bridge { network, .. } | Attach::Macvlan { network, .. } => {
-                        Segment::Network(network)
-                    }
+                    Attach::Nat { network, .. }
+                    | Attach::Bridge { network, .. }
+                    | Attach::Macvlan { network, .. }
+                    | Attach::Ipvlan { network, .. } => Segment::Network(network),
                     Attach::Cable { id, .. } => Segment::Cable(id),
                 };
                 let addresses = nic.addresses.iter().map(ipnet::IpNet::addr);

@@ -11,6 +11,7 @@ mod environment;
 mod guest;
 mod hosts;
 mod ipam;
+mod kind;
 mod limits;
 mod machine;
 mod model;

@@ -8,8 +8,8 @@ use serde::Serialize;
 use crate::diag::Place;
 use crate::spec::{Condition, PullPolicy};
 use crate::types::{
-    CableId, Container, Dynamic, Endpoint, EngineNetwork, GuestConfig, HostEntries, IfName, Leasing, Link, LinkRef, Mac, MacvlanMode, Name,
-    PlacedLink, Route, Routing, Tuning,
+    CableId, Container, Dynamic, Endpoint, EngineNetwork, GuestConfig, HostEntries, IfName, IpvlanMode, Leasing, Link, LinkKind, LinkRef,
+    Mac, MacvlanMode, Name, PlacedLink, Route, Routing, Tuning,
 };
 
 /// Where in the file each field of a resource comes from; a field that is not there comes from fly's stated defaults.
@@ -77,8 +77,9 @@ impl Desired {
 
     /// Modules of the kernel that not every kernel has, and that something in the file needs.
     pub fn modules(&self) -> BTreeSet<String> {
-        let cards = self.machines.values().flat_map(|machine| machine.nics.values());
-        cards.filter_map(|nic| nic.tuning.traffic.module()).map(str::to_owned).collect()
+        let cards = self.machines.values().flat_map(|machine| machine.nics.values()).filter_map(|nic| nic.tuning.traffic.module());
+        let networks = self.networks.values().flat_map(Network::modules);
+        cards.chain(networks).map(str::to_owned).collect()
     }
 
     /// References of all images that are wanted.
@@ -93,6 +94,10 @@ pub struct Network {
     pub subnets: Vec<IpNet>,
     /// fly's own link in the host's namespace: the bridge itself, or the shim by which the host reaches macvlan children.
     pub host_link: Option<PlacedLink>,
+    /// The link on the host beneath it: the vxlan that is a port of its bridge, or the VLAN that is its parent or uplink.
+    pub lower: Option<PlacedLink>,
+    /// The host's card that is a port of its bridge.
+    pub uplink: Option<String>,
     /// Where strangers can be, nobody takes an address before it is clear that nobody has it.
     pub probe: bool,
     pub places: Places,
@@ -103,8 +108,21 @@ impl Network {
     pub fn has_strangers(&self) -> bool {
         match &self.kind {
             NetworkKind::ExistingBridge { .. } | NetworkKind::Macvlan { .. } => true,
-            NetworkKind::Nat { .. } | NetworkKind::Bridge => false,
+            // In the other modes nobody asks by broadcast.
+            NetworkKind::Ipvlan { mode, .. } => *mode == IpvlanMode::L2,
+            NetworkKind::Bridge => self.uplink.is_some() || self.lower.is_some(),
+            NetworkKind::Nat { .. } => false,
         }
+    }
+
+    /// What the kernel needs for it, and may not have.
+    pub fn modules(&self) -> impl Iterator<Item = &'static str> {
+        let own = match &self.kind {
+            NetworkKind::Macvlan { .. } => Some("macvlan"),
+            NetworkKind::Ipvlan { .. } => Some("ipvlan"),
+            NetworkKind::Nat { .. } | NetworkKind::Bridge | NetworkKind::ExistingBridge { .. } => None,
+        };
+        own.into_iter().chain(self.lower.as_ref().and_then(|lower| lower.link.kind.module()))
     }
 }
 
@@ -124,7 +142,41 @@ pub enum NetworkKind {
     Macvlan {
         parent: String,
         mode: MacvlanMode,
+        sources: Option<BTreeSet<Mac>>,
+        promiscuous: bool,
     },
+    Ipvlan {
+        parent: String,
+        mode: IpvlanMode,
+    },
+}
+
+impl NetworkKind {
+    /// The host's card that its cards are parts of.
+    pub fn parent(&self) -> Option<&str> {
+        match self {
+            Self::Macvlan { parent, .. } | Self::Ipvlan { parent, .. } => Some(parent),
+            Self::Nat { .. } | Self::Bridge | Self::ExistingBridge { .. } => None,
+        }
+    }
+}
+
+impl Network {
+    /// The VLAN on the host that it needs, and that others may need too.
+    pub fn vlan(&self) -> Option<&PlacedLink> {
+        self.lower.as_ref().filter(|link| matches!(link.link.kind, LinkKind::Vlan { .. }))
+    }
+
+    /// As the file calls its kind.
+    pub fn word(&self) -> &'static str {
+        match &self.kind {
+            NetworkKind::Nat { .. } => "nat",
+            NetworkKind::Bridge if self.lower.as_ref().is_some_and(|link| matches!(link.link.kind, LinkKind::Vxlan { .. })) => "vxlan",
+            NetworkKind::Bridge | NetworkKind::ExistingBridge { .. } => "bridge",
+            NetworkKind::Macvlan { .. } => "macvlan",
+            NetworkKind::Ipvlan { .. } => "ipvlan",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -215,6 +267,13 @@ pub enum Attach {
         network: Name,
         parent: String,
         mode: MacvlanMode,
+        sources: Option<BTreeSet<Mac>>,
+        promiscuous: bool,
+    },
+    Ipvlan {
+        network: Name,
+        parent: String,
+        mode: IpvlanMode,
     },
     /// One end of a veth whose other end is in another machine.
     Cable {
@@ -226,8 +285,18 @@ pub enum Attach {
 impl Attach {
     pub fn network(&self) -> Option<&Name> {
         match self {
-            Self::Nat { network, .. } | Self::Bridge { network, .. } | Self::Macvlan { network, .. } => Some(network),
+            Self::Nat { network, .. } | Self::Bridge { network, .. } | Self::Macvlan { network, .. } | Self::Ipvlan { network, .. } => {
+                Some(network)
+            }
             Self::Cable { .. } => None,
+        }
+    }
+
+    /// The host's card that it is a part of.
+    pub fn parent(&self) -> Option<&str> {
+        match self {
+            Self::Macvlan { parent, .. } | Self::Ipvlan { parent, .. } => Some(parent),
+            Self::Nat { .. } | Self::Bridge { .. } | Self::Cable { .. } => None,
         }
     }
 }
@@ -252,9 +321,14 @@ impl Machine {
 }
 
 impl Nic {
-    /// The MAC that it is given. In mode passthru it is the parent itself, MAC and all, and only what the file says changes that.
+    /// The MAC that it is given. In mode passthru it is the parent itself, MAC and all, and only what the file says changes that; an
+    /// ipvlan card has the parent's for good.
     pub fn own_mac(&self) -> Option<Mac> {
-        let is_parents = matches!(self.attach, Attach::Macvlan { mode: MacvlanMode::Passthru, .. }) && self.mac.is_automatic();
+        let is_parents = match self.attach {
+            Attach::Macvlan { mode: MacvlanMode::Passthru, .. } => self.mac.is_automatic(),
+            Attach::Ipvlan { .. } => true,
+            _ => false,
+        };
         (!is_parents).then_some(self.mac)
     }
 
@@ -262,17 +336,22 @@ impl Nic {
     pub fn endpoint(&self) -> Option<&Endpoint> {
         match &self.attach {
             Attach::Nat { endpoint, .. } => Some(endpoint),
-            Attach::Bridge { .. } | Attach::Macvlan { .. } | Attach::Cable { .. } => None,
+            Attach::Bridge { .. } | Attach::Macvlan { .. } | Attach::Ipvlan { .. } | Attach::Cable { .. } => None,
         }
     }
 
     /// The link that this card is to be inside the machine, with `mtu` filled in by whoever knows.
     pub fn link(&self, mtu: Option<u32>) -> Link {
-        use crate::types::LinkKind;
         let kind = match &self.attach {
             Attach::Nat { .. } => LinkKind::Veth { peer: None },
             Attach::Bridge { host_end, .. } => LinkKind::Veth { peer: Some(LinkRef::host(host_end.clone())) },
-            Attach::Macvlan { parent, mode, .. } => LinkKind::Macvlan { parent: Some(LinkRef::host(parent.clone())), mode: *mode },
+            Attach::Macvlan { parent, mode, sources, promiscuous, .. } => LinkKind::Macvlan {
+                parent: Some(LinkRef::host(parent.clone())),
+                mode: *mode,
+                sources: sources.clone(),
+                promiscuous: *promiscuous,
+            },
+            Attach::Ipvlan { parent, mode, .. } => LinkKind::Ipvlan { parent: Some(LinkRef::host(parent.clone())), mode: *mode },
             Attach::Cable { peer: (machine, nic), .. } => LinkKind::Veth { peer: Some(LinkRef::machine(machine, nic.as_str())) },
         };
         Link {

@@ -5,13 +5,14 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::kind;
 use super::model::{Network, NetworkKind, Places};
 use super::subnet;
 use super::work::{Draft, Errors, Groups, Net, NetKind, Nets, first_place, note, place_of};
 use crate::diag::{At, Diagnostic, Place};
 use crate::spec::{self, Spec};
 use crate::types::{
-    EngineNetwork, IfName, LABEL_PROJECT, LABEL_RESOURCE, Link, LinkKind, LinkRef, Mac, MacvlanMode, Manners, Name, PlacedLink, Route,
+    EngineNetwork, LABEL_PROJECT, LABEL_RESOURCE, Link, LinkKind, LinkRef, Mac, MacvlanMode, Manners, Name, PlacedLink, Route,
     host_link_name,
 };
 
@@ -47,6 +48,7 @@ pub(super) fn resolve(spec: &Spec, project: &Name, groups: &Groups, errors: &mut
     for net in nets.all.values_mut() {
         addresses(net, written.get(net.name.as_str()).copied(), errors);
     }
+    kind::check_shared(&nets, errors);
     subnet::check_overlaps(&nets, errors);
     nets
 }
@@ -61,6 +63,9 @@ fn empty(name: Name, kind: NetKind, places: Places) -> Net {
     Net {
         name,
         kind,
+        vxlan: None,
+        uplink: None,
+        vlan: None,
         subnets: vec![],
         gateways: vec![],
         host_ips: vec![],
@@ -77,7 +82,8 @@ fn empty(name: Name, kind: NetKind, places: Places) -> Net {
 
 /// All that can be said of a network without knowing the others.
 fn one(name: Name, place: &Place, spec: &spec::Network, errors: &mut Errors) -> Net {
-    let mut net = empty(name, kind(spec, place, errors), places(spec, place));
+    let mut net = empty(name, NetKind::Unknown, places(spec, place));
+    kind::decide(&mut net, spec, place, errors);
     if let Some(mtu) = &spec.mtu {
         check_mtu(mtu, errors);
         net.mtu = Some(mtu.value);
@@ -105,6 +111,14 @@ fn places(spec: &spec::Network, place: &Place) -> Places {
     note(&mut places, "parent", place_of(spec.parent.as_ref()));
     note(&mut places, "bridge", place_of(spec.bridge.as_ref()));
     note(&mut places, "mode", place_of(spec.mode.as_ref()));
+    note(&mut places, "vlan", place_of(spec.vlan.as_ref()));
+    note(&mut places, "uplink", place_of(spec.uplink.as_ref()));
+    note(&mut places, "promiscuous", place_of(spec.promiscuous.as_ref()));
+    note(&mut places, "sources", first_place(spec.sources.as_ref()));
+    note(&mut places, "vni", place_of(spec.vni.as_ref()));
+    note(&mut places, "remotes", first_place(spec.remotes.as_ref()));
+    note(&mut places, "port", place_of(spec.port.as_ref()));
+    note(&mut places, "local", place_of(spec.local.as_ref()));
     note(&mut places, "subnet", first_place(spec.subnet.as_ref()));
     note(&mut places, "gateway", first_place(spec.gateway.as_ref()));
     note(&mut places, "pool", first_place(spec.pool.as_ref()));
@@ -117,54 +131,6 @@ fn places(spec: &spec::Network, place: &Place) -> Places {
 pub(super) fn check_mtu(mtu: &At<u32>, errors: &mut Errors) {
     if !(68..=65535).contains(&mtu.value) {
         errors.push(Diagnostic::invalid(format!("an `mtu` is between 68 and 65535, not {}", mtu.value)).at(&mtu.place).hint("mtu: 1500"));
-    }
-}
-
-fn kind(spec: &spec::Network, place: &Place, errors: &mut Errors) -> NetKind {
-    use spec::NetworkKind::{Bridge, Macvlan, Nat};
-    let unread = |key| spec.broken.has(key);
-    // Without `kind`, whether there is a `parent` decides.
-    if unread("kind") || spec.kind.is_none() && unread("parent") {
-        return NetKind::Unknown;
-    }
-    let kind = spec.kind.as_ref().map_or(if spec.parent.is_some() { Macvlan } else { Bridge }, |kind| kind.value);
-    let word = match kind {
-        Nat => "nat",
-        Bridge => "bridge",
-        Macvlan => "macvlan",
-    };
-    let mut refuse = |key: &str, place: &Place, hint: &str| {
-        errors.push(Diagnostic::invalid(format!("a network of kind `{word}` has no `{key}`")).at(place).hint(hint));
-    };
-    if let Some(parent) = spec.parent.as_ref().filter(|_| kind != Macvlan) {
-        refuse("parent", &parent.place, "`kind: macvlan`, or leave `parent` out");
-    }
-    if let Some(bridge) = spec.bridge.as_ref().filter(|_| kind != Bridge) {
-        refuse("bridge", &bridge.place, "`kind: bridge`, or leave `bridge` out");
-    }
-    if let Some(mode) = spec.mode.as_ref().filter(|_| kind != Macvlan) {
-        refuse("mode", &mode.place, "leave `mode` out: it is macvlan's");
-    }
-    for link in [&spec.parent, &spec.bridge].into_iter().flatten() {
-        if let Err(error) = IfName::new(link.value.clone()) {
-            errors.push(Diagnostic::invalid(error.to_string()).at(&link.place));
-        }
-    }
-    match (kind, &spec.parent, &spec.bridge) {
-        (Bridge, _, None) if unread("bridge") => NetKind::Unknown,
-        (Macvlan, None, _) if unread("parent") => NetKind::Unknown,
-        (Nat, ..) => NetKind::Nat,
-        (Bridge, _, None) => NetKind::Bridge,
-        (Bridge, _, Some(bridge)) => NetKind::Existing(bridge.value.clone()),
-        (Macvlan, Some(parent), _) => {
-            NetKind::Macvlan { parent: parent.value.clone(), mode: spec.mode.as_ref().map_or(MacvlanMode::Bridge, |mode| mode.value) }
-        }
-        (Macvlan, None, _) => {
-            let place = spec.kind.as_ref().map_or(place, |kind| &kind.place);
-            let error = Diagnostic::invalid("a network of kind `macvlan` needs a `parent`, the host's card that it uses");
-            errors.push(error.at(place).hint("parent: eth0"));
-            NetKind::Macvlan { parent: String::new(), mode: MacvlanMode::Bridge }
-        }
     }
 }
 
@@ -241,6 +207,10 @@ fn refuse_host_ip(kind: &NetKind) -> Option<(&'static str, &'static str)> {
             Some(("fly gives no address to a bridge that is not its own", "leave `host_ip` out, and give the bridge its address yourself"))
         }
         NetKind::Macvlan { mode: MacvlanMode::Bridge, .. } | NetKind::Bridge | NetKind::Unknown => None,
+        NetKind::Ipvlan { .. } => Some((
+            "the host has no address on a network of kind `ipvlan`: it does not hear the cards of its own parent",
+            "leave `host_ip` out, or `kind: macvlan`",
+        )),
         NetKind::Macvlan { .. } => Some(("`host_ip` works in macvlan's mode `bridge` only", "leave `mode` out")),
     }
 }
@@ -274,13 +244,15 @@ pub(super) fn build(project: &Name, nets: &Nets, drafts: &[Draft]) -> BTreeMap<N
                 NetKind::Nat => NetworkKind::Nat { name: net.name.in_project(project), network: engine_network(project, net) },
                 NetKind::Bridge => NetworkKind::Bridge,
                 NetKind::Existing(bridge) => NetworkKind::ExistingBridge { bridge: bridge.clone() },
-                NetKind::Macvlan { parent, mode } => NetworkKind::Macvlan { parent: parent.clone(), mode: *mode },
+                NetKind::Macvlan { parent, mode, sources, promiscuous } => {
+                    NetworkKind::Macvlan { parent: parent.clone(), mode: *mode, sources: sources.clone(), promiscuous: *promiscuous }
+                }
+                NetKind::Ipvlan { parent, mode } => NetworkKind::Ipvlan { parent: parent.clone(), mode: *mode },
                 NetKind::Unknown => return None,
             };
-            Some((
-                net.name.clone(),
-                Network { kind, subnets: net.subnets.clone(), host_link, probe: net.probe, places: net.places.clone() },
-            ))
+            let (lower, uplink) = (kind::lower(project, net, host_link.as_ref()), net.uplink.clone());
+            let (subnets, probe, places) = (net.subnets.clone(), net.probe, net.places.clone());
+            Some((net.name.clone(), Network { kind, subnets, host_link, lower, uplink, probe, places }))
         })
         .collect()
 }
@@ -303,14 +275,14 @@ pub(super) fn labels(project: &Name, resource: &Name) -> BTreeMap<String, String
 
 fn placed_link(project: &Name, net: &Net, drafts: &[Draft]) -> Option<PlacedLink> {
     let (kind, mtu, routes) = match &net.kind {
-        NetKind::Bridge => (LinkKind::Bridge, Some(net.mtu.unwrap_or(DEFAULT_MTU)), BTreeSet::new()),
+        NetKind::Bridge => (LinkKind::Bridge, Some(net.mtu.unwrap_or(net.default_mtu())), BTreeSet::new()),
         NetKind::Macvlan { parent, .. } if !net.host_ips.is_empty() => {
             // A route for each machine: the subnet as a whole is reached by the parent.
             let routes = drafts.iter().filter(|draft| draft.network() == Some(&net.name)).flat_map(|draft| &draft.addresses);
             let routes = routes.map(|(address, _)| Route::new(IpNet::from(address.addr()), None));
             let families: Vec<bool> = net.host_ips.iter().map(IpAddr::is_ipv4).collect();
             let routes = routes.filter(|route| families.contains(&route.to.addr().is_ipv4())).collect();
-            (LinkKind::Macvlan { parent: Some(LinkRef::host(parent.clone())), mode: MacvlanMode::Bridge }, net.mtu, routes)
+            (LinkKind::macvlan(LinkRef::host(parent.clone()), MacvlanMode::Bridge), net.mtu, routes)
         }
         _ => return None,
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use super::model::{Attach, Nic, Places};
-use super::network::{DEFAULT, DEFAULT_MTU, check_mtu, host_link, wants_default};
+use super::network::{DEFAULT, check_mtu, host_link, wants_default};
 use super::work::{Draft, Errors, Group, Groups, Net, NetKind, Nets, Plug, first_place, note, place_of, suggest, twice};
 use super::{address, tuning};
 use crate::diag::{Diagnostic, Place};
@@ -70,8 +70,8 @@ fn default_card(project: &Name, group: &Group, machine: &Name, card: &IfName, ne
 fn mtu(net: &Net, own: Option<u32>) -> Option<u32> {
     let default = match net.kind {
         _ if net.unknown_mtu => None,
-        NetKind::Nat | NetKind::Bridge => Some(DEFAULT_MTU),
-        NetKind::Existing(_) | NetKind::Macvlan { .. } | NetKind::Unknown => None,
+        NetKind::Nat | NetKind::Bridge => Some(net.default_mtu()),
+        NetKind::Existing(_) | NetKind::Macvlan { .. } | NetKind::Ipvlan { .. } | NetKind::Unknown => None,
     };
     own.or(net.mtu).or(default)
 }
@@ -111,6 +111,10 @@ fn card(
             errors.push(net.places.fields.get("mtu").map_or_else(|| error.clone(), |there| error.clone().also(there, "set here")));
         }
     }
+    if let (Some(mac), NetKind::Ipvlan { parent, .. }) = (&spec.mac, &net.kind) {
+        let error = Diagnostic::invalid(format!("a card on a network of kind `ipvlan` has the MAC of its parent, `{parent}`"));
+        errors.push(error.at(&mac.place).hint("leave `mac` out, or `kind: macvlan` for the network"));
+    }
     let wanted = address::wanted(spec.ip.as_ref(), spec.broken.has("ip"), net, errors);
     let mut places = places(spec, place);
     let tuning = tuning::resolve(&spec.tuning, None, &mut places, errors);
@@ -142,7 +146,7 @@ fn card(
 }
 
 fn mtu_of_bridge(net: &Net) -> Option<u32> {
-    (matches!(net.kind, NetKind::Bridge | NetKind::Nat) && !net.unknown_mtu).then(|| net.mtu.unwrap_or(DEFAULT_MTU))
+    (matches!(net.kind, NetKind::Bridge | NetKind::Nat) && !net.unknown_mtu).then(|| net.mtu.unwrap_or(net.default_mtu()))
 }
 
 fn places(spec: &spec::Nic, place: &Place) -> Places {
@@ -236,7 +240,14 @@ pub(super) fn build(project: &Name, draft: Draft, base: &Name, nets: &Nets) -> O
                 },
                 NetKind::Bridge => Attach::Bridge { bridge: host_link(project, &name), host_end: host_end(), network: name },
                 NetKind::Existing(bridge) => Attach::Bridge { bridge: bridge.clone(), host_end: host_end(), network: name },
-                NetKind::Macvlan { parent, mode } => Attach::Macvlan { parent: parent.clone(), mode: *mode, network: name },
+                NetKind::Macvlan { parent, mode, sources, promiscuous } => Attach::Macvlan {
+                    parent: parent.clone(),
+                    mode: *mode,
+                    sources: sources.clone(),
+                    promiscuous: *promiscuous,
+                    network: name,
+                },
+                NetKind::Ipvlan { parent, mode } => Attach::Ipvlan { parent: parent.clone(), mode: *mode, network: name },
                 NetKind::Unknown => return None,
             }
         }

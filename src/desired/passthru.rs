@@ -18,7 +18,7 @@ struct Children<'a> {
 pub(super) fn check(drafts: &[Draft], nets: &Nets, errors: &mut Errors) {
     let mut parents: BTreeMap<&str, Children<'_>> = BTreeMap::new();
     for draft in drafts {
-        let Some(NetKind::Macvlan { parent, mode }) = draft.network().and_then(|name| nets.get(name)).map(|net| &net.kind) else {
+        let Some(NetKind::Macvlan { parent, mode, .. }) = draft.network().and_then(|name| nets.get(name)).map(|net| &net.kind) else {
             continue;
         };
         let on_it = parents.entry(parent).or_default();

@@ -9,8 +9,8 @@ use super::model::{Attach, Desired, Guest, Machine, Network, NetworkKind, Nic};
 use super::yaml::{Map, Node, file};
 use crate::spec::{Condition, PullPolicy};
 use crate::types::{
-    CableId, Container, Device, GuestUser, HostEntries, HostEntry, IfName, Mount, MountSource, Name, NetworkMode, Port, Relabel, Route,
-    RouteKind, Rule, Tuning,
+    CableId, Container, Device, GuestUser, HostEntries, HostEntry, IfName, LinkKind, Mount, MountSource, Name, NetworkMode, Port, Relabel,
+    Route, RouteKind, Rule, Tuning,
 };
 
 /// `desired` as a `fly.yml` in which nothing is left open.
@@ -62,7 +62,8 @@ fn network(network: &Network) -> Node {
             map.put_some("internal", engine.internal.then(|| Node::raw(true)));
         }
         NetworkKind::Bridge => {
-            map.put("kind", Node::raw("bridge"));
+            map.put("kind", Node::raw(network.word()));
+            beneath(network, network.uplink.as_deref().map(|uplink| ("uplink", uplink)), &mut map);
             subnets(&mut map);
         }
         NetworkKind::ExistingBridge { bridge } => {
@@ -70,9 +71,21 @@ fn network(network: &Network) -> Node {
             map.put("bridge", Node::text(bridge));
             subnets(&mut map);
         }
-        NetworkKind::Macvlan { parent, mode } => {
+        NetworkKind::Macvlan { parent, mode, sources, promiscuous } => {
             map.put("kind", Node::raw("macvlan"));
-            map.put("parent", Node::text(parent));
+            beneath(network, Some(("parent", parent)), &mut map);
+            map.put("mode", Node::raw(mode));
+            match sources.as_ref().map(BTreeSet::is_empty) {
+                None => {}
+                Some(true) => map.put("sources", Node::raw("none")),
+                Some(false) => map.put_full("sources", Node::texts(sources.iter().flatten())),
+            }
+            map.put_some("promiscuous", promiscuous.then(|| Node::raw(true)));
+            subnets(&mut map);
+        }
+        NetworkKind::Ipvlan { parent, mode } => {
+            map.put("kind", Node::raw("ipvlan"));
+            beneath(network, Some(("parent", parent)), &mut map);
             map.put("mode", Node::raw(mode));
             subnets(&mut map);
         }
@@ -83,6 +96,25 @@ fn network(network: &Network) -> Node {
     }
     map.put_some("probe", (network.has_strangers() && !network.probe).then(|| Node::raw(false)));
     map.node()
+}
+
+/// The host's card that it hangs on, and which VLAN of it; or its vxlan.
+fn beneath(network: &Network, card: Option<(&'static str, &str)>, map: &mut Map) {
+    match network.lower.as_ref().map(|lower| &lower.link.kind) {
+        Some(LinkKind::Vlan { parent, id }) => {
+            let of = parent.as_ref().map_or("", |parent| parent.name.as_str());
+            map.put_some(card.map_or("parent", |(key, _)| key), Some(Node::text(of)));
+            map.put("vlan", Node::raw(id));
+        }
+        Some(LinkKind::Vxlan { vni, port, parent, local, remotes }) => {
+            map.put("vni", Node::raw(vni));
+            map.put_full("remotes", Node::texts(remotes));
+            map.put("port", Node::raw(port));
+            map.put_some("local", local.map(|local| Node::text(local.to_string())));
+            map.put_some("parent", parent.as_ref().map(|parent| Node::text(&parent.name)));
+        }
+        _ => map.put_some(card.map_or("parent", |(key, _)| key), card.map(|(_, card)| Node::text(card))),
+    }
 }
 
 fn machine(machine: &Machine, desired: &Desired, derived: &BTreeSet<HostEntry>) -> Node {

@@ -7,9 +7,10 @@ use ipnet::IpNet;
 
 use super::ipam::Pool;
 use super::model::Places;
+use super::network::DEFAULT_MTU;
 use crate::diag::{At, Diagnostic, Mistakes, Place};
 use crate::spec;
-use crate::types::{CableId, Dynamic, IfName, Mac, MacvlanMode, Name, Route, Tuning};
+use crate::types::{CableId, Dynamic, IfName, IpvlanMode, Mac, MacvlanMode, Name, Route, Tuning};
 
 pub(super) type Errors = Mistakes;
 
@@ -107,7 +108,23 @@ pub(super) enum NetKind {
     Macvlan {
         parent: String,
         mode: MacvlanMode,
+        sources: Option<BTreeSet<Mac>>,
+        promiscuous: bool,
     },
+    Ipvlan {
+        parent: String,
+        mode: IpvlanMode,
+    },
+}
+
+/// A vxlan that is a port of the network's bridge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Vxlan {
+    pub(super) vni: u32,
+    pub(super) port: u16,
+    pub(super) parent: Option<String>,
+    pub(super) local: Option<IpAddr>,
+    pub(super) remotes: BTreeSet<IpAddr>,
 }
 
 /// A network of the file, with everything decided.
@@ -115,6 +132,11 @@ pub(super) enum NetKind {
 pub(super) struct Net {
     pub(super) name: Name,
     pub(super) kind: NetKind,
+    pub(super) vxlan: Option<Vxlan>,
+    /// A card of the host's that is a port of the bridge.
+    pub(super) uplink: Option<String>,
+    /// The card and the number of the VLAN that the parent or the uplink is.
+    pub(super) vlan: Option<(String, u16)>,
     pub(super) subnets: Vec<IpNet>,
     pub(super) gateways: Vec<IpAddr>,
     pub(super) host_ips: Vec<IpAddr>,
@@ -137,7 +159,16 @@ impl Net {
         match &self.kind {
             NetKind::Nat | NetKind::Bridge | NetKind::Unknown => format!("network {}", self.name),
             NetKind::Existing(bridge) => format!("link {bridge}"),
-            NetKind::Macvlan { parent, .. } => format!("link {parent}"),
+            NetKind::Macvlan { parent, .. } | NetKind::Ipvlan { parent, .. } => format!("link {parent}"),
+        }
+    }
+
+    /// What fly gives its bridge where nobody says otherwise: a vxlan's own header needs room on the wire.
+    pub(super) fn default_mtu(&self) -> u32 {
+        let outer_v6 = |vxlan: &Vxlan| vxlan.remotes.iter().chain(&vxlan.local).any(IpAddr::is_ipv6);
+        match &self.vxlan {
+            None => DEFAULT_MTU,
+            Some(vxlan) => DEFAULT_MTU - if outer_v6(vxlan) { 70 } else { 50 },
         }
     }
 

@@ -8,7 +8,7 @@ use super::fields::{Fields, joined};
 use super::{Effect, FieldChange, tuning};
 use crate::desired::Places;
 use crate::net::{LinkSet, LinkState};
-use crate::types::{LINK_GROUP, Link, LinkKind, Route};
+use crate::types::{LINK_GROUP, Link, LinkKind, MacvlanMode, Route};
 
 /// How a link differs from what it is to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,9 +28,11 @@ pub(super) fn diff(desired: &Link, actual: &LinkState, places: &Places) -> LinkD
     let mut set = LinkSet::default();
     let Link { kind, mac, mtu, up, master, addresses, routes, tuning } = desired;
 
-    let recreate = !same_kind(kind, &actual.link.kind);
+    let recreate = !actual.link.kind.can_become(kind);
     if recreate {
         fields.push("network", Some(actual.link.kind.to_string()), Some(kind.to_string()), Effect::Live);
+    } else if diff_kind(kind, &actual.link.kind, &mut fields) {
+        set.kind = Some(kind.clone());
     }
     if let Some(mac) = mac.filter(|mac| actual.link.mac != Some(*mac)) {
         fields.option("mac", actual.link.mac.as_ref(), Some(&mac), Effect::Live);
@@ -73,11 +75,22 @@ pub(super) fn diff_on_host(desired: &Link, actual: &LinkState, places: &Places) 
     diff
 }
 
-fn same_kind(desired: &LinkKind, actual: &LinkKind) -> bool {
+/// What is particular to the kind and changes while the link is in use. Whether something differs.
+fn diff_kind(desired: &LinkKind, actual: &LinkKind, fields: &mut Fields<'_>) -> bool {
+    let before = fields.changes.len();
     match (desired, actual) {
-        (LinkKind::Veth { peer: None }, LinkKind::Veth { .. }) => true,
-        _ => desired == actual,
+        (LinkKind::Macvlan { mode, sources, promiscuous, .. }, LinkKind::Macvlan { mode: old, sources: there, promiscuous: was, .. }) => {
+            fields.value("mode", old, mode, Effect::Live);
+            if let (Some(sources), MacvlanMode::Source) = (sources, mode) {
+                fields.set("sources", there.as_ref().unwrap_or(&BTreeSet::new()), sources, Effect::Live);
+            }
+            fields.value("promiscuous", was, promiscuous, Effect::Live);
+        }
+        (LinkKind::Ipvlan { mode, .. }, LinkKind::Ipvlan { mode: old, .. }) => fields.value("mode", old, mode, Effect::Live),
+        (LinkKind::Vxlan { remotes, .. }, LinkKind::Vxlan { remotes: old, .. }) => fields.set("remotes", old, remotes, Effect::Live),
+        _ => {}
     }
+    fields.changes.len() > before
 }
 
 fn diff_addresses(desired: &BTreeSet<IpNet>, actual: &LinkState, fields: &mut Fields<'_>, set: &mut LinkSet) {

@@ -2,6 +2,7 @@
 
 use super::fields::{Fields, joined};
 use super::link::{self, LinkDiff};
+use super::lower;
 use super::{Action, Change, Diff, Effect, FieldChange, Impact};
 use crate::actual::Actual;
 use crate::desired::{Desired, Network, NetworkKind, Places};
@@ -61,7 +62,7 @@ pub fn host_link(desired: &Desired, actual: &Actual, name: &Name) -> HostLinkDif
         (Some((network, placed)), Some(state)) => {
             let mut wanted = placed.link.clone();
             // Without one of its own, it is the parent's, as that of the cards.
-            if let LinkKind::Macvlan { parent: Some(parent), .. } = &wanted.kind {
+            if let Some(parent) = wanted.kind.parent() {
                 wanted.mtu = wanted.mtu.or_else(|| actual.link(parent)?.link.mtu);
             }
             let diff = link::diff_on_host(&wanted, state, &renamed_places(network));
@@ -96,7 +97,7 @@ fn bridge(network: &Network) -> Option<&str> {
     match &network.kind {
         NetworkKind::Bridge => Some(&network.host_link.as_ref()?.at.name),
         NetworkKind::ExistingBridge { bridge } => Some(bridge),
-        NetworkKind::Nat { .. } | NetworkKind::Macvlan { .. } => None,
+        NetworkKind::Nat { .. } | NetworkKind::Macvlan { .. } | NetworkKind::Ipvlan { .. } => None,
     }
 }
 
@@ -147,13 +148,16 @@ pub fn orphans<'a>(desired: &Desired, actual: &'a Actual) -> Vec<(&'a str, Addr)
             crate::desired::Attach::Bridge { host_end, .. } => Some(host_end.clone()),
             _ => None,
         });
-        bridges.chain(ends).any(|expected| expected == name)
+        let vxlans = desired.networks.values().filter_map(|network| Some(network.lower.as_ref()?.at.name.clone()));
+        bridges.chain(ends).chain(vxlans).any(|expected| expected == name)
     };
     // The other end of a card in a machine goes with that card.
     let has_card = |link: &LinkState| match &link.link.kind {
         LinkKind::Veth { peer: Some(peer) } => actual.link(peer).is_some(),
         _ => false,
     };
+    // Those are shared, and seen to by `lower`.
+    let is_vlan = |link: &LinkState| matches!(link.link.kind, LinkKind::Vlan { .. });
     let address = |link: &LinkState| {
         let rest = link.alias.as_deref()?.strip_prefix(&prefix)?;
         match rest.split_once('/') {
@@ -161,7 +165,7 @@ pub fn orphans<'a>(desired: &Desired, actual: &'a Actual) -> Vec<(&'a str, Addr)
             None => Some(Addr::Network(Name::new(rest).ok()?)),
         }
     };
-    let ours = host.links.iter().filter(|(name, link)| link.owner.is_ours() && !has_card(link) && !expected(name));
+    let ours = host.links.iter().filter(|(name, link)| link.owner.is_ours() && !is_vlan(link) && !has_card(link) && !expected(name));
     // Without an alias (the creating message cannot carry one) the link's own name has to do.
     let nameless = |name: &str| Addr::Network(Name::new(name).unwrap_or_else(|_| desired.project.clone()));
     let ours = ours.map(|(name, link)| (name.as_str(), address(link).unwrap_or_else(|| nameless(name))));
@@ -180,7 +184,8 @@ pub(super) fn changes(desired: &Desired, actual: &Actual, diff: &mut Diff) {
     }
     let gone = orphans(desired, actual).into_iter().map(|(_, addr)| addr);
     let rules = unwanted_rules(desired, actual).into_iter().map(|(_, _, name)| Addr::Network(name));
-    for addr in gone.chain(rules) {
+    let given_back = lower::given_back(desired, actual).into_iter().map(|given| Addr::Network(given.network));
+    for addr in gone.chain(rules).chain(given_back) {
         if !diff.changes.contains_key(&addr) {
             diff.add(Change::delete(addr));
         }
@@ -202,7 +207,7 @@ fn change(desired: &Desired, actual: &Actual, name: &Name, network: &Network) ->
     let is_nat = matches!(network.kind, NetworkKind::Nat { .. });
     if !is_nat && actual.engine.networks.contains_key(name) {
         let mut fields = Fields::new(&network.places);
-        fields.push("kind", Some("nat".into()), Some(kind_word(&network.kind).into()), Effect::Replace);
+        fields.push("kind", Some("nat".into()), Some(network.word().into()), Effect::Replace);
         return change(Action::Replace, fields.changes, "its kind differs", Impact::Live);
     }
     if is_nat {
@@ -218,6 +223,7 @@ fn change(desired: &Desired, actual: &Actual, name: &Name, network: &Network) ->
         firewall.push("firewall", Some("frames are dropped".into()), Some("frames pass".into()), Effect::Live);
         fields = firewall.changes;
     }
+    fields.extend(lower::fields(desired, actual, name));
     match host_link(desired, actual, name) {
         HostLinkDiff::Missing if network.kind == NetworkKind::Bridge => {
             change(Action::Create, created(network), "not there yet", Impact::None)
@@ -226,6 +232,7 @@ fn change(desired: &Desired, actual: &Actual, name: &Name, network: &Network) ->
             let mut shim = Fields::new(&network.places);
             let addresses = network.host_link.as_ref().and_then(|link| joined(&link.link.addresses));
             shim.push("host_ip", None, addresses, Effect::Live);
+            shim.changes.extend(fields);
             change(Action::Update, shim.changes, "the host has no address on it", Impact::Live)
         }
         HostLinkDiff::Set(diff) | HostLinkDiff::Recreate(diff) => {
@@ -239,26 +246,21 @@ fn change(desired: &Desired, actual: &Actual, name: &Name, network: &Network) ->
         HostLinkDiff::Unwanted(link) => {
             let mut shim = Fields::new(&network.places);
             shim.push("host_ip", Some(link), None, Effect::Live);
+            shim.changes.extend(fields);
             change(Action::Update, shim.changes, "the host has an address on it that is not in the file", Impact::Live)
         }
         HostLinkDiff::None | HostLinkDiff::Same if fields.is_empty() => Change::keep(addr.clone(), place.clone()),
         HostLinkDiff::None | HostLinkDiff::Same => {
-            change(Action::Update, fields, "the firewall drops frames between its ports", Impact::Live)
+            let firewall = fields.iter().all(|field| field.field == "firewall");
+            let reason = if firewall { "the firewall drops frames between its ports" } else { "differs from the file" };
+            change(Action::Update, fields, reason, Impact::Live)
         }
-    }
-}
-
-fn kind_word(kind: &NetworkKind) -> &'static str {
-    match kind {
-        NetworkKind::Nat { .. } => "nat",
-        NetworkKind::Bridge | NetworkKind::ExistingBridge { .. } => "bridge",
-        NetworkKind::Macvlan { .. } => "macvlan",
     }
 }
 
 fn created(network: &Network) -> Vec<FieldChange> {
     let mut fields = Fields::new(&network.places);
-    fields.push("kind", None, Some(kind_word(&network.kind).to_owned()), Effect::Live);
+    fields.push("kind", None, Some(network.word().to_owned()), Effect::Live);
     if let Some(subnets) = joined(&network.subnets.iter().collect()) {
         fields.push("subnet", None, Some(subnets), Effect::Live);
     }
@@ -269,6 +271,12 @@ fn created(network: &Network) -> Vec<FieldChange> {
         if let Some(mtu) = link.link.mtu {
             fields.push("mtu", None, Some(mtu.to_string()), Effect::Live);
         }
+    }
+    if let Some(lower) = &network.lower {
+        fields.push(lower.link.kind.word(), None, Some(lower.link.kind.to_string()), Effect::Live);
+    }
+    if let Some(uplink) = &network.uplink {
+        fields.push("uplink", None, Some(uplink.clone()), Effect::Live);
     }
     fields.changes
 }

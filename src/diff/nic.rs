@@ -46,7 +46,7 @@ pub fn nic(desired: &Desired, actual: &Actual, machine: &Name, name: &IfName) ->
 /// The link that the card is to be, with everything filled in that hangs on the world.
 pub fn wanted(actual: &Actual, nic: &Nic) -> Link {
     let plugged_into = match &nic.attach {
-        Attach::Macvlan { parent, .. } => Some(parent),
+        Attach::Macvlan { parent, .. } | Attach::Ipvlan { parent, .. } => Some(parent),
         Attach::Bridge { bridge, .. } => Some(bridge),
         Attach::Nat { .. } | Attach::Cable { .. } => None,
     };
@@ -323,6 +323,7 @@ fn plug(nic: &Nic) -> String {
         Attach::Nat { network, .. } => format!("{network} (nat)"),
         Attach::Bridge { network, .. } => format!("{network} (bridge)"),
         Attach::Macvlan { network, parent, .. } => format!("{network} (macvlan on {parent})"),
+        Attach::Ipvlan { network, parent, .. } => format!("{network} (ipvlan on {parent})"),
         Attach::Cable { peer: (machine, nic), .. } => format!("cable to {machine}:{nic}"),
     }
 }
@@ -371,7 +372,7 @@ fn hangs_on(desired: &Desired, actual: &Actual, link: &LinkState) -> String {
     let is_bridge = |network: &crate::desired::Network| match &network.kind {
         NetworkKind::Bridge => network.host_link.as_ref().is_some_and(|link| link.at.name == bridge),
         NetworkKind::ExistingBridge { bridge: existing } => existing == bridge,
-        NetworkKind::Nat { .. } | NetworkKind::Macvlan { .. } => false,
+        NetworkKind::Nat { .. } | NetworkKind::Macvlan { .. } | NetworkKind::Ipvlan { .. } => false,
     };
     match (nat, desired.networks.iter().find(|(_, network)| is_bridge(network))) {
         (Some((name, _)), _) => format!("{name} (nat)"),
@@ -395,7 +396,9 @@ pub fn extra_links<'a>(desired: &Desired, actual: &'a Actual, machine: &Name, wa
     let kept: Vec<&str> = wanted.nics.iter().filter_map(|(name, nic)| Some(found(desired, actual, machine, name, nic)?.0)).collect();
     let is_ours = |link: &LinkState| {
         let made = matches!(link.link.kind, LinkKind::Macvlan { .. } | LinkKind::Veth { .. });
-        let unmarked = || is_port(actual, link) || (made && link.link.mac.is_some_and(crate::types::Mac::is_automatic));
+        // An ipvlan has no MAC of its own to be known by.
+        let grouped = matches!(link.link.kind, LinkKind::Ipvlan { .. }) && link.group == crate::types::LINK_GROUP;
+        let unmarked = || is_port(actual, link) || grouped || (made && link.link.mac.is_some_and(crate::types::Mac::is_automatic));
         link.alias.as_ref().map_or_else(unmarked, |alias| alias.starts_with(&prefix))
     };
     let mut extra: Vec<(&str, &LinkState)> =

@@ -2,6 +2,7 @@
 
 mod card;
 mod guest;
+mod lower;
 mod machine;
 mod network;
 mod systemd;

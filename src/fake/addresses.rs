@@ -28,6 +28,9 @@ impl State {
                 link.addresses.retain(|address| address.addr().is_ipv4());
             }
         }
+        if let Some(kind) = &set.kind {
+            self.become_as(ns, name, kind)?;
+        }
         if let Some(group) = set.group {
             self.link_mut(ns, name)?.group = group;
         }

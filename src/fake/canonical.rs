@@ -11,17 +11,17 @@ use crate::types::{LABEL_RESOURCE, MountSource, Name, Owner, Tuning};
 impl World {
     /// Everything. Two worlds with the same text cannot be told apart by somebody who does not look at the clock.
     pub fn canonical(&self) -> String {
-        self.lock().text(|_| true)
+        self.lock().text(None, |_| true)
     }
 
     /// Everything that is not `project`'s.
     pub fn foreign(&self, project: &Name) -> String {
-        self.lock().text(|owner| !owner(project).is_ours())
+        self.lock().text(Some(project), |owner| !owner(project).is_ours())
     }
 }
 
 impl State {
-    fn text(&self, wanted: impl Fn(&dyn Fn(&Name) -> Owner) -> bool) -> String {
+    fn text(&self, but: Option<&Name>, wanted: impl Fn(&dyn Fn(&Name) -> Owner) -> bool) -> String {
         let mut text = String::new();
         let mut say = |line: String| {
             let _ = writeln!(text, "{line}");
@@ -65,7 +65,7 @@ impl State {
         }
         let host = self.namespaces.get(&HOST).into_iter().flatten();
         let host = host.filter(|(name, link)| wanted(&|project| self.host_owner(name, link, project)));
-        let mut lines: Vec<_> = host.map(|(name, link)| format!("host {}", self.link_text(name, link))).collect();
+        let mut lines: Vec<_> = host.map(|(name, link)| format!("host {}", self.link_text(name, &lent(link, but)))).collect();
         // Some of their names are made up, and so would be their order.
         lines.sort();
         lines.into_iter().for_each(&mut say);
@@ -120,19 +120,28 @@ impl State {
         let kind = match &link.kind {
             Kind::Bridge => "bridge".to_owned(),
             Kind::Macvlan { parent, mode } => format!("macvlan {mode} on {}", self.end_text(*parent)),
+            Kind::Ipvlan { parent, mode } => format!("ipvlan {mode} on {}", self.end_text(*parent)),
+            Kind::Vlan { parent, id } => format!("vlan {id} on {}", self.end_text(*parent)),
+            Kind::Vxlan { vni, port, parent, local } => {
+                format!("vxlan {vni} {port} on {:?} {local:?} {:?}", parent.map(|index| self.end_text(index)), link.remotes)
+            }
             Kind::Veth { peer } => format!("veth to {}", self.end_text(*peer)),
             Kind::Other(kind) => kind.clone(),
         };
         let alias = link.alias.as_deref().unwrap_or_default().split(" engine=").next().unwrap_or_default();
         let master = link.master.map(|index| self.end_text(index));
-        let made_up = matches!(link.kind, Kind::Bridge | Kind::Other(_)) || link.mac.bytes()[0] == 0x4e;
+        let made_up =
+            matches!(link.kind, Kind::Bridge | Kind::Vlan { .. } | Kind::Ipvlan { .. } | Kind::Other(_)) || link.mac.bytes()[0] == 0x4e;
         let mac = if made_up { "any".to_owned() } else { link.mac.to_string() };
         let (mtu, up, addresses, routes, group) = (link.mtu, link.up, &link.addresses, &link.routes, link.group);
         let tuning = &link.tuning;
         let tuning = if *tuning == Tuning::default() { String::new() } else { format!(" {tuning:?}") };
         format!(
-            "{} {kind} mac {mac} mtu {mtu} up {up} in {master:?} {addresses:?} {routes:?} {group} {alias}{tuning}",
-            made_name(name, link)
+            "{} {kind} mac {mac} mtu {mtu} up {up} in {master:?} {addresses:?} {routes:?} {group} {alias}{tuning} {:?} {:?} {}",
+            made_name(name, link),
+            link.users,
+            link.sources,
+            link.promiscuous
         )
     }
 
@@ -142,6 +151,17 @@ impl State {
         let place = self.containers.iter().find(|(_, instance)| ns != HOST && instance.ns == Some(ns) && instance.shares.is_none());
         format!("{}:{link}", place.map_or("host", |(name, _)| name.as_str()))
     }
+}
+
+/// Without what a project does with a card that it uses and gives back.
+fn lent(link: &FakeLink, project: Option<&Name>) -> FakeLink {
+    let mut link = link.clone();
+    let is_its = |user: &(Name, Name)| Some(&user.0) == project;
+    if link.users.iter().any(is_its) {
+        link.master = None;
+        link.users.retain(|user| !is_its(user));
+    }
+    link
 }
 
 /// The engine's ends of its cables have names that it makes up.

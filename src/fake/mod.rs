@@ -12,6 +12,7 @@ mod drift;
 mod engine;
 mod faults;
 mod guest;
+mod kinds;
 mod net;
 mod networks;
 mod observe;

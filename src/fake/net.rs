@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::faults::{Done, FaultKind, refuse};
+use super::kinds::can_become;
 use super::state::{FakeLink, HOST, Kind, NsId, State};
 use super::{Call, FakeNet};
 use crate::net::{Firewall, GuestSeen, HostsLine, LinkSet, NetError, NetOp, NetPlane, NetSnapshot, Processes, Tune};
@@ -52,15 +53,15 @@ impl NetPlane for FakeNet {
         Ok(self.world.lock().inode_of(pid))
     }
 
-    async fn perform(&self, op: &NetOp, _project: &Name, processes: &Processes) -> Result<(), NetError> {
+    async fn perform(&self, op: &NetOp, project: &Name, processes: &Processes) -> Result<(), NetError> {
         tokio::task::yield_now().await;
-        let done = self.world.perform(Call::Net(op.clone()), |state| state.net_op(op, processes));
+        let done = self.world.perform(Call::Net(op.clone()), |state| state.net_op(op, project, processes));
         done.map_err(|refusal| NetError { kind: refusal.kind.net(), doing: refusal.doing, message: refusal.message })
     }
 }
 
 impl State {
-    fn net_op(&mut self, op: &NetOp, processes: &Processes) -> Done {
+    fn net_op(&mut self, op: &NetOp, project: &Name, processes: &Processes) -> Done {
         match op {
             NetOp::CreateLink { link } => self.create_link(link, processes),
             NetOp::CreateVeth { a, b } => self.create_veth(a, b, processes),
@@ -77,6 +78,8 @@ impl State {
                 }
                 Ok(())
             }
+            NetOp::UseLink { at, network, bridge } => self.use_link(at, network, bridge.as_deref(), project),
+            NetOp::LeaveLink { at, network } => self.leave_link(at, network, project),
             NetOp::SetRouting { machine, add, remove } => {
                 let ns = self.ns(&Ns::Machine(machine.clone()), processes)?;
                 self.set_routing(ns, add, remove);
@@ -149,17 +152,17 @@ impl State {
         let ns = self.ns(&placed.at.ns, processes)?;
         let kind = match &placed.link.kind {
             LinkKind::Bridge => Kind::Bridge,
-            LinkKind::Macvlan { parent: Some(parent), mode } => {
-                let parent_ns = self.ns(&parent.ns, processes)?;
-                let index = self.index(parent_ns, &parent.name)?;
-                self.check_macvlan(index, placed.link.mac, placed.link.mtu, (ns, &placed.at.name))?;
-                self.check_passthru(index, *mode, (ns, &placed.at.name))?;
-                Kind::Macvlan { parent: index, mode: *mode }
+            LinkKind::Veth { .. } | LinkKind::Other(_) => return refuse(FaultKind::Other, "it is not made in this way"),
+            other => {
+                let parent = match other.parent() {
+                    Some(parent) => Some(self.index(self.ns(&parent.ns, processes)?, &parent.name)?),
+                    None => None,
+                };
+                self.hanging(placed, other, parent, (ns, &placed.at.name))?
             }
-            other => return refuse(FaultKind::Other, format!("a {other} is not made in this way")),
         };
         if let Some(there) = self.link(ns, &placed.at.name) {
-            if there.kind != kind || (ns == HOST && there.group != LINK_GROUP) {
+            if !can_become(&there.kind, &kind) || (ns == HOST && there.group != LINK_GROUP) {
                 return refuse(FaultKind::Conflict, format!("{} exists already", placed.at));
             }
         } else {
@@ -172,7 +175,7 @@ impl State {
     }
 
     /// What the kernel refuses about a macvlan.
-    fn check_macvlan(&self, parent: u32, mac: Option<Mac>, mtu: Option<u32>, own: (NsId, &str)) -> Done {
+    pub(super) fn check_macvlan(&self, parent: u32, mac: Option<Mac>, mtu: Option<u32>, own: (NsId, &str)) -> Done {
         let Some(card) = self.place(parent).and_then(|(ns, name)| self.link(ns, name)) else {
             return refuse(FaultKind::NotFound, "its parent is gone");
         };
@@ -192,7 +195,7 @@ impl State {
     }
 
     /// One card alone in mode passthru, or any number in the others.
-    fn check_passthru(&self, parent: u32, mode: MacvlanMode, own: (NsId, &str)) -> Done {
+    pub(super) fn check_passthru(&self, parent: u32, mode: MacvlanMode, own: (NsId, &str)) -> Done {
         let own = self.link(own.0, own.1).map(|link| link.index);
         let links = self.namespaces.values().flat_map(|links| links.values()).filter(|link| Some(link.index) != own);
         let is_passthru = |mode| mode == MacvlanMode::Passthru;
@@ -225,13 +228,12 @@ impl State {
 
     fn bear(&mut self, ns: NsId, placed: &PlacedLink, kind: Kind) -> u32 {
         let index = self.next();
-        let parent = match &kind {
-            Kind::Macvlan { parent, .. } => self.place(*parent).and_then(|(ns, name)| self.link(ns, name)).map(|link| link.mtu),
-            _ => None,
-        };
+        let upper = kind.parent().and_then(|parent| self.place(parent)).and_then(|(ns, name)| self.link(ns, name));
+        let parent = upper.map(|link| link.mtu);
+        let shared_mac = upper.map(|link| link.mac).filter(|_| matches!(kind, Kind::Ipvlan { .. } | Kind::Vlan { .. }));
         let mut link = FakeLink { group: LINK_GROUP, ..FakeLink::new(index, kind) };
         link.mtu = placed.link.mtu.or(parent).unwrap_or(1500);
-        link.mac = placed.link.mac.unwrap_or(link.mac);
+        link.mac = placed.link.mac.or(shared_mac).unwrap_or(link.mac);
         self.links(ns).insert(placed.at.name.clone(), link);
         index
     }
@@ -260,6 +262,7 @@ impl State {
         }
         let set = LinkSet {
             mac: wanted.mac,
+            kind: Some(wanted.kind.clone()),
             mtu: wanted.mtu,
             up: Some(wanted.up),
             master: wanted.master.clone(),

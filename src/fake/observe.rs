@@ -7,7 +7,7 @@ use crate::engine::{EngineFacts, EngineQuery, EngineSnapshot, ImageState, Leftov
 use crate::net::{LinkState, Namespace, NetSnapshot, Processes};
 use crate::types::{
     Bytes, Container, Endpoint, GUEST_VOLUME, ImageDefaults, LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, LINK_GROUP, Link, LinkKind,
-    LinkRef, Name, NetworkMode, Ns, Owner, Tuning, host_link_name, is_host_link_of,
+    LinkRef, MacvlanMode, Name, NetworkMode, Ns, Owner, Tuning, host_link_name, is_host_link_of,
 };
 
 /// What a label and a name say together: whose it is, and which of theirs; `None` for the latter is a leftover.
@@ -193,7 +193,17 @@ impl State {
     fn link_state(&self, name: &str, link: &FakeLink, ns: NsId, project: &Name, link_ref: &dyn Fn(u32) -> Option<LinkRef>) -> LinkState {
         let kind = match &link.kind {
             Kind::Bridge => LinkKind::Bridge,
-            Kind::Macvlan { parent, mode } => LinkKind::Macvlan { parent: link_ref(*parent), mode: *mode },
+            Kind::Macvlan { parent, mode } => LinkKind::Macvlan {
+                parent: link_ref(*parent),
+                mode: *mode,
+                sources: (*mode == MacvlanMode::Source).then(|| link.sources.clone()),
+                promiscuous: link.promiscuous,
+            },
+            Kind::Ipvlan { parent, mode } => LinkKind::Ipvlan { parent: link_ref(*parent), mode: *mode },
+            Kind::Vlan { parent, id } => LinkKind::Vlan { parent: link_ref(*parent), id: *id },
+            Kind::Vxlan { vni, port, parent, local } => {
+                LinkKind::Vxlan { vni: *vni, port: *port, parent: parent.and_then(link_ref), local: *local, remotes: link.remotes.clone() }
+            }
             Kind::Veth { peer } => LinkKind::Veth { peer: link_ref(*peer) },
             Kind::Other(kind) => LinkKind::Other(kind.clone()),
         };
@@ -211,6 +221,7 @@ impl State {
             index: link.index,
             group: link.group,
             alias: link.alias.clone(),
+            users: link.users.clone(),
             owner: if ns == HOST { owner_of(name, link, project) } else { Owner::Ours },
             foreign_addresses: BTreeSet::new(),
             foreign_routes: BTreeSet::new(),
@@ -245,14 +256,26 @@ pub(super) fn mark(name: &str, labels: &BTreeMap<String, String>, label: &str, p
 /// Whose a link of the host is: name, group, MAC and alias have to agree, but for one that somebody has set. One without an alias was
 /// left behind half made.
 pub(super) fn owner_of(name: &str, link: &FakeLink, project: &Name) -> Owner {
+    if matches!(link.kind, Kind::Vlan { .. }) {
+        // Shared: whose it is, who uses it says.
+        return match link.users.iter().map(|(user, _)| user).next() {
+            _ if link.group != LINK_GROUP => Owner::Stranger,
+            Some(first) if link.users.iter().all(|(user, _)| user != project) => Owner::Project(first.clone()),
+            _ => Owner::Ours,
+        };
+    }
     let is_named = name.len() == 15 && name.starts_with("fly");
     let (group, mac) = (link.group == LINK_GROUP, link.mac.is_automatic());
     let Some(alias) = link.alias.as_deref().filter(|_| is_named) else {
         return if is_named && group && mac && is_host_link_of(project, name) { Owner::Ours } else { Owner::Stranger };
     };
     let Some((owner, rest)) = alias.strip_prefix("fly:").and_then(|rest| rest.split_once('/')) else { return Owner::Stranger };
-    let what = rest.split_once('/').map_or_else(|| format!("network/{rest}"), |(machine, card)| format!("nic/{machine}:{card}"));
-    match super::name(owner).filter(|owner| group && mac || (group || mac) && host_link_name(owner, &what) == name) {
+    let what = match rest.split_once('/') {
+        Some((machine, card)) => vec![format!("nic/{machine}:{card}")],
+        None => vec![format!("network/{rest}"), format!("vxlan/{rest}")],
+    };
+    let is_named_so = |owner: &Name| what.iter().any(|what| host_link_name(owner, what) == name);
+    match super::name(owner).filter(|owner| group && mac || (group || mac) && is_named_so(owner)) {
         Some(owner) if owner == *project => Owner::Ours,
         Some(owner) => Owner::Project(owner),
         None => Owner::Stranger,

@@ -10,7 +10,8 @@ use super::faults::Faults;
 use crate::engine::{AgentState, Health, RunState};
 use crate::net::{HostsLine, Tune};
 use crate::types::{
-    Container, Dynamic, Endpoint, EngineNetwork, GuestConfig, ImageDefaults, Mac, MacvlanMode, Name, Port, Route, Routing, Tuning,
+    Container, Dynamic, Endpoint, EngineNetwork, GuestConfig, ImageDefaults, IpvlanMode, Mac, MacvlanMode, Name, Port, Route, Routing,
+    Tuning,
 };
 
 /// The host's namespace.
@@ -124,6 +125,13 @@ pub(super) struct FakeLink {
     pub(super) tuning: Tuning,
     pub(super) group: u32,
     pub(super) alias: Option<String>,
+    /// Of a macvlan.
+    pub(super) sources: BTreeSet<Mac>,
+    pub(super) promiscuous: bool,
+    /// Of a vxlan.
+    pub(super) remotes: BTreeSet<IpAddr>,
+    /// Project and network.
+    pub(super) users: BTreeSet<(Name, Name)>,
     /// The engine's network that it was made for, by the engine.
     pub(super) made_for: Option<String>,
 }
@@ -132,8 +140,22 @@ pub(super) struct FakeLink {
 pub(super) enum Kind {
     Bridge,
     Macvlan { parent: u32, mode: MacvlanMode },
+    Ipvlan { parent: u32, mode: IpvlanMode },
+    Vlan { parent: u32, id: u16 },
+    Vxlan { vni: u32, port: u16, parent: Option<u32>, local: Option<IpAddr> },
     Veth { peer: u32 },
     Other(String),
+}
+
+impl Kind {
+    /// What it hangs on and cannot live without.
+    pub(super) fn parent(&self) -> Option<u32> {
+        match self {
+            Self::Macvlan { parent, .. } | Self::Ipvlan { parent, .. } | Self::Vlan { parent, .. } => Some(*parent),
+            Self::Vxlan { parent, .. } => *parent,
+            Self::Bridge | Self::Veth { .. } | Self::Other(_) => None,
+        }
+    }
 }
 
 impl Instance {
@@ -167,6 +189,10 @@ impl FakeLink {
             tuning: Tuning::default(),
             group: 0,
             alias: None,
+            sources: BTreeSet::new(),
+            promiscuous: false,
+            remotes: BTreeSet::new(),
+            users: BTreeSet::new(),
             made_for: None,
         }
     }
@@ -282,7 +308,7 @@ impl State {
         for link in self.namespaces.values_mut().flat_map(BTreeMap::values_mut) {
             match link.kind {
                 Kind::Veth { peer } if peer == gone.index => widowed.push(link.index),
-                Kind::Macvlan { parent, .. } if parent == gone.index => widowed.push(link.index),
+                _ if link.kind.parent() == Some(gone.index) => widowed.push(link.index),
                 _ => {}
             }
             if link.master == Some(gone.index) {

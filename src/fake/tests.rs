@@ -63,7 +63,7 @@ impl Lab {
 }
 
 fn macvlan(machine: &str, name: &str, mac: &str) -> NetOp {
-    let kind = LinkKind::Macvlan { parent: Some(LinkRef::host("eth1")), mode: MacvlanMode::Bridge };
+    let kind = LinkKind::macvlan(LinkRef::host("eth1"), MacvlanMode::Bridge);
     NetOp::CreateLink { link: Box::new(placed(LinkRef::machine(&Name::new(machine).unwrap(), name), kind, mac)) }
 }
 

@@ -23,9 +23,9 @@ impl State {
     /// The host's link by which a card reaches its neighbours: macvlan's parent, or the bridge.
     fn wire(&self, link: &FakeLink) -> Option<u32> {
         match link.kind {
-            Kind::Macvlan { parent, .. } => Some(parent),
+            Kind::Macvlan { parent, .. } | Kind::Ipvlan { parent, .. } => Some(parent),
             Kind::Veth { peer } => self.links_of(HOST).find(|port| port.index == peer)?.master,
-            Kind::Bridge | Kind::Other(_) => None,
+            Kind::Bridge | Kind::Vlan { .. } | Kind::Vxlan { .. } | Kind::Other(_) => None,
         }
     }
 

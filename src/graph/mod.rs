@@ -119,6 +119,7 @@ fn kind(kind: &NetworkKind) -> String {
         NetworkKind::Bridge => "bridge".to_owned(),
         NetworkKind::ExistingBridge { bridge } => format!("bridge {bridge}"),
         NetworkKind::Macvlan { parent, .. } => format!("macvlan on {parent}"),
+        NetworkKind::Ipvlan { parent, .. } => format!("ipvlan on {parent}"),
     }
 }
 

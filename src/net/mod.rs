@@ -67,7 +67,7 @@ pub trait NetPlane: Send + Sync + 'static {
     /// What the guests of these machines were told and say. A machine without a guest, or that ended meanwhile, is not in the answer.
     fn guests(&self, processes: &Processes) -> impl Future<Output = Result<BTreeMap<Name, GuestSeen>, NetError>> + Send;
 
-    /// Which of these modules the kernel has not, and does not load. Nothing of the host's changes.
+    /// Which of these modules (`vxlan`, `8021q`, `sch_netem`, …) the kernel has not, and does not load. Nothing else of the host's changes.
     fn lacking(&self, modules: &BTreeSet<String>) -> impl Future<Output = Result<BTreeSet<String>, NetError>> + Send;
 
     /// The namespace of a process, by inode; nothing when it has ended.

@@ -7,14 +7,16 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::types::{
-    Dynamic, GuestConfig, HostEntries, HostEntry, Leasing, Link, LinkRef, Mac, Manners, Name, PlacedLink, Route, Routing, Sysctl, Traffic,
+    Dynamic, GuestConfig, HostEntries, HostEntry, Leasing, LinkKind, LinkRef, Mac, Manners, Name, PlacedLink, Route, Routing, Sysctl,
+    Traffic,
 };
 
 /// One operation on links. Every one is idempotent: what is done already is success.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum NetOp {
-    /// A bridge, or a macvlan; born in its namespace with name, MAC, MTU and group, then given addresses, set up, given routes.
+    /// A bridge, a vxlan, a VLAN, or a card on a parent; born in its namespace with name, MAC, MTU and group, then given addresses, set
+    /// up, given routes.
     CreateLink {
         link: Box<PlacedLink>,
     },
@@ -47,6 +49,18 @@ pub enum NetOp {
     },
     DeleteLink {
         at: LinkRef,
+    },
+    /// A link of the host that others may use as well, or own, gets an alternative name that says which network of which project needs it, and
+    /// becomes a port of `bridge`.
+    UseLink {
+        at: LinkRef,
+        network: Name,
+        bridge: Option<String>,
+    },
+    /// Takes that back: it is left as it was found.
+    LeaveLink {
+        at: LinkRef,
+        network: Name,
     },
     /// Rules and dead ends of a machine's namespace. A dead end takes the place of a route with its destination, metric and table.
     SetRouting {
@@ -89,6 +103,8 @@ pub struct LinkSet {
     pub up: Option<bool>,
     /// The mark by which a link of the host's is known.
     pub group: Option<u32>,
+    /// What is particular to its kind becomes as in this one.
+    pub kind: Option<LinkKind>,
     /// Becomes a port of this bridge.
     pub master: Option<String>,
     pub add_addresses: BTreeSet<IpNet>,
@@ -143,20 +159,17 @@ fn listed(ways: &BTreeSet<Dynamic>) -> String {
 impl std::fmt::Display for NetOp {
     /// What is done, as it stands in a plan.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let what = |link: &Link| match &link.kind {
-            crate::types::LinkKind::Macvlan { .. } => "macvlan",
-            crate::types::LinkKind::Bridge => "bridge",
-            crate::types::LinkKind::Veth { .. } => "veth",
-            crate::types::LinkKind::Other(_) => "link",
-        };
         match self {
-            Self::CreateLink { link } => write!(f, "create {} {}{}", what(&link.link), link.at, link.manners),
+            Self::CreateLink { link } => write!(f, "create {} {}{}", link.link.kind.word(), link.at, link.manners),
             Self::CreateVeth { a, b } => write!(f, "create veth {} to {}{}", a.at, b.at, a.manners),
             Self::AdoptPort { link, .. } => write!(f, "set up {}", link.at),
             Self::Lease { at, leasing } => write!(f, "get an address by {} for {at}", listed(&leasing.ways)),
             Self::Release { at, ways } => write!(f, "give back the address by {} of {at}", listed(ways)),
             Self::SetLink { at, set } => write!(f, "change {at}{}", set.manners),
             Self::DeleteLink { at } => write!(f, "delete link {at}"),
+            Self::UseLink { at, bridge: None, .. } => write!(f, "use link {at}"),
+            Self::UseLink { at, bridge: Some(bridge), .. } => write!(f, "plug {at} into {bridge}"),
+            Self::LeaveLink { at, .. } => write!(f, "give back {at}"),
             Self::SetRouting { machine, .. } => write!(f, "change rules and routes of {machine}"),
             Self::SetHosts { machine, .. } => write!(f, "write /etc/hosts of {machine}"),
             Self::SetGuest { machine, .. } => write!(f, "write guest settings of {machine}"),

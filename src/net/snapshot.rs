@@ -75,6 +75,9 @@ pub struct LinkState {
     pub alias: Option<String>,
     /// In the host's namespace: by name, group and MAC prefix. Inside a machine everything is ours.
     pub owner: Owner,
+    /// Who uses a link that is not his alone: project and network, as its alternative names say.
+    #[serde(default)]
+    pub users: BTreeSet<(Name, Name)>,
     /// Destinations that leave by it besides `link.routes`, as the kernel's own routes for its addresses.
     pub connected: BTreeSet<IpNet>,
     /// Frames can leave by it: only then does the kernel keep its own routes there.

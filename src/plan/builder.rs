@@ -11,7 +11,7 @@ use crate::desired::{Desired, DesiredState};
 use crate::diff::{Action, Diff, Impact};
 use crate::engine::EngineOp;
 use crate::net::NetOp;
-use crate::types::{Addr, LinkKind, Name, Ns};
+use crate::types::{Addr, Name, Ns};
 
 /// The plan in the making. A step can only wait for steps that are there already, so the result has no cycles.
 pub(super) struct Builder<'a> {
@@ -107,8 +107,8 @@ impl<'a> Builder<'a> {
         let links = self.actual.namespace(&Ns::Machine(machine.clone())).into_iter().flat_map(|ns| ns.links.values());
         for link in links {
             let is_on = |kind: &NetworkKind, bridge: Option<&str>| match (kind, &link.link.kind) {
-                (NetworkKind::Macvlan { parent, .. }, LinkKind::Macvlan { parent: Some(on), .. }) => {
-                    on.ns == Ns::Host && on.name == *parent
+                (NetworkKind::Macvlan { parent, .. } | NetworkKind::Ipvlan { parent, .. }, kind) => {
+                    kind.parent().is_some_and(|on| on.ns == Ns::Host && on.name == *parent)
                 }
                 (NetworkKind::ExistingBridge { bridge: wanted }, _) => bridge == Some(wanted.as_str()),
                 _ => false,

@@ -13,7 +13,7 @@ use super::builder::Builder;
 use super::{Op, Step};
 use crate::engine::EngineOp;
 use crate::net::{LinkSet, LinkState, NetOp};
-use crate::types::{Link, LinkKind, LinkRef, Mac, Ns};
+use crate::types::{Link, LinkRef, Mac, Ns};
 
 pub(super) use order::settled;
 
@@ -130,7 +130,7 @@ fn takes(b: &Builder<'_>, step: &Step) -> Found {
             made(&link.at, &link.link, Some(bridge)).into_iter().map(|held| (card.clone(), held)).collect()
         }
         Op::Net(NetOp::CreateLink { link }) if link.at.ns != Ns::Host => {
-            let LinkKind::Macvlan { parent: Some(parent), .. } = &link.link.kind else { return vec![] };
+            let Some(parent) = link.link.kind.parent() else { return vec![] };
             made(&link.at, &link.link, Some(&parent.name)).into_iter().map(|held| (None, held)).collect()
         }
         Op::Net(NetOp::CreateVeth { a, b: other }) => {
@@ -143,10 +143,7 @@ fn takes(b: &Builder<'_>, step: &Step) -> Found {
 
 /// The parent or bridge by which a card reaches its neighbours.
 pub(super) fn wire<'a>(b: &Builder<'a>, link: &'a LinkState) -> Option<&'a str> {
-    match &link.link.kind {
-        LinkKind::Macvlan { parent, .. } => parent.as_ref().map(|parent| parent.name.as_str()),
-        _ => b.actual.plugged_into(link),
-    }
+    link.link.kind.parent().map(|parent| parent.name.as_str()).or_else(|| b.actual.plugged_into(link))
 }
 
 fn on_wire(wire: Option<&str>, mac: Option<Mac>, addresses: impl IntoIterator<Item = IpAddr>) -> Vec<Held> {

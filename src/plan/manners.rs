@@ -43,7 +43,7 @@ pub(super) fn of_host(b: &Builder<'_>, network: &Network, placed: &PlacedLink) -
 fn on(nic: &Nic) -> Option<&str> {
     match &nic.attach {
         Attach::Bridge { bridge, .. } => Some(bridge),
-        Attach::Macvlan { parent, .. } => Some(parent),
+        Attach::Macvlan { parent, .. } | Attach::Ipvlan { parent, .. } => Some(parent),
         Attach::Nat { .. } | Attach::Cable { .. } => None,
     }
 }

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
+use super::StepId;
 use super::builder::{Builder, after};
 use super::manners;
-use crate::desired::NetworkKind;
-use crate::diff::{self, Action, HostLinkDiff};
+use crate::desired::{Network, NetworkKind};
+use crate::diff::{self, Action, HostLinkDiff, LowerDiff};
 use crate::engine::EngineOp;
 use crate::net::NetOp;
-use crate::types::{Addr, LinkRef, PlacedLink};
+use crate::types::{Addr, LinkRef, Name, PlacedLink};
 
 pub(super) fn images(b: &mut Builder<'_>) {
     let pulled: Vec<String> =
@@ -69,10 +70,42 @@ pub(super) fn networks(b: &mut Builder<'_>) {
                 HostLinkDiff::None | HostLinkDiff::Same | HostLinkDiff::Unwanted(_) => {}
             }
         }
+        last = lower(b, name, network, last);
         if let Some((bridge, false)) = diff::forward_rule(b.desired, b.actual, name) {
             let op = NetOp::AllowForward { bridge: bridge.to_owned(), comment: format!("fly:{}/{name}", b.desired.project) };
             last.insert(b.add(&addr, op, last.clone()));
         }
         b.ready.insert(addr, last);
     }
+}
+
+/// What lies beneath it on the host, when its bridge is there.
+fn lower(b: &mut Builder<'_>, name: &Name, network: &Network, before: BTreeSet<StepId>) -> BTreeSet<StepId> {
+    let addr = Addr::Network(name.clone());
+    let mut last = before;
+    if let Some(placed) = &network.lower {
+        let create = NetOp::CreateLink { link: Box::new(placed.clone()) };
+        match diff::lower(b.desired, b.actual, name) {
+            // Another network of the file may need the same one.
+            LowerDiff::Missing | LowerDiff::Recreate(_) => {
+                let same = b.steps.iter().find(|step| matches!(&step.op, super::Op::Net(op) if *op == create)).map(|step| step.id);
+                last = after([same.unwrap_or_else(|| b.add(&addr, create, last))]);
+            }
+            LowerDiff::Set(diff) => {
+                let state = b.actual.link(&placed.at);
+                // Left behind half made: making it again finishes it.
+                if network.vlan().is_none() && state.is_some_and(|state| state.alias.is_none()) {
+                    last = after([b.add(&addr, create, last)]);
+                }
+                let op = NetOp::SetLink { at: placed.at.clone(), set: Box::new(diff.set) };
+                last = after([b.add(&addr, op, last)]);
+            }
+            LowerDiff::Same => {}
+        }
+    }
+    if let Some((link, bridge)) = diff::use_of(b.desired, b.actual, name) {
+        let op = NetOp::UseLink { at: LinkRef::host(link), network: name.clone(), bridge: bridge.map(str::to_owned) };
+        last = after([b.add(&addr, op, last)]);
+    }
+    last
 }

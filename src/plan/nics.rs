@@ -65,7 +65,7 @@ fn plug_in(b: &mut Builder<'_>, machine: &Name, name: &IfName, nic: &Nic, before
     let link = Box::new(placed(b, machine, name, nic));
     let op = match &nic.attach {
         Attach::Nat { .. } | Attach::Cable { .. } => return None,
-        Attach::Macvlan { .. } => NetOp::CreateLink { link },
+        Attach::Macvlan { .. } | Attach::Ipvlan { .. } => NetOp::CreateLink { link },
         Attach::Bridge { host_end, .. } => {
             let other = diff::host_end(b.actual, b.desired, machine, name)?;
             let other =

@@ -6,7 +6,7 @@ use super::builder::{Builder, after};
 use super::leases;
 use super::{Op, StepId};
 use crate::desired::{Attach, NetworkKind};
-use crate::diff::{self, Action, HostLinkDiff, NicDiff};
+use crate::diff::{self, Action, HostLinkDiff, LowerDiff, NicDiff};
 use crate::engine::EngineOp;
 use crate::net::{LinkSet, LinkState, NetOp};
 use crate::types::{Addr, IfName, LinkRef, Name, NetworkMode, Ns, host_link_name};
@@ -230,11 +230,33 @@ fn host_links(b: &mut Builder<'_>) {
         b.ready.entry(addr).or_default().insert(step);
     }
     // The cards on a bridge go before the bridge: nobody finds his cable dangling because a step in between failed.
-    let removed: BTreeSet<StepId> = b.freed.values().flatten().copied().collect();
+    let mut removed: BTreeSet<StepId> = b.freed.values().flatten().copied().collect();
+    removed.extend(lower(b, &removed));
     for (link, addr) in diff::orphans(b.desired, b.actual) {
         let before = if matches!(addr, Addr::Network(_)) { removed.clone() } else { BTreeSet::new() };
         b.add(&addr, NetOp::DeleteLink { at: LinkRef { ns: Ns::Host, name: link.to_owned() } }, before);
     }
+}
+
+/// What lies beneath networks on the host, and is not needed.
+fn lower(b: &mut Builder<'_>, cards: &BTreeSet<StepId>) -> BTreeSet<StepId> {
+    let mut steps = BTreeSet::new();
+    for (name, network) in &b.desired.networks {
+        if let (LowerDiff::Recreate(_), Some(lower)) = (diff::lower(b.desired, b.actual, name), &network.lower) {
+            let addr = Addr::Network(name.clone());
+            let step = b.add(&addr, NetOp::DeleteLink { at: lower.at.clone() }, BTreeSet::new());
+            b.ready.entry(addr).or_default().insert(step);
+        }
+    }
+    for diff::GivenBack { link, network, delete } in diff::given_back(b.desired, b.actual) {
+        let addr = Addr::Network(network.clone());
+        let at = LinkRef::host(link);
+        let op = if delete { NetOp::DeleteLink { at } } else { NetOp::LeaveLink { at, network } };
+        let step = b.add(&addr, op, cards.clone());
+        b.ready.entry(addr).or_default().insert(step);
+        steps.insert(step);
+    }
+    steps
 }
 
 /// Volumes, after every machine that mounts them.

@@ -35,9 +35,9 @@ use std::sync::Arc;
 
 pub use dotenv::{Dotenv, dotenv};
 pub use model::{
-    Broken, Cable, CableEnd, Condition, Dependency, Entries, EnvFile, Gateway, HostAddress, Init, Ip, Machine, MachineLink, Network,
-    NetworkKind, NetworkModeSpec, Nic, PortRange, PullPolicy, RouteSpec, RuleSpec, Spec, Sshd, SshdUser, Tmpfs, TrafficSpec, Tuning,
-    Volume, VolumeMount, VolumeMountKind,
+    Broken, Cable, CableEnd, Condition, Dependency, Entries, EnvFile, Gateway, HostAddress, Init, Ip, Machine, MachineLink, ModeSpec,
+    Network, NetworkKind, NetworkModeSpec, Nic, PortRange, PullPolicy, RouteSpec, RuleSpec, Spec, Sshd, SshdUser, Tmpfs, TrafficSpec,
+    Tuning, Volume, VolumeMount, VolumeMountKind,
 };
 pub use schema::schema;
 pub use security::seccomp_profile;

@@ -10,8 +10,8 @@ use ipnet::IpNet;
 
 use crate::diag::{At, Place, Spans, Veil};
 use crate::types::{
-    Bytes, Cpus, Device, Dynamic, FwMark, Healthcheck, Mac, MacvlanMode, Percent, Protocol, Rate, Relabel, Restart, RouteKind, Scope,
-    Seconds, SshServer, Sysctl, Table, Ulimit,
+    Bytes, Cpus, Device, Dynamic, FwMark, Healthcheck, IpvlanMode, Mac, MacvlanMode, Percent, Protocol, Rate, Relabel, Restart, RouteKind,
+    Scope, Seconds, SshServer, Sysctl, Table, Ulimit,
 };
 
 /// A mapping that keeps the file's order and the places of its keys.
@@ -78,8 +78,20 @@ pub struct Network {
     pub parent: Option<At<String>>,
     /// A bridge that exists already and is never deleted.
     pub bridge: Option<At<String>>,
-    /// macvlan's mode.
-    pub mode: Option<At<MacvlanMode>>,
+    /// macvlan's or ipvlan's mode.
+    pub mode: Option<At<ModeSpec>>,
+    /// 802.1q on the parent or uplink.
+    pub vlan: Option<At<u16>>,
+    /// A card of the host's that becomes a port of the bridge.
+    pub uplink: Option<At<String>>,
+    /// The parent takes frames for everybody.
+    pub promiscuous: Option<At<bool>>,
+    /// Whose frames macvlan cards take in mode `source`.
+    pub sources: Option<Vec<At<Mac>>>,
+    pub vni: Option<At<u32>>,
+    pub remotes: Option<Vec<At<IpAddr>>>,
+    pub port: Option<At<u16>>,
+    pub local: Option<At<IpAddr>>,
     /// `Some(vec![])` (written `subnet: none`): none at all.
     pub subnet: Option<Vec<At<IpNet>>>,
     pub gateway: Option<Vec<At<IpAddr>>>,
@@ -98,6 +110,15 @@ pub enum NetworkKind {
     Nat,
     Bridge,
     Macvlan,
+    Ipvlan,
+    Vxlan,
+}
+
+/// How cards of one parent see each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModeSpec {
+    Macvlan(MacvlanMode),
+    Ipvlan(IpvlanMode),
 }
 
 /// A machine, or what `defaults` says of all.

@@ -4,19 +4,27 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::model::{Broken, Network, NetworkKind};
+use super::model::{Broken, ModeSpec, Network, NetworkKind};
 use super::node::{Node, Part};
 use super::reader::{Form, Key, Reader, key};
 use super::scalars::{self, ADDRESS, BOOL, MTU, one_or_more_or_none};
 use super::schema;
 use crate::diag::{At, Diagnostic};
-use crate::types::MacvlanMode;
+use crate::types::{IpvlanMode, Mac, MacvlanMode};
 
 pub(super) const KEYS: &[Key<Network>] = &[
-    key!(kind: KIND, "`nat`: a Docker network with a way out; `bridge`: a Linux bridge; `macvlan`: on a NIC of the host. Default: `macvlan` with a `parent`, otherwise `bridge`"),
-    key!(parent: INTERFACE, "The host's NIC that a macvlan network is on"),
+    key!(kind: KIND, "`nat`: a Docker network with a way out; `bridge`: a Linux bridge; `macvlan` and `ipvlan`: on a NIC of the host; `vxlan`: a bridge that is one with those on other hosts. Default: `macvlan` with a `parent`, otherwise `bridge`"),
+    key!(parent: INTERFACE, "The host's NIC that a macvlan or ipvlan network is on, or that a vxlan goes out by"),
     key!(bridge: INTERFACE, "A bridge that exists already and is never deleted"),
-    key!(mode: MODE, "How macvlan cards of one parent see each other. Default: `bridge`"),
+    key!(mode: MODE, "How cards of one parent see each other: `bridge` (the default), `private`, `vepa`, `passthru`, `source` for macvlan; `l2` (the default), `l3`, `l3s` for ipvlan"),
+    key!(vlan: VLAN, "An 802.1q VLAN of the parent or uplink, by its number; fly makes it where it is missing"),
+    key!(uplink: INTERFACE, "A NIC of the host that becomes a port of the bridge, and is given back with it"),
+    key!(promiscuous: BOOL, "The parent of macvlan cards takes frames for every MAC"),
+    key!(sources: SOURCES, "The MACs whose frames macvlan cards take in mode `source`"),
+    key!(vni: VNI, "The number of a vxlan, the same on every host"),
+    key!(remotes: HOST_IP, "The other hosts of a vxlan, by their addresses"),
+    key!(port: PORT, "The UDP port of a vxlan. Default: 4789"),
+    key!(local: scalars::IP, "The address of this host that a vxlan speaks with"),
     key!(subnet: SUBNET, "Its subnet, or several; `none` for none at all"),
     key!(gateway: GATEWAY, "The default route of the cards on it; `none` for none"),
     key!(pool: POOL, "Where `ip: auto` takes from, first and last address: `192.168.1.100-192.168.1.199`"),
@@ -26,36 +34,86 @@ pub(super) const KEYS: &[Key<Network>] = &[
     key!(probe: BOOL, "Whether an address is asked for before it is first used, where others can be on the network. Default: true"),
 ];
 
-const KINDS: &[(&str, NetworkKind)] = &[("nat", NetworkKind::Nat), ("bridge", NetworkKind::Bridge), ("macvlan", NetworkKind::Macvlan)];
+const KINDS: &[(&str, NetworkKind)] = &[
+    ("nat", NetworkKind::Nat),
+    ("bridge", NetworkKind::Bridge),
+    ("macvlan", NetworkKind::Macvlan),
+    ("ipvlan", NetworkKind::Ipvlan),
+    ("vxlan", NetworkKind::Vxlan),
+];
 
-const MODES: &[(&str, MacvlanMode)] = &[
-    ("bridge", MacvlanMode::Bridge),
-    ("private", MacvlanMode::Private),
-    ("vepa", MacvlanMode::Vepa),
-    ("passthru", MacvlanMode::Passthru),
-    ("source", MacvlanMode::Source),
+const MODES: &[(&str, ModeSpec)] = &[
+    ("bridge", ModeSpec::Macvlan(MacvlanMode::Bridge)),
+    ("private", ModeSpec::Macvlan(MacvlanMode::Private)),
+    ("vepa", ModeSpec::Macvlan(MacvlanMode::Vepa)),
+    ("passthru", ModeSpec::Macvlan(MacvlanMode::Passthru)),
+    ("source", ModeSpec::Macvlan(MacvlanMode::Source)),
+    ("l2", ModeSpec::Ipvlan(IpvlanMode::L2)),
+    ("l3", ModeSpec::Ipvlan(IpvlanMode::L3)),
+    ("l3s", ModeSpec::Ipvlan(IpvlanMode::L3s)),
 ];
 
 const KIND: Form<At<NetworkKind>> = Form {
     schema: || schema::one_of(KINDS.iter().map(|(name, _)| *name)),
     read: |r, node| {
         let part = r.words(node, "a kind of network")?;
-        if matches!(part.text, "ipvlan" | "vlan" | "vxlan" | "physical" | "host-bridge") {
-            let error = Diagnostic::invalid(format!("networks of kind `{}` are not in this release", part.text)).at(&part.place());
-            r.push(error.hint("one of `nat`, `bridge`, `macvlan`"));
+        let hint = match part.text {
+            "vlan" => Some("`vlan: 42` beside the `parent` of a macvlan or ipvlan, or the `uplink` of a bridge"),
+            "host-bridge" => Some("`kind: bridge` with `bridge: NAME`"),
+            "physical" => {
+                Some("networks of kind `physical` are not in this release: `mode: passthru` of kind `macvlan` gives a whole card")
+            }
+            _ => None,
+        };
+        if let Some(hint) = hint {
+            r.push(Diagnostic::invalid(format!("`{}` is no kind of network", part.text)).at(&part.place()).hint(hint));
             return None;
         }
         r.one_of(&part, KINDS, "a kind of network")
     },
 };
 
-const MODE: Form<At<MacvlanMode>> = Form {
+const MODE: Form<At<ModeSpec>> = Form {
     schema: || schema::one_of(MODES.iter().map(|(name, _)| *name)),
     read: |r, node| {
-        let part = r.words(node, "a mode of macvlan")?;
-        r.one_of(&part, MODES, "a mode of macvlan")
+        let part = r.words(node, "a mode of macvlan or ipvlan")?;
+        r.one_of(&part, MODES, "a mode of macvlan or ipvlan")
     },
 };
+
+const VLAN: Form<At<u16>> = Form {
+    schema: || schema::integer(1, 4094),
+    read: |r, node| {
+        let part = r.scalar(node, "the number of a VLAN, as `42`")?;
+        r.number(&part, (1, 4094), "the number of a VLAN")
+    },
+};
+
+const VNI: Form<At<u32>> = Form {
+    schema: || schema::integer(1, MAX_VNI),
+    read: |r, node| {
+        let part = r.scalar(node, "the number of a vxlan, as `42`")?;
+        r.number(&part, (1, MAX_VNI), "the number of a vxlan")
+    },
+};
+
+/// 24 bits.
+const MAX_VNI: i64 = 0xff_ffff;
+
+const PORT: Form<At<u16>> = Form {
+    schema: || schema::integer(1, 65535),
+    read: |r, node| {
+        let part = r.scalar(node, "a port, as `4789`")?;
+        r.number(&part, (1, 65535), "a port")
+    },
+};
+
+const SOURCES: Form<Vec<At<Mac>>> = Form {
+    schema: || schema::one_or_more(schema::matching("[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}|none")),
+    read: |r, node| one_or_more_or_none(r, node, A_MAC, |r, part| r.parse(part, A_MAC, "as in `02:00:5e:10:00:01`")),
+};
+
+const A_MAC: &str = "a MAC, as `02:00:5e:10:00:01`";
 
 const INTERFACE: Form<At<String>> = Form {
     schema: || schema::matching(r"[^\s/:%]{1,15}"),
@@ -112,6 +170,14 @@ pub(super) fn read(r: &mut Reader, name: &At<String>, node: &Node) -> Network {
         parent: None,
         bridge: None,
         mode: None,
+        vlan: None,
+        uplink: None,
+        promiscuous: None,
+        sources: None,
+        vni: None,
+        remotes: None,
+        port: None,
+        local: None,
         subnet: None,
         gateway: None,
         pool: None,

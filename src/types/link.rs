@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Mac, Name, Route, Sysctl, Traffic};
+use super::{LinkKind, Mac, Name, Route, Sysctl, Traffic};
 
 /// A network namespace: the host's (where the engine runs), or a machine's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -64,62 +64,6 @@ impl std::fmt::Display for LinkRef {
         match &self.ns {
             Ns::Host => f.pad(&self.name),
             Ns::Machine(machine) => write!(f, "{machine}:{}", self.name),
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MacvlanMode {
-    #[default]
-    Bridge,
-    Private,
-    Vepa,
-    Passthru,
-    Source,
-}
-
-impl std::fmt::Display for MacvlanMode {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Bridge => "bridge",
-            Self::Private => "private",
-            Self::Vepa => "vepa",
-            Self::Passthru => "passthru",
-            Self::Source => "source",
-        })
-    }
-}
-
-/// What a link is: what the kernel calls its kind, and what it hangs on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LinkKind {
-    Bridge,
-    /// `parent` is unknown when it lives in a namespace that was not looked at.
-    Macvlan {
-        parent: Option<LinkRef>,
-        mode: MacvlanMode,
-    },
-    /// `peer` is unknown when it lives in a namespace that was not looked at.
-    Veth {
-        peer: Option<LinkRef>,
-    },
-    /// Whatever else there is, by the kernel's name for it; a physical card has none and is `physical`.
-    Other(String),
-}
-
-impl std::fmt::Display for LinkKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let unknown = || "?".to_owned();
-        match self {
-            Self::Bridge => f.pad("bridge"),
-            Self::Macvlan { parent, mode } => {
-                let parent = parent.as_ref().map_or_else(unknown, ToString::to_string);
-                write!(f, "macvlan on {parent}, mode {mode}")
-            }
-            Self::Veth { peer } => write!(f, "veth to {}", peer.as_ref().map_or_else(unknown, ToString::to_string)),
-            Self::Other(kind) => f.pad(kind),
         }
     }
 }

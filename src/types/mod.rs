@@ -9,6 +9,7 @@ mod agent;
 mod container;
 mod guest;
 mod ifname;
+mod kind;
 mod lease;
 mod link;
 mod mac;
@@ -33,8 +34,9 @@ pub use guest::{
     SshServer, SshdStatus, began, guest_words, own_words,
 };
 pub use ifname::{IfName, IfNameError};
+pub use kind::{IpvlanMode, LinkKind, MacvlanMode, VXLAN_PORT, vlan_name};
 pub use lease::{Dynamic, Leasing};
-pub use link::{HostEntries, HostEntry, Link, LinkKind, LinkRef, MacvlanMode, Manners, Ns, PlacedLink, Tuning};
+pub use link::{HostEntries, HostEntry, Link, LinkRef, Manners, Ns, PlacedLink, Tuning};
 pub use mac::{Mac, MacError};
 pub use name::{Name, NameError};
 pub use owner::{LABEL_MACHINE, LABEL_PROJECT, LABEL_RESOURCE, LINK_GROUP, Owner, host_link_name, is_host_link_of, stable_hash};

@@ -33,6 +33,7 @@ fn host(desired: &Desired) -> Actual {
         _ => None,
     });
     let card = |index| LinkState {
+        users: BTreeSet::new(),
         link: Link {
             kind: LinkKind::Other("physical".into()),
             mac: Some("52:54:00:00:00:01".parse().unwrap()),

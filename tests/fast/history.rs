@@ -119,6 +119,9 @@ impl History {
         world.set_engine(if self.newer_engine { "28.5.1" } else { "20.10.24" });
         world.set_drops_bridged(self.drops_bridged);
         world.add_bridge("br0");
+        for card in ["eth2", "eth3", "eth4"] {
+            world.add_parent(card);
+        }
         images(&world);
         strangers(&world, self.strangers);
         world

@@ -250,7 +250,9 @@ fn is_about(step: &Addr, change: &Addr) -> bool {
 fn is_ours(op: &Op, desired: &Desired) -> bool {
     let named = |name: &str| name.starts_with("shop.") && !matches!(name, "shop.z" | "shop.net" | "shop.vol");
     let at = |at: &LinkRef| match &at.ns {
-        Ns::Host => at.name.starts_with("fly") && at.name != "flyaaaaaaaaaaaa",
+        Ns::Host => {
+            at.name.starts_with("fly") && at.name != "flyaaaaaaaaaaaa" || matches!(at.name.as_str(), "eth3.42" | "eth3.43" | "eth4.7")
+        }
         Ns::Machine(_) => true,
     };
     match op {
@@ -283,6 +285,8 @@ fn is_ours(op: &Op, desired: &Desired) -> bool {
             | NetOp::Lease { at: link, .. }
             | NetOp::Release { at: link, .. }
             | NetOp::DeleteLink { at: link } => at(link),
+            // Somebody else's, and left as they were found.
+            NetOp::UseLink { at: link, .. } | NetOp::LeaveLink { at: link, .. } => at(link) || link.name == "eth4",
             NetOp::SetHosts { machine, .. } | NetOp::SetGuest { machine, .. } | NetOp::SetRouting { machine, .. } => {
                 MACHINES.contains(&machine.as_str())
             }
@@ -309,7 +313,7 @@ pub(crate) fn fixed() -> (World, Desired) {
         mode: ModeSketch::Own,
         nics: BTreeMap::from([(0, nic(2)), (1, nic(3)), (3, nic(0))]),
     };
-    let network = NetSketch { mtu: None, other_subnet: false, v6: false, host_ip: true, rude: false };
+    let network = NetSketch { mtu: None, other_subnet: false, v6: false, host_ip: true, rude: false, turn: 0 };
     let sketch = Sketch {
         networks: vec![network; NETWORKS.len()],
         machines: BTreeMap::from([(0, machine(&[])), (1, machine(&[(0, true)]))]),
@@ -359,7 +363,10 @@ fn whatever_somebody_changes_shows_as_exactly_that() {
     assert_eq!(seen(|world| world.drift_routing("shop.a", &routing)), ["machine/a update routes"]);
     assert_eq!(seen(|world| world.drift_rename_link("shop.a", "eth0", "moved")), ["nic/a:eth0 update name"]);
     assert_eq!(seen(|world| world.drift_clear_hosts("shop.b")), ["machine/b update names"]);
-    assert_eq!(seen(World::drift_clear_rules), ["network/back update firewall", "network/old update firewall"]);
+    assert_eq!(
+        seen(World::drift_clear_rules),
+        ["network/back update firewall", "network/far update firewall", "network/old update firewall", "network/wan update firewall"]
+    );
     let limits = Limits { memory: Some(Bytes(99 << 20)), ..Limits::default() };
     assert_eq!(seen(|world| world.drift_limits("shop.a", &limits, Restart::No)), ["machine/a update memory"]);
     assert_eq!(seen(|world| world.drift_limits("shop.a", &Limits::default(), Restart::Always)), ["machine/a update restart"]);
@@ -429,6 +436,9 @@ fn verifying_says_what_still_differs() {
     let verify = || block_on(fly::verify::verify(&*world.engine(), &*world.net(), &desired, Duration::ZERO)).unwrap();
     assert_eq!(verify(), []);
     world.drift_clear_rules();
-    assert_eq!(verify().iter().map(|change| change.addr.to_string()).collect::<Vec<_>>(), ["network/back", "network/old"]);
+    assert_eq!(
+        verify().iter().map(|change| change.addr.to_string()).collect::<Vec<_>>(),
+        ["network/back", "network/far", "network/old", "network/wan"]
+    );
     assert_eq!(world.mutations(), 0);
 }

@@ -69,7 +69,7 @@ machines:
     let mut taken = actual.clone();
     let links = &mut taken.net.namespaces.get_mut(&Ns::Host).unwrap().links;
     let mut stranger = links["eth1"].clone();
-    stranger.link.kind = LinkKind::Macvlan { parent: Some(LinkRef::host("eth1")), mode: MacvlanMode::Bridge };
+    stranger.link.kind = LinkKind::macvlan(LinkRef::host("eth1"), MacvlanMode::Bridge);
     stranger.owner = Owner::Stranger;
     links.insert("macvtap0".into(), stranger);
     assert_eq!(refused(unused, &taken), "planned\n");
@@ -119,6 +119,67 @@ fn systemd_needs_a_new_engine_and_new_cgroups() {
     assert_eq!(refused(file, &actual), "planned\n");
     actual.engine.facts.cgroups = "1".to_owned();
     insta::assert_snapshot!("systemd", [old, refused(file, &actual)].join("\n"));
+}
+
+/// What networks hang on, and the host cannot give them.
+#[test]
+fn beneath_networks() {
+    let nic = |network: &str| format!("networks: {network}\nmachines: {{a: {{image: plain, nics: {{eth0: lan}}}}}}\n");
+    let change = |change: &dyn Fn(&mut fly::net::NetSnapshot)| {
+        let mut actual = world();
+        change(&mut actual.net);
+        actual
+    };
+    let card = |net: &mut fly::net::NetSnapshot, name: &str, kind: LinkKind| {
+        let links = &mut net.namespaces.get_mut(&Ns::Host).unwrap().links;
+        let mut link = links["eth1"].clone();
+        link.link.kind = kind;
+        links.insert(name.to_owned(), link);
+    };
+    let on = |parent: &str| Some(LinkRef::host(parent));
+    let lacks = |kind: &str| {
+        change(&|net| {
+            net.lacking.insert(kind.to_owned());
+        })
+    };
+    let mut all = vec![];
+    let mut say = |what: &str, network: &str, actual: &Actual| all.push(format!("# {what}\n{}\n", refused(&nic(network), actual)));
+    say("no ipvlan", "{lan: {kind: ipvlan, parent: eth1}}", &lacks("ipvlan"));
+    say("no VLANs", "{lan: {parent: eth1, vlan: 42}}", &lacks("8021q"));
+    say("no vxlan", "{lan: {kind: vxlan, vni: 42}}", &lacks("vxlan"));
+    say("gone", "{lan: {uplink: eth2}}", &world());
+    say(
+        "down",
+        "{lan: {kind: ipvlan, parent: eth1}}",
+        &change(&|net| {
+            net.namespaces.get_mut(&Ns::Host).unwrap().links.get_mut("eth1").unwrap().link.up = false;
+        }),
+    );
+    let ipvlan = LinkKind::Ipvlan { parent: on("eth1"), mode: fly::types::IpvlanMode::L2 };
+    say("the other kind", "{lan: {parent: eth1}}", &change(&|net| card(net, "theirs", ipvlan.clone())));
+    say("a part of it", "{lan: {uplink: eth1}}", &change(&|net| card(net, "theirs", ipvlan.clone())));
+    let vlan = LinkKind::Vlan { parent: on("eth1"), id: 42 };
+    say("under another name", "{lan: {parent: eth1, vlan: 42}}", &change(&|net| card(net, "office", vlan.clone())));
+    say("something else", "{lan: {parent: eth1, vlan: 42}}", &change(&|net| card(net, "eth1.42", LinkKind::Bridge)));
+    say(
+        "a way out",
+        "{lan: {uplink: eth1}}",
+        &change(&|net| {
+            let link = &mut net.namespaces.get_mut(&Ns::Host).unwrap().links.get_mut("eth1").unwrap().link;
+            link.routes.insert(fly::types::Route::new("0.0.0.0/0".parse().unwrap(), Some("192.168.1.1".parse().unwrap())));
+        }),
+    );
+    say(
+        "in the file",
+        "{lan: {parent: eth1}, l2: {kind: ipvlan, parent: eth1}, far: {kind: vxlan, vni: 7}, wide: {kind: vxlan, vni: 7}}",
+        &world(),
+    );
+    say(
+        "in the file, too",
+        "{lan: {uplink: eth1, vlan: 3}, l2: {uplink: eth1, vlan: 3}, l3: {kind: bridge, vlan: 3, mode: l3}, far: {kind: vxlan}}",
+        &world(),
+    );
+    insta::assert_snapshot!("beneath", all.concat());
 }
 
 #[test]

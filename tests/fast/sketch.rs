@@ -6,15 +6,15 @@ use std::sync::Arc;
 use fly::desired::{Context, Desired, resolve};
 use fly::diag::{At, Diagnostic, Place};
 use fly::spec::{
-    Broken, Cable, CableEnd, Condition, Dependency, Entries, Ip, Machine, MachineLink, Network, NetworkKind, NetworkModeSpec, Nic,
-    PortRange, RuleSpec, Spec, Sshd, TrafficSpec, Tuning, Volume, VolumeMount, VolumeMountKind,
+    Broken, Cable, CableEnd, Condition, Dependency, Entries, Ip, Machine, MachineLink, ModeSpec, Network, NetworkKind, NetworkModeSpec,
+    Nic, PortRange, RuleSpec, Spec, Sshd, TrafficSpec, Tuning, Volume, VolumeMount, VolumeMountKind,
 };
-use fly::types::{Bytes, Protocol, Restart};
+use fly::types::{Bytes, IpvlanMode, Protocol, Restart};
 use proptest::prelude::*;
 
 pub(crate) const MACHINES: [&str; 4] = ["a", "b", "c", "d"];
-/// In this order: nat, nat, macvlan, bridge, existing bridge.
-pub(crate) const NETWORKS: [&str; 5] = ["out", "dmz", "lan", "back", "old"];
+/// In this order: nat, nat, macvlan, bridge, existing bridge; and, as `turn` says, a vxlan, an ipvlan, a VLAN, a bridge with an uplink.
+pub(crate) const NETWORKS: [&str; 9] = ["out", "dmz", "lan", "back", "old", "far", "air", "tag", "wan"];
 pub(crate) const IMAGES: [&str; 5] = ["debian", "app", "checked", "job", "far"];
 const CARDS: [&str; 4] = ["eth0", "eth1", "eth2", "lan0"];
 const VOLUMES: [&str; 2] = ["data", "more"];
@@ -53,6 +53,8 @@ pub(crate) struct NetSketch {
     pub(crate) other_subnet: bool,
     pub(crate) v6: bool,
     pub(crate) host_ip: bool,
+    /// Of a network that there are several forms of, which.
+    pub(crate) turn: u8,
     /// Nobody is asked before an address is used.
     pub(crate) rude: bool,
 }
@@ -121,8 +123,8 @@ pub(crate) fn sketch() -> impl Strategy<Value = Sketch> {
 
 fn network() -> impl Strategy<Value = NetSketch> {
     let rare = || prop::bool::weighted(0.2);
-    (prop::option::weighted(0.2, prop::sample::select(vec![1400, 1500])), rare(), rare(), any::<bool>(), rare())
-        .prop_map(|(mtu, other_subnet, v6, host_ip, rude)| NetSketch { mtu, other_subnet, v6, host_ip, rude })
+    (prop::option::weighted(0.2, prop::sample::select(vec![1400, 1500])), rare(), rare(), any::<bool>(), rare(), 0..3_u8)
+        .prop_map(|(mtu, other_subnet, v6, host_ip, rude, turn)| NetSketch { mtu, other_subnet, v6, host_ip, rude, turn })
 }
 
 fn machine() -> impl Strategy<Value = MachineSketch> {
@@ -228,12 +230,20 @@ impl Sketch {
         }
         let host_ip =
             (sketch.host_ip && matches!(NETWORKS[at], "lan" | "back")).then(|| vec![set(format!("10.77.{third}.2").parse().unwrap())]);
-        Network {
+        let network = Network {
             place: place(),
             kind: matches!(NETWORKS[at], "out" | "dmz").then(|| set(NetworkKind::Nat)),
             parent: (NETWORKS[at] == "lan").then(|| set("eth1".to_owned())),
             bridge: (NETWORKS[at] == "old").then(|| set("br0".to_owned())),
             mode: None,
+            vlan: None,
+            uplink: None,
+            promiscuous: None,
+            sources: None,
+            vni: None,
+            remotes: None,
+            port: None,
+            local: None,
             subnet: Some(subnet),
             gateway: None,
             pool: None,
@@ -242,7 +252,8 @@ impl Sketch {
             internal: None,
             probe: sketch.rude.then(|| set(false)),
             broken: Broken::default(),
-        }
+        };
+        beneath(NETWORKS[at], sketch.turn, network)
     }
 
     fn machine(&self, at: usize, sketch: &MachineSketch) -> Machine {
@@ -359,7 +370,9 @@ impl Sketch {
                 up: (!nic.up).then(|| set(false)),
                 probe: None,
                 ip,
-                mac: mac.map(|last| set(format!("02:00:00:00:00:0{last}").parse().unwrap())),
+                mac: mac
+                    .filter(|_| network != "air" || self.networks[nic.network].turn == 2)
+                    .map(|last| set(format!("02:00:00:00:00:0{last}").parse().unwrap())),
                 gateway: None,
                 tuning: self.tuning(nic, third, has_address),
                 broken: Broken::default(),
@@ -422,6 +435,28 @@ impl Sketch {
             Cable { place: place(), ends: vec![end(*a, 1), end(*b, 2)], mtu: None, traffic }
         };
         wanted.map(cable).collect()
+    }
+}
+
+/// What lies beneath it on the host, in one of three forms.
+fn beneath(network: &str, turn: u8, plain: Network) -> Network {
+    let card = |name: &str| Some(set(name.to_owned()));
+    let remotes = |last: &[u8]| Some(last.iter().map(|last| set(std::net::IpAddr::from([192, 0, 2, *last]))).collect());
+    match (network, turn) {
+        ("far", 0 | 1) => {
+            let remotes = remotes(if turn == 0 { &[7] } else { &[7, 8] });
+            Network { kind: Some(set(NetworkKind::Vxlan)), vni: Some(set(42)), remotes, mtu: plain.mtu.filter(|_| turn == 1), ..plain }
+        }
+        ("air", 0 | 1) => {
+            let mode = Some(set(ModeSpec::Ipvlan(if turn == 0 { IpvlanMode::L2 } else { IpvlanMode::L3 })));
+            Network { kind: Some(set(NetworkKind::Ipvlan)), parent: card("eth2"), mode, ..plain }
+        }
+        ("air", _) => Network { parent: card("eth2"), promiscuous: Some(set(true)), ..plain },
+        ("tag", 2) => Network { parent: card("eth3"), ..plain },
+        ("tag", _) => Network { parent: card("eth3"), vlan: Some(set(42 + u16::from(turn))), ..plain },
+        ("wan", 0) => Network { uplink: card("eth4"), ..plain },
+        ("wan", 1) => Network { uplink: card("eth4"), vlan: Some(set(7)), ..plain },
+        _ => plain,
     }
 }
 

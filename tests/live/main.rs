@@ -27,6 +27,7 @@ mod helper;
 mod images;
 mod inplace;
 mod keys;
+mod kinds;
 mod lab;
 mod lifecycle;
 mod logs;

@@ -250,7 +250,7 @@ impl Lab {
     }
 
     /// The pid of the lab's first process, as seen from here.
-    fn outer(&self) -> u32 {
+    pub(crate) fn outer(&self) -> u32 {
         janitor::init_of(&self.dir).expect("written when the lab started")
     }
 }

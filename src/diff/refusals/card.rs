@@ -31,7 +31,7 @@ pub(super) fn refusals(desired: &Desired, actual: &Actual, name: &Name, machine:
                 }
                 found.extend(same_mac(actual, parent, &format!("{name}:{nic}"), wanted));
             }
-            Attach::Macvlan { .. } | Attach::Nat { .. } | Attach::Cable { .. } => {}
+            Attach::Macvlan { .. } | Attach::Ipvlan { .. } | Attach::Nat { .. } | Attach::Cable { .. } => {}
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{taken, taken_link};
+use super::{lower, taken, taken_link};
 use crate::actual::Actual;
 use crate::desired::{Desired, Network, NetworkKind};
 use crate::diag::Diagnostic;
@@ -35,12 +35,13 @@ pub(super) fn refusals(desired: &Desired, actual: &Actual, diff: &Diff, name: &N
             ),
             Some(_) => {}
         },
-        NetworkKind::Macvlan { parent, mode } => {
-            parent_refusals(actual, name, network, parent, found);
+        NetworkKind::Macvlan { parent, mode, .. } => {
             passthru_refusals(desired, actual, name, network, parent, *mode, found);
             mtu_refusals(desired, actual, name, network, parent, found);
         }
+        NetworkKind::Ipvlan { parent, .. } => mtu_refusals(desired, actual, name, network, parent, found),
     }
+    lower::refusals(desired, actual, name, network, found);
     let link = match &network.kind {
         NetworkKind::Nat { network, .. } => network.bridge.as_ref(),
         _ => network.host_link.as_ref().map(|wanted| &wanted.at.name),
@@ -50,31 +51,6 @@ pub(super) fn refusals(desired: &Desired, actual: &Actual, diff: &Diff, name: &N
     let engines = actual.engine.networks.values().any(|network| network.network.bridge.as_ref() == Some(link));
     if !state.owner.is_ours() && !engines && !crate::diff::network::is_engine_leftover(&desired.project, actual, link) {
         found.push(taken_link(&desired.project, link, name.as_str(), &state.owner, &network.places));
-    }
-}
-
-fn parent_refusals(actual: &Actual, name: &Name, network: &Network, parent: &str, found: &mut Vec<Diagnostic>) {
-    let place = network.places.of("parent");
-    let Some(link) = actual.host_link(parent) else {
-        let known = actual.namespace(&Ns::Host).map(|ns| &ns.links);
-        let names: Vec<&str> =
-            known.into_iter().flatten().filter(|(_, link)| !link.owner.is_ours()).map(|(name, _)| name.as_str()).collect();
-        let mut missing = Diagnostic::invalid(format!("network `{name}` needs parent `{parent}`, and this host has no such network card"))
-            .at_some(place)
-            .label("no such card");
-        if let Some(meant) = crate::diag::similar(parent, names.iter().copied()) {
-            missing = missing.hint(format!("did you mean `{meant}`?"));
-        }
-        found.push(missing.hint("`ip link` lists the cards"));
-        return;
-    };
-    // The kernel answers EBUSY to both, but only half way through.
-    if let Some(bridge) = &link.link.master {
-        found.push(
-            Diagnostic::invalid(format!("`{parent}` is a port of bridge `{bridge}`, so it cannot be the parent of macvlan cards"))
-                .at_some(place)
-                .hint(format!("plug into that bridge: `bridge: {bridge}` instead of `parent: {parent}`")),
-        );
     }
 }
 
@@ -95,7 +71,7 @@ fn passthru_refusals(
     }
     let links = actual.namespace(&Ns::Host).into_iter().flat_map(|ns| &ns.links).filter(|(_, link)| !link.owner.is_ours());
     for (other, link) in links {
-        let LinkKind::Macvlan { parent: Some(its), mode: theirs } = &link.link.kind else { continue };
+        let LinkKind::Macvlan { parent: Some(its), mode: theirs, .. } = &link.link.kind else { continue };
         if *its == LinkRef::host(parent) && (mode == MacvlanMode::Passthru || *theirs == MacvlanMode::Passthru) {
             found.push(
                 Diagnostic::invalid(format!("`{parent}` carries `{other}`, in mode {theirs}, and network `{name}` is in mode {mode}"))

@@ -12,6 +12,7 @@ use rtnetlink::packet_route::link::LinkAttribute;
 use rustix::io::Errno;
 
 use super::error::{Refused, While, fault};
+use super::kind::Detail;
 use super::link::{Card, PATIENCE, PAUSE};
 use super::message;
 use super::place::{Place, Places};
@@ -37,7 +38,10 @@ pub(super) fn link(places: &Places<'_>, wanted: &PlacedLink) -> Result<(), NetEr
     let at = &wanted.at;
     let birth: Box<dyn Birth> = match &wanted.link.kind {
         LinkKind::Bridge => Box::new(Bridge { place: places.at(&at.ns)? }),
-        LinkKind::Macvlan { parent: Some(parent), mode } => Box::new(Macvlan::new(places, wanted, parent, *mode)?),
+        LinkKind::Vxlan { .. } => Box::new(Child::new(places, wanted)?),
+        LinkKind::Macvlan { parent: Some(_), .. } | LinkKind::Ipvlan { parent: Some(_), .. } | LinkKind::Vlan { parent: Some(_), .. } => {
+            Box::new(Child::new(places, wanted)?)
+        }
         other => {
             return Err(fault(NetErrorKind::Unsupported, format!("create {at}"), format!("fly does not make links of kind `{other}`")));
         }
@@ -85,31 +89,37 @@ impl Birth for Bridge {
     }
 }
 
-struct Macvlan {
+/// What hangs on a parent, or on nothing.
+struct Child {
     place: Rc<Place>,
     /// Where the parent is, and the message comes from.
     from: Rc<Place>,
-    parent: u32,
-    mode: MacvlanMode,
+    parent: Option<u32>,
+    kind: LinkKind,
     /// Kernels before 6.15 look for the name where the message comes from, too, where `eth0` is most often another.
     clash: bool,
 }
 
-impl Macvlan {
-    fn new(places: &Places<'_>, wanted: &PlacedLink, parent: &LinkRef, mode: MacvlanMode) -> Result<Self, NetError> {
+impl Child {
+    fn new(places: &Places<'_>, wanted: &PlacedLink) -> Result<Self, NetError> {
+        let kind = wanted.link.kind.clone();
+        let place = places.at(&wanted.at.ns)?;
+        let Some(parent) = kind.parent() else {
+            let from = Rc::clone(&place);
+            return Ok(Self { place, from, parent: None, kind, clash: false });
+        };
         let doing = || format!("create {} on {parent}", wanted.at);
         let card = Card::get(places, parent, doing)?;
-        let place = places.at(&wanted.at.ns)?;
-        let from = card.place;
+        let (from, parent) = (card.place, Some(card.raw.index));
         let elsewhere = place.inode != from.inode;
         let clash = elsewhere && read::link_named(&from.client, &wanted.at.name).doing(doing)?.is_some();
-        Ok(Self { place, from, parent: card.raw.index, mode, clash })
+        Ok(Self { place, from, parent, kind, clash })
     }
 
     fn birth(&self, places: &Places<'_>, wanted: &PlacedLink, name: &str) -> Result<(), Refused> {
         let into = (self.place.inode != self.from.inode).then(|| places.space(&self.place));
-        let message = message::macvlan(wanted, name, self.parent, self.mode, into);
-        self.from.client.tell(Say::NewLink(message), NEW).map_err(|refused| explain(refused, "macvlan"))
+        let message = message::child(wanted, name, self.parent, into);
+        self.from.client.tell(Say::NewLink(message), NEW).map_err(|refused| explain(refused, self.kind.word()))
     }
 
     /// Under a name that nobody has, then renamed where it is.
@@ -129,7 +139,7 @@ impl Macvlan {
     }
 }
 
-impl Birth for Macvlan {
+impl Birth for Child {
     fn give(&self, places: &Places<'_>, wanted: &PlacedLink) -> Result<(), Refused> {
         match self.birth(places, wanted, &wanted.at.name) {
             Err(refused) if refused.is(&[Errno::EXIST]) && self.clash => self.in_two_steps(places, wanted),
@@ -138,7 +148,21 @@ impl Birth for Macvlan {
     }
 
     fn would_be(&self, card: &Card<'_>) -> Result<bool, NetError> {
-        Ok(card.raw.kind == "macvlan" && card.raw.mode == self.mode && card.hangs_on(&self.from, self.parent)?)
+        let is_whole = |mode: MacvlanMode| mode == MacvlanMode::Passthru;
+        let is_alike = match (&self.kind, &card.raw.detail) {
+            // What can be changed is changed when it is dressed.
+            (LinkKind::Macvlan { mode, .. }, Detail::Macvlan { mode: now, .. }) => is_whole(*mode) == is_whole(*now),
+            (LinkKind::Ipvlan { .. }, Detail::Ipvlan(_)) => true,
+            (LinkKind::Vlan { id, .. }, Detail::Vlan(now)) => id == now,
+            (LinkKind::Vxlan { vni, port, local, .. }, Detail::Vxlan { vni: v, port: p, local: l, parent }) => {
+                return Ok((vni, port, local, self.parent) == (v, p, l, *parent));
+            }
+            _ => false,
+        };
+        match self.parent {
+            Some(parent) => Ok(is_alike && card.hangs_on(&self.from, parent)?),
+            None => Ok(is_alike),
+        }
     }
 }
 

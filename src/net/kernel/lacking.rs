@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-use rtnetlink::packet_core::NLM_F_CREATE;
+use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use rtnetlink::packet_route::RouteNetlinkMessage as Say;
+use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
 use rustix::io::Errno;
 use rustix::thread::UnshareFlags;
 
@@ -48,6 +49,16 @@ fn aside() -> Result<Client, Refused> {
 
 /// Whether it can be used, there, on the loopback.
 fn try_out(client: &Client, module: &str) -> Result<bool, Refused> {
+    let kind = match module {
+        "macvlan" => Some(InfoKind::MacVlan),
+        "ipvlan" => Some(InfoKind::IpVlan),
+        "8021q" => Some(InfoKind::Vlan),
+        "vxlan" => Some(InfoKind::Vxlan),
+        _ => None,
+    };
+    if let Some(kind) = kind {
+        return makes(client, kind);
+    }
     let traffic = match module {
         "sch_netem" => Traffic { loss: Some(Percent(1)), ..Traffic::default() },
         "sch_tbf" => Traffic { rate: Some(Rate::MIN), ..Traffic::default() },
@@ -55,8 +66,20 @@ fn try_out(client: &Client, module: &str) -> Result<bool, Refused> {
     };
     let lo = read::link_named(client, "lo")?.ok_or(Errno::NODEV)?;
     let Some(message) = qdisc::wanted(lo.index, &traffic, lo.mtu) else { return Ok(true) };
-    match client.tell(Say::NewQueueDiscipline(message), NLM_F_CREATE | rtnetlink::packet_core::NLM_F_REPLACE) {
+    match client.tell(Say::NewQueueDiscipline(message), NLM_F_CREATE | NLM_F_REPLACE) {
         Err(refused) if refused.is(&[Errno::NOENT, Errno::OPNOTSUPP]) => Ok(false),
         other => other.map(|()| true),
+    }
+}
+
+/// Asked for a link of a kind without anything that such a link needs, the kernel says that this is missing, or that there is no such
+/// kind; it makes none in either case.
+fn makes(client: &Client, kind: InfoKind) -> Result<bool, Refused> {
+    let mut message = LinkMessage::default();
+    message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)]));
+    match client.tell(Say::NewLink(message), NLM_F_CREATE | NLM_F_EXCL) {
+        Err(refused) if refused.is(&[Errno::OPNOTSUPP]) => Ok(false),
+        Err(refused) if refused.is(&[Errno::PERM, Errno::ACCESS]) => Err(refused),
+        _ => Ok(true),
     }
 }

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use super::error::{Refused, While, fault};
 use super::place::{Place, Places};
 use super::read::{self, RawLink};
-use super::{message, owner, probe};
+use super::{kind, message, owner, probe};
 use crate::net::{NetError, NetErrorKind};
 use crate::types::{LinkRef, Ns, PlacedLink, Route};
 
@@ -182,7 +182,10 @@ impl<'a> Card<'a> {
         let doing = || format!("announce {}", self.at());
         let addresses = self.addresses()?;
         let now = read::link_at(&self.place.client, self.raw.index).doing(doing)?;
-        let Some(mac) = now.filter(|now| now.up && !addresses.is_empty()).and_then(|now| now.mac) else { return Ok(()) };
+        // An ipvlan speaks with the MAC of its parent, and cannot be given one.
+        let Some(mac) = now.filter(|now| now.up && now.kind != "ipvlan" && !addresses.is_empty()).and_then(|now| now.mac) else {
+            return Ok(());
+        };
         if addresses.iter().any(|net| matches!(net, IpNet::V6(_))) {
             self.enable_ipv6()?;
         }
@@ -265,6 +268,7 @@ impl<'a> Card<'a> {
         if let Some(mac) = link.mac.filter(|mac| raw.mac != Some(*mac)) {
             self.change_even_down(&LinkAttribute::Address(mac.bytes().to_vec())).doing(|| doing("set the MAC of"))?;
         }
+        kind::become_as(self, &link.kind)?;
         if let Some(mtu) = link.mtu.filter(|mtu| raw.mtu != *mtu) {
             self.change(vec![LinkAttribute::Mtu(mtu)]).doing(|| doing("set the MTU of"))?;
         }

@@ -7,16 +7,18 @@ use ipnet::IpNet;
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope, CacheInfo};
 use rtnetlink::packet_route::link::{
-    AfSpecInet, AfSpecInet6, AfSpecUnspec, BridgeStpState, In6AddrGenMode, InetDevConf, InfoBridge, InfoData, InfoKind, InfoMacVlan,
-    InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, MacVlanMode,
+    AfSpecInet, AfSpecInet6, AfSpecUnspec, BridgeStpState, In6AddrGenMode, InetDevConf, InfoBridge, InfoData, InfoKind, InfoVeth,
+    LinkAttribute, LinkFlags, LinkInfo, LinkMessage, Prop,
 };
+use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState};
 use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteProtocol, RouteScope, RouteType, RouteVia,
 };
 
+use super::kind;
 use super::read::broadcast;
 use super::space::Space;
-use crate::types::{LINK_GROUP, Link, MacvlanMode, Ns, PlacedLink, Route, RouteKind, Scope, Table};
+use crate::types::{LINK_GROUP, Link, LinkKind, Ns, PlacedLink, Route, RouteKind, Scope, Table};
 
 /// Everything that the kernel honours in the message that creates a link: name, MAC, MTU, group, namespace. An alias is not.
 /// Without `into` it is born where the socket is.
@@ -26,7 +28,8 @@ fn born(link: &PlacedLink, name: &str, into: Option<&Space>) -> LinkMessage {
     said.push(LinkAttribute::IfName(name.to_owned()));
     said.extend(link.link.mac.map(|mac| LinkAttribute::Address(mac.bytes().to_vec())));
     said.extend(link.link.mtu.map(LinkAttribute::Mtu));
-    if link.at.ns == Ns::Host {
+    // An ipvlan has no MAC of its own to be known by.
+    if link.at.ns == Ns::Host || matches!(link.link.kind, LinkKind::Ipvlan { .. }) {
         said.push(LinkAttribute::Group(LINK_GROUP));
     }
     said.extend(into.map(|space| LinkAttribute::NetNsFd(space.fd().as_raw_fd())));
@@ -55,17 +58,43 @@ fn one_off(mtu: u32) -> u32 {
     if mtu > SMALLEST_MTU { mtu - 1 } else { mtu + 1 }
 }
 
-pub(super) fn macvlan(link: &PlacedLink, name: &str, parent: u32, mode: MacvlanMode, into: Option<&Space>) -> LinkMessage {
+/// A link that hangs on `parent`, or on nothing in particular.
+pub(super) fn child(link: &PlacedLink, name: &str, parent: Option<u32>, into: Option<&Space>) -> LinkMessage {
     let mut message = born(link, name, into);
-    message.attributes.push(LinkAttribute::Link(parent));
-    let mode = match mode {
-        MacvlanMode::Bridge => MacVlanMode::Bridge,
-        MacvlanMode::Private => MacVlanMode::Private,
-        MacvlanMode::Vepa => MacVlanMode::Vepa,
-        MacvlanMode::Passthru => MacVlanMode::Passthrough,
-        MacvlanMode::Source => MacVlanMode::Source,
-    };
-    of_kind(&mut message, InfoKind::MacVlan, InfoData::MacVlan(vec![InfoMacVlan::Mode(mode)]));
+    // A vxlan says it among what is particular to it.
+    if !matches!(link.link.kind, LinkKind::Vxlan { .. }) {
+        message.attributes.extend(parent.map(LinkAttribute::Link));
+    }
+    message.attributes.extend(kind::info(&link.link.kind, parent));
+    message
+}
+
+pub(super) fn promiscuous(index: u32, on: bool) -> LinkMessage {
+    let mut message = at(index, Vec::new());
+    message.header.change_mask = LinkFlags::Promisc;
+    if on {
+        message.header.flags = LinkFlags::Promisc;
+    }
+    message
+}
+
+/// That project uses a link which is not its own alone.
+pub(super) fn altname(index: u32, name: &str) -> LinkMessage {
+    at(index, vec![LinkAttribute::PropList(vec![Prop::AltIfName(name.to_owned())])])
+}
+
+/// Frames for everybody go to this one as well.
+pub(super) fn remote(index: u32, remote: IpAddr) -> NeighbourMessage {
+    let mut message = NeighbourMessage::default();
+    message.header.family = AddressFamily::Bridge;
+    message.header.ifindex = index;
+    message.header.state = NeighbourState::Permanent;
+    message.header.flags = NeighbourFlags::Own;
+    message.attributes.push(NeighbourAttribute::LinkLayerAddress(vec![0; 6]));
+    message.attributes.push(NeighbourAttribute::Destination(match remote {
+        IpAddr::V4(remote) => NeighbourAddress::Inet(remote),
+        IpAddr::V6(remote) => NeighbourAddress::Inet6(remote),
+    }));
     message
 }
 

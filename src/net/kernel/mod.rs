@@ -12,6 +12,7 @@ mod firewall;
 mod guests;
 mod hold;
 mod hosts;
+mod kind;
 mod lacking;
 mod lease;
 mod link;
@@ -30,6 +31,7 @@ mod resolve;
 mod rights;
 mod routing;
 mod set;
+mod share;
 mod socket;
 mod space;
 mod tuning;
@@ -147,6 +149,8 @@ fn perform(places: &Places<'_>, op: &NetOp, project: &Name) -> Result<(), NetErr
         NetOp::Release { at, ways } => lease::release(places, op, at, ways),
         NetOp::SetLink { at, set } => set::link(places, at, set),
         NetOp::DeleteLink { at } => delete::link(places, at, project),
+        NetOp::UseLink { at, network, bridge } => share::take(places, at, network, bridge.as_deref(), project),
+        NetOp::LeaveLink { at, network } => share::leave(places, at, network, project),
         NetOp::SetRouting { machine, add, remove } => routing::set(places, machine, add, remove),
         NetOp::SetHosts { machine, set, remove } => places.with(machine, op, |process| hosts::write(process, set, remove)),
         NetOp::SetGuest { machine, config } => places.with(machine, op, |process| guests::tell(process, config)),

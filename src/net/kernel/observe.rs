@@ -4,12 +4,14 @@
 //! dumps. Which links are each other's ends is found out afterwards (`resolve`), when it is known what there is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::error::{Refused, While};
+use super::kind::Detail;
 use super::message::{LEASED, PROTOCOL};
 use super::qdisc::RawQdisc;
 use super::read::{self, RawAddress, RawLink, RawRoute};
@@ -20,7 +22,7 @@ use super::space::{Process, Space, has_ended};
 use super::tuning::RawNeighbour;
 use super::{hosts, owner, qdisc, routing, tuning};
 use crate::net::{HostsLine, LinkState, Namespace, NetError, NetSnapshot, Processes};
-use crate::types::{Dynamic, Link, LinkKind, Name, Ns, Owner, RouteKind, Routing, Sysctl, Tuning};
+use crate::types::{Dynamic, Link, LinkKind, LinkRef, MacvlanMode, Name, Ns, Owner, RouteKind, Routing, Sysctl, Tuning};
 
 /// A namespace and what its kernel says; two machines may share one.
 pub(super) struct Seen<'a> {
@@ -35,6 +37,8 @@ pub(super) struct Raw {
     pub(super) links: Vec<RawLink>,
     pub(super) addresses: Vec<RawAddress>,
     pub(super) routes: Vec<RawRoute>,
+    /// Of each vxlan, by its number.
+    pub(super) remotes: BTreeMap<u32, BTreeSet<IpAddr>>,
     neighbours: Vec<RawNeighbour>,
     rules: Vec<RawRule>,
     qdiscs: Vec<RawQdisc>,
@@ -147,9 +151,16 @@ fn dump(space: &Space, elsewhere: Option<&Space>) -> Result<Raw, Refused> {
     // Nobody has chosen those that the kernel gives to every link.
     let chosen = links.items.iter().any(|link| !qdisc::is_usual(&link.qdisc));
     let qdiscs = if chosen { qdisc::all(&client)? } else { Dump::default() };
-    let whole = [links.whole, addresses.whole, routes.whole, neighbours.whole, rules.whole, qdiscs.whole].iter().all(|whole| *whole);
+    let mut whole = [links.whole, addresses.whole, routes.whole, neighbours.whole, rules.whole, qdiscs.whole].iter().all(|whole| *whole);
+    let mut remotes = BTreeMap::new();
+    for link in links.items.iter().filter(|link| matches!(link.detail, Detail::Vxlan { .. })) {
+        let dump = read::remotes(&client, link.index)?;
+        whole &= dump.whole;
+        remotes.insert(link.index, dump.items.into_iter().collect());
+    }
     Ok(Raw {
         links: links.items,
+        remotes,
         addresses: addresses.items,
         routes: routes.items,
         neighbours: neighbours.items,
@@ -182,6 +193,31 @@ pub(super) fn spread<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Result<
     done.into_iter().map(|(_, result)| result).collect()
 }
 
+/// What is particular to it, with names for numbers.
+fn kind_of(
+    link: &RawLink,
+    word: &str,
+    parent: impl Fn() -> Option<LinkRef>,
+    name_of: impl Fn(u32) -> Option<String>,
+    raw: &Raw,
+    view: &Ns,
+) -> LinkKind {
+    match link.detail.clone() {
+        Detail::Macvlan { mode, sources } => {
+            let sources = (mode == MacvlanMode::Source).then_some(sources);
+            LinkKind::Macvlan { parent: parent(), mode, sources, promiscuous: link.promiscuous }
+        }
+        Detail::Ipvlan(mode) => LinkKind::Ipvlan { parent: parent(), mode },
+        Detail::Vlan(id) => LinkKind::Vlan { parent: parent(), id },
+        Detail::Vxlan { vni, port, parent, local } => {
+            let parent = parent.and_then(name_of).map(|name| LinkRef { ns: view.clone(), name });
+            let remotes = raw.remotes.get(&link.index).cloned().unwrap_or_default();
+            LinkKind::Vxlan { vni, port, parent, local, remotes }
+        }
+        Detail::None => LinkKind::Other(word.to_owned()),
+    }
+}
+
 fn links(at: usize, seen: &Seen<'_>, view: &Ns, project: &Name, peers: &Peers<'_, '_>) -> BTreeMap<String, LinkState> {
     let raw = &seen.raw;
     let name_of = |index: u32| raw.links.iter().find(|link| link.index == index).map(|link| link.name.clone());
@@ -196,10 +232,9 @@ fn links(at: usize, seen: &Seen<'_>, view: &Ns, project: &Name, peers: &Peers<'_
     for link in raw.links.iter().filter(|link| link.name != "lo") {
         let kind = match link.kind.as_str() {
             "bridge" => LinkKind::Bridge,
-            "macvlan" => LinkKind::Macvlan { parent: peers.of(at, view, link), mode: link.mode },
             "veth" => LinkKind::Veth { peer: peers.of(at, view, link) },
             "" => LinkKind::Other("physical".to_owned()),
-            other => LinkKind::Other(other.to_owned()),
+            other => kind_of(link, other, || peers.of(at, view, link), name_of, raw, view),
         };
         let routes = || raw.routes.iter().filter(|route| route.index == link.index);
         let every = || raw.addresses.iter().filter(|address| address.index == link.index);
@@ -237,6 +272,7 @@ fn links(at: usize, seen: &Seen<'_>, view: &Ns, project: &Name, peers: &Peers<'_
             group: link.group,
             alias: link.alias.clone(),
             // A machine on the host's network does not own the host's links.
+            users: owner::users(link),
             owner: if of_host { owner::of_host_link(link, project) } else { Owner::Ours },
             connected: routes()
                 .filter(|route| route.kernels && route.route.table.is_none() && !read::is_everywhere(&route.route.to))

@@ -1,5 +1,7 @@
 //! Whose a link in the host's namespace is.
 
+use std::collections::BTreeSet;
+
 use super::read::RawLink;
 use crate::types::{IfName, LINK_GROUP, Mac, Name, Owner, host_link_name, is_host_link_of};
 
@@ -8,11 +10,17 @@ const PREFIX: &str = "fly";
 /// Name and group are what fly gives every link of its own in the creating message, so they are there even if fly was killed
 /// right after it. If somebody has set the group since, the alias says as much where it and the name are of one thing.
 pub(super) fn has_our_marks(link: &RawLink) -> bool {
+    if link.kind == "vlan" {
+        return link.group == LINK_GROUP;
+    }
     link.name.starts_with(PREFIX) && link.name.len() == IfName::MAX && (link.group == LINK_GROUP || of_alias(link).is_some())
 }
 
 /// All marks there are; or name and alias, which only fly makes agree, and one more of the others: that one differs is drift.
 pub(super) fn of_host_link(link: &RawLink, project: &Name) -> Owner {
+    if link.kind == "vlan" {
+        return of_vlan(link, project);
+    }
     let (group, mac) = (link.group == LINK_GROUP, link.mac.is_some_and(Mac::is_automatic));
     let named = |name: &Name| if name == project { Owner::Ours } else { Owner::Project(name.clone()) };
     if !(has_our_marks(link) && group && mac) {
@@ -26,6 +34,31 @@ pub(super) fn of_host_link(link: &RawLink, project: &Name) -> Owner {
     project_in(alias).map_or(Owner::Stranger, |(name, _)| named(&name))
 }
 
+/// A VLAN is shared: fly's by its group, and whose by who uses it. One that nobody uses is left behind half made, or half removed.
+fn of_vlan(link: &RawLink, project: &Name) -> Owner {
+    let mut users = users(link).into_iter().map(|(user, _)| user);
+    match (link.group == LINK_GROUP, users.next()) {
+        (false, _) => Owner::Stranger,
+        (true, None) => Owner::Ours,
+        (true, Some(first)) if first == *project || users.any(|user| user == *project) => Owner::Ours,
+        (true, Some(first)) => Owner::Project(first),
+    }
+}
+
+/// The alternative name by which a link says that a network of a project uses it.
+pub(super) fn mark(project: &Name, network: &Name) -> String {
+    format!("fly:{project}:{network}")
+}
+
+/// The projects and networks that use a link without having it for themselves.
+pub(super) fn users(link: &RawLink) -> BTreeSet<(Name, Name)> {
+    let user = |altname: &String| {
+        let (project, network) = altname.strip_prefix("fly:")?.split_once(':')?;
+        Some((Name::new(project).ok()?, Name::new(network).ok()?))
+    };
+    link.altnames.iter().filter_map(user).collect()
+}
+
 /// `fly:PROJECT/NETWORK` or `fly:PROJECT/MACHINE/CARD`.
 fn project_in(alias: &str) -> Option<(Name, &str)> {
     let (name, rest) = alias.strip_prefix("fly:")?.split_once('/')?;
@@ -35,11 +68,11 @@ fn project_in(alias: &str) -> Option<(Name, &str)> {
 /// The project in the alias, if the link's name is the one that fly gives what the alias says.
 fn of_alias(link: &RawLink) -> Option<Name> {
     let (project, rest) = project_in(link.alias.as_deref()?)?;
-    let what = match rest.split_once('/') {
-        Some((machine, card)) => format!("nic/{machine}:{card}"),
-        None => format!("network/{rest}"),
+    let named = match rest.split_once('/') {
+        Some((machine, card)) => vec![format!("nic/{machine}:{card}")],
+        None => vec![format!("network/{rest}"), format!("vxlan/{rest}")],
     };
-    (host_link_name(&project, &what) == link.name).then_some(project)
+    named.iter().any(|what| host_link_name(&project, what) == link.name).then_some(project)
 }
 
 #[cfg(test)]

@@ -6,22 +6,25 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use rtnetlink::packet_route::address::AddressMessage;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
+use rtnetlink::packet_route::neighbour::{NeighbourAttribute, NeighbourMessage};
 use rtnetlink::packet_route::nsid::{NsidAttribute, NsidMessage};
 use rtnetlink::packet_route::route::RouteMessage;
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rustix::io::Errno;
 
 use super::error::Refused;
+use super::kind::{self, Detail};
 use super::message::{BY_DHCP, LEASED};
 use super::socket::{Client, Dump};
 use super::wire::{attributes, text, u16_at, u32_at};
 use crate::net::Counters;
-use crate::types::{Dynamic, Mac, MacvlanMode, Route, RouteKind, Scope, Table};
+use crate::types::{Dynamic, Mac, Route, RouteKind, Scope, Table};
 
 pub(super) const AF_INET: u8 = 2;
 pub(super) const AF_INET6: u8 = 10;
 const IFF_UP: u32 = 1;
 const IFF_RUNNING: u32 = 0x40;
+const IFF_PROMISC: u32 = 0x100;
 /// The protocol of routes that a router has advertised.
 pub(super) const BY_ROUTER: u8 = 9;
 
@@ -41,7 +44,9 @@ pub(super) struct RawLink {
     pub(super) alias: Option<String>,
     /// The kernel's word; empty for a physical card.
     pub(super) kind: String,
-    pub(super) mode: MacvlanMode,
+    pub(super) detail: Detail,
+    pub(super) promiscuous: bool,
+    pub(super) altnames: Vec<String>,
     pub(super) counters: Option<Counters>,
     /// The kernel's number for the form of its frames, `ARPHRD_…`.
     pub(super) hardware: u16,
@@ -80,8 +85,9 @@ pub(super) struct RawRoute {
 fn read_link(payload: &[u8]) -> Option<RawLink> {
     let flags = u32_at(payload, 8)?;
     let (up, carrier) = (flags & IFF_UP != 0, flags & IFF_RUNNING != 0);
+    let promiscuous = flags & IFF_PROMISC != 0;
     let (index, hardware) = (u32_at(payload, 4)?, u16_at(payload, 2)?);
-    let mut link = RawLink { index, up, carrier, hardware, ..RawLink::default() };
+    let mut link = RawLink { index, up, carrier, promiscuous, hardware, ..RawLink::default() };
     for (kind, value) in attributes(payload, 16) {
         match kind {
             1 => link.mac = <[u8; 6]>::try_from(value).ok().and_then(|bytes| Mac::new(bytes).ok()),
@@ -95,6 +101,7 @@ fn read_link(payload: &[u8]) -> Option<RawLink> {
             20 => link.alias = Some(text(value)),
             23 => link.counters = read_counters(value),
             27 => link.group = u32_at(value, 0)?,
+            52 => link.altnames = attributes(value, 0).filter(|(kind, _)| *kind == 53).map(|(_, name)| text(name)).collect(),
             37 => link.space = u32_at(value, 0).map(u32::cast_signed),
             _ => {}
         }
@@ -107,16 +114,7 @@ fn read_info(info: &[u8], link: &mut RawLink) {
     for (kind, value) in attributes(info, 0) {
         match kind {
             1 => link.kind = text(value),
-            2 if link.kind == "macvlan" => {
-                let mode = attributes(value, 0).find(|(kind, _)| *kind == 1).and_then(|(_, mode)| u32_at(mode, 0));
-                link.mode = match mode {
-                    Some(1) => MacvlanMode::Private,
-                    Some(2) => MacvlanMode::Vepa,
-                    Some(8) => MacvlanMode::Passthru,
-                    Some(16) => MacvlanMode::Source,
-                    _ => MacvlanMode::Bridge,
-                };
-            }
+            2 => link.detail = kind::read(&link.kind, value),
             _ => {}
         }
     }
@@ -331,6 +329,23 @@ fn one_link(client: &Client, message: LinkMessage) -> Result<Option<RawLink>, Re
         Err(refused) if refused.is(&[Errno::NODEV]) => Ok(None),
         other => other,
     }
+}
+
+/// To whom a vxlan sends what is for everybody.
+pub(super) fn remotes(client: &Client, index: u32) -> Result<Dump<IpAddr>, Refused> {
+    const AF_BRIDGE: u8 = 7;
+    let mut message = NeighbourMessage::default();
+    message.header.family = AddressFamily::Bridge;
+    message.attributes.push(NeighbourAttribute::IfIndex(index));
+    let read = |payload: &[u8]| {
+        if *payload.first()? != AF_BRIDGE || u32_at(payload, 4)? != index {
+            return None;
+        }
+        let find = |wanted: u16| attributes(payload, 12).find(|(kind, _)| *kind == wanted).map(|(_, value)| value);
+        find(2).filter(|mac| mac.iter().all(|byte| *byte == 0))?;
+        find(1).and_then(ip)
+    };
+    client.dump(&RouteNetlinkMessage::GetNeighbour(message), read)
 }
 
 pub(super) fn addresses(client: &Client) -> Result<Dump<RawAddress>, Refused> {

@@ -7,11 +7,11 @@ use rtnetlink::packet_route::link::LinkAttribute;
 
 use super::error::While;
 use super::link::Card;
-use super::message;
 use super::place::Places;
 use super::port::other_end_takes;
 use super::probe;
 use super::read::same_address;
+use super::{kind, message};
 use crate::net::{LinkSet, NetError};
 use crate::types::{LinkRef, Route};
 
@@ -97,6 +97,9 @@ fn attributes(places: &Places<'_>, card: &mut Card<'_>, set: &LinkSet) -> Result
         if !grows {
             other_end_takes(places, card, mtu)?;
         }
+    }
+    if let Some(wanted) = &set.kind {
+        kind::become_as(card, wanted)?;
     }
     if let Some(master) = &set.master {
         let doing = || format!("plug {} into {master}", card.at());

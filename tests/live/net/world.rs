@@ -232,7 +232,7 @@ pub(super) fn nic(machine: &str, link: &str, kind: LinkKind, addresses: &[&str])
 }
 
 pub(super) fn macvlan(machine: &str, link: &str, addresses: &[&str]) -> PlacedLink {
-    nic(machine, link, LinkKind::Macvlan { parent: Some(LinkRef::host("eth1")), mode: MacvlanMode::Bridge }, addresses)
+    nic(machine, link, LinkKind::macvlan(LinkRef::host("eth1"), MacvlanMode::Bridge), addresses)
 }
 
 pub(super) fn veth() -> LinkKind {
