@@ -438,7 +438,8 @@ fn an_engine_that_is_gone_is_unreachable() {
     let query = EngineQuery { project: name("shop"), images: BTreeSet::new() };
     assert_eq!(kind(world.runtime.block_on(world.engine.observe(&query))), EngineErrorKind::Unreachable);
     let start = EngineOp::StartContainer { name: "shop.web".into() };
-    assert_eq!(world.try_do(&start).unwrap_err().kind, EngineErrorKind::Unreachable);
+    let refused = world.try_do(&start).unwrap_err();
+    assert_eq!(refused.kind, EngineErrorKind::Unreachable, "{refused}");
     world.lab.restart_engine();
     assert_eq!(world.observe().machines.len(), 0);
 }
