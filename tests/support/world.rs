@@ -14,7 +14,11 @@ pub(crate) fn network(place: &Place) -> String {
         ("routes", ["ip", "-4", "route", "show", "table", "all"].as_slice()),
         ("routes v6", &["ip", "-6", "route", "show", "table", "all"]),
     ] {
-        let mut lines: Vec<String> = place.ok(argv).lines().map(|line| without(line, &["expires", "error"])).collect();
+        // The kernel makes these a second or two after a link has come up, when nobody has objected to its address.
+        let is_late = |line: &&str| line.starts_with("local fe80:") || line.starts_with("anycast fe80:");
+        let said = place.ok(argv);
+        let settled = said.lines().filter(|line| !is_late(line));
+        let mut lines: Vec<String> = settled.map(|line| without(line, &["expires", "error"])).collect();
         lines.sort();
         text += &section(title, lines);
     }
