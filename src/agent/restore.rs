@@ -14,7 +14,7 @@ use crate::actual::Actual;
 use crate::engine::{Docker, Engine as _, EngineQuery};
 use crate::net::{Kernel, MachineOrders, NetErrorKind, NetOp, NetPlane as _, Orders, Processes};
 use crate::observe;
-use crate::types::{Addr, LinkRef, Name, Ns, PlacedLink};
+use crate::types::{Addr, LinkKind, LinkRef, Name, Ns, Owner, PlacedLink};
 
 /// How long somebody who is at work on the project is waited for: whoever works on it puts its cards back himself.
 const COURTESY: Duration = Duration::from_secs(5);
@@ -54,9 +54,7 @@ impl Keeper {
         let began = Instant::now();
         let processes = observe::processes(&actual);
         let work = Work { kernel: &self.kernel, project, actual: &actual, processes: &processes };
-        if !work.host(&orders.host).await {
-            return false;
-        }
+        let has_host = work.host(&orders.host).await;
         let done = join_all(due.iter().map(|(name, machine)| work.machine(name, machine, began))).await;
         drop(hold);
         let has_made = orders.machines.values().any(|machine| machine.ops.iter().any(|op| matches!(op, NetOp::Lease { .. })));
@@ -64,11 +62,11 @@ impl Keeper {
             self.leases.keep(project, &orders, &now);
         }
         for ((name, _), whole) in due.iter().zip(&done) {
-            if let Some(life) = life(&actual, name).filter(|_| *whole) {
+            if let Some(life) = life(&actual, name).filter(|_| *whole && has_host) {
                 self.whole.insert((project.clone(), (*name).clone()), life);
             }
         }
-        done.into_iter().all(|whole| whole)
+        has_host && done.into_iter().all(|whole| whole)
     }
 
     /// The projects that have cards whose addresses the network gives.
@@ -141,12 +139,17 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// What the cards hang on. A reboot takes it away.
+    /// What the cards hang on. A reboot takes it away. What one network lacks, a card that comes late, keeps no other from being whole.
     async fn host(&self, ops: &[NetOp]) -> bool {
-        let mut made = false;
+        let (mut made, mut whole) = (false, true);
         for op in ops {
             let is_there = match op {
+                // A VLAN of that card is the one, whosever it is.
+                NetOp::CreateLink { link } if matches!(link.link.kind, LinkKind::Vlan { .. }) => {
+                    self.actual.link(&link.at).is_some_and(|there| there.link.kind == link.link.kind)
+                }
                 NetOp::CreateLink { link } => self.has(link),
+                NetOp::UseLink { at, network, bridge } => !made && self.is_used(at, network, bridge.is_some()),
                 // What follows a link that was there, was done with it.
                 _ => !made,
             };
@@ -156,10 +159,18 @@ impl Work<'_> {
             made = true;
             if let Err(error) = self.kernel.perform(op, self.project, self.processes).await {
                 log::line(&format!("{}: {error}", self.project));
-                return false;
+                whole = false;
             }
         }
-        true
+        whole
+    }
+
+    /// It bears the mark of this network, or is a stranger's that needs none.
+    fn is_used(&self, at: &LinkRef, network: &Name, is_port: bool) -> bool {
+        self.actual.link(at).is_some_and(|link| {
+            let is_marked = link.users.contains(&(self.project.clone(), network.clone()));
+            is_marked || !is_port && link.owner == Owner::Stranger
+        })
     }
 
     async fn machine(&self, name: &Name, orders: &MachineOrders, began: Instant) -> bool {

@@ -44,6 +44,15 @@ pub(super) fn wanted(ips: Option<&Vec<At<Ip>>>, broken: bool, net: &Net, errors:
                     .at(&ip.place)
                     .hint(format!("`ip: auto`, or `ip: {way}` on a network with a `parent` or a `bridge`")),
             ),
+            // A server knows its clients by their MACs, and a router's prefix gives all of them the same address.
+            Ip::Dynamic(way) if matches!(net.kind, NetKind::Ipvlan { .. }) => errors.push(
+                Diagnostic::invalid(format!(
+                    "a card on `{}` cannot get its address by {way}: ipvlan cards share the MAC of their parent",
+                    net.name
+                ))
+                .at(&ip.place)
+                .hint("`ip: auto` or an address; or `kind: macvlan`, whose cards have MACs of their own"),
+            ),
             Ip::Dynamic(way) => drop(wanted.dynamic.insert(way)),
             Ip::Address { address, prefix } => {
                 let found = given(address, prefix, &ip.place, net, errors);

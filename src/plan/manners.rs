@@ -35,6 +35,10 @@ pub(super) fn of_host(b: &Builder<'_>, network: &Network, placed: &PlacedLink) -
         LinkKind::Macvlan { parent: Some(parent), .. } if network.has_strangers() => {
             manners(b, &parent.name, network.probe, placed.link.addresses.iter())
         }
+        // A bridge that is yet to be made has nobody to ask.
+        LinkKind::Bridge if network.has_strangers() && b.actual.host_link(&placed.at.name).is_some() => {
+            manners(b, &placed.at.name, network.probe, placed.link.addresses.iter())
+        }
         _ => Manners::default(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::sample::changes_in;
+use crate::sample::{changes_in, edited};
 use crate::support::{Lab, Output, Project, eventually};
 
 const FILE: &str = "name: shop
@@ -109,7 +109,13 @@ fn a_program_that_crashes_never_runs_without_its_cards() {
 #[test]
 fn an_engine_that_starts_again_brings_machines_back_whole() {
     let lab = Lab::start();
-    let project = lab.project("shop", FILE);
+    // Another card of the host, and what is plugged in there.
+    lab.ip(&["link", "add", "up0", "type", "veth", "peer", "name", "up0-far"]);
+    for link in ["up0", "up0-far"] {
+        lab.ip(&["link", "set", link, "up"]);
+    }
+    lab.ip(&["addr", "add", "10.40.0.1/24", "dev", "up0-far"]);
+    let project = lab.project("shop", &with_lower_links());
     fly(&project, &["up", "--yes"]).success();
     let before = lab.pid_and_start("shop.web");
     // Killed: the containers go with it at the latest when it is there again.
@@ -123,10 +129,15 @@ fn an_engine_that_starts_again_brings_machines_back_whole() {
         // The other ends of cards are going with their machines.
         lab.machine().run(&["ip", "link", "delete", &link]);
     }
+    let mark = altname(&lab, "up0");
+    lab.ip(&["link", "property", "del", "dev", "up0", "altname", &mark]);
     assert_eq!(host_links(&lab), Vec::<String>::new());
     lab.machine().ok(&["iptables", "-F", "DOCKER-USER"]);
     lab.restart_engine();
     is_whole(&lab, &project, "after a reboot");
+    assert_eq!(altname(&lab, "up0"), mark);
+    assert!(lab.ip(&["link", "show", "type", "vxlan"]).contains("master fly"));
+    lab.docker(&["exec", "shop.db", "ping", "-c1", "-W3", "10.40.0.1"]);
     lab.neighbour(&["ping", "-c1", "-W3", "192.168.77.10"]);
     lab.docker(&["exec", "shop.db", "ping", "-c1", "-W3", "shopfront"]);
     // With live-restore everything lives on, and the agent hears of the new engine.
@@ -144,6 +155,22 @@ fn an_engine_that_starts_again_brings_machines_back_whole() {
     lab.docker(&["restart", "--time=1", "shop.web"]);
     is_whole(&lab, &project, "a restart after that");
     fly(&project, &["down", "--yes"]).success();
+}
+
+/// The same, with links beneath its networks: a vxlan, and a card of the host's that is a port.
+fn with_lower_links() -> String {
+    let networks = "networks:\n  far: {kind: vxlan, vni: 77, subnet: 10.50.0.0/24}\n  wan: {uplink: up0, subnet: 10.40.0.0/24}\n";
+    let cards = "nics: {eth1: {network: far, ip: 10.50.0.6}, eth2: {network: wan, ip: 10.40.0.6}, eth0:";
+    edited(
+        &edited(FILE, "networks:\n", networks),
+        "nics: {eth0: {network: back, ip: 10.20.0.6/24}",
+        &format!("{cards} {{network: back, ip: 10.20.0.6/24}}"),
+    )
+}
+
+fn altname(lab: &Lab, link: &str) -> String {
+    let shown: serde_json::Value = serde_json::from_str(&lab.ip(&["-j", "link", "show", link])).unwrap();
+    shown[0]["altnames"][0].as_str().unwrap_or_default().to_owned()
 }
 
 /// fly's own, in the host's namespace.
