@@ -70,6 +70,8 @@ fn two_projects_on_one_vlan_and_a_strangers_that_stays() {
     assert_eq!(lab.canonical(), before);
 
     lab.ip(&["link", "add", "eth1.42", "link", "eth1", "type", "vlan", "id", "42"]);
+    // Its link-local address would come a second later, in the middle of the test.
+    lab.machine().ok(&["sh", "-c", "echo 1 >/proc/sys/net/ipv6/conf/eth1.42/disable_ipv6"]);
     lab.ip(&["link", "set", "eth1.42", "up"]);
     let before = lab.canonical();
     one.fly(&["up", "--yes"]).success();
