@@ -124,7 +124,7 @@ pub(crate) fn sketch() -> impl Strategy<Value = Sketch> {
 fn network() -> impl Strategy<Value = NetSketch> {
     let rare = || prop::bool::weighted(0.2);
     (prop::option::weighted(0.2, prop::sample::select(vec![1400, 1500])), rare(), rare(), any::<bool>(), rare(), 0..3_u8)
-        .prop_map(|(mtu, other_subnet, v6, host_ip, rude, turn)| NetSketch { mtu, other_subnet, v6, host_ip, rude, turn })
+        .prop_map(|(mtu, other_subnet, v6, host_ip, rude, turn)| NetSketch { mtu, other_subnet, v6, host_ip, turn, rude })
 }
 
 fn machine() -> impl Strategy<Value = MachineSketch> {
