@@ -179,6 +179,8 @@ fn beneath_networks() {
         "{lan: {uplink: eth1, vlan: 3}, l2: {uplink: eth1, vlan: 3}, l3: {kind: bridge, vlan: 3, mode: l3}, far: {kind: vxlan}}",
         &world(),
     );
+    let asks = "networks: {lan: {kind: ipvlan, parent: eth1}}\nmachines: {a: {image: plain, nics: {eth0: {network: lan, ip: dhcp}}}}\n";
+    all.push(format!("# one MAC for all\n{}\n", refused(asks, &world())));
     insta::assert_snapshot!("beneath", all.concat());
 }
 
