@@ -74,6 +74,8 @@ async fn watch(address: &str) -> Result<(), String> {
     });
     let orders = docker.orders().await.map_err(|error| error.to_string())?;
     let mut due: BTreeSet<Name> = orders.keys().cloned().collect();
+    let names: Vec<&str> = orders.keys().map(Name::as_str).collect();
+    log::line(&format!("the engine is there; projects: {}", if names.is_empty() { "none yet".to_owned() } else { names.join(", ") }));
     let mut keeper = Keeper::new(docker.clone(), kernel, orders);
     let mut again: BTreeMap<Name, (Instant, Duration)> = BTreeMap::new();
     let (mut round, mut leases) = (Instant::now() + ROUND, Instant::now() + LEASES);
