@@ -40,19 +40,10 @@ impl<'a> There<'a> {
         let sshd = sshd(lab, &home, &log);
         let there = Self { lab, project, home, certs, log, _sshd: sshd };
         there.certificates();
-        there.own(&there.home);
-        there.own(&there.certs);
-        there.own(there.project.dir());
+        own(&there.home);
+        own(&there.certs);
+        own(there.project.dir());
         there
-    }
-
-    /// What is in it is the user's.
-    fn own(&self, folder: &Path) {
-        chown(folder, Some(USER), Some(USER)).unwrap();
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() { self.own(&path) } else { chown(&path, Some(USER), Some(USER)).unwrap() }
-        }
     }
 
     pub(super) fn openssl(&self, args: &str) {
@@ -155,6 +146,15 @@ impl<'a> There<'a> {
     }
 }
 
+/// What is in it is the user's.
+fn own(folder: &Path) {
+    chown(folder, Some(USER), Some(USER)).unwrap();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { own(&path) } else { chown(&path, Some(USER), Some(USER)).unwrap() }
+    }
+}
+
 /// OpenSSH's server on the engine's machine, with what it is to be told in a file of ours, and what the user needs to log in.
 ///
 /// Each key leads to another world: `id` to one with Docker's client, `bare` to one without, `old` to one with an ancient client.
@@ -171,7 +171,7 @@ fn sshd(lab: &Lab, home: &Path, log: &Path) -> Running {
     for (name, path) in [("id_ed25519", "/usr/local/bin:/usr/bin:/bin"), ("bare", "/nowhere"), ("old", &at("old"))] {
         key(&ssh.join(name).display().to_string());
         let public = fs::read_to_string(ssh.join(format!("{name}.pub"))).unwrap();
-        authorized += &format!("environment=\"PATH={path}\" {public}");
+        authorized += &["environment=\"PATH=", path, "\" ", &public].concat();
     }
     key(&ssh.join("refused").display().to_string());
     fs::write(at("authorized"), authorized).unwrap();
