@@ -146,6 +146,11 @@ impl From<Bollard> for Failure {
             Bollard::DockerResponseServerError { status_code, message } => Self::answered(status_code, &message),
             Bollard::DockerStreamError { error } => Self::answered(500, &error),
             Bollard::RequestTimeoutError => Self::new(Kind::Timeout, "the engine has not answered in time"),
+            // It shows what is within as if it were that itself, so that no walk along the causes meets it.
+            Bollard::IOError { err } => {
+                let words = format!("no connection to the engine: {}", io_words(&err));
+                Self::within(&err).unwrap_or_else(|| Self::new(kind_of_io(&err), words))
+            }
             other => {
                 let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&other);
                 let mut text = other.to_string();

@@ -100,17 +100,18 @@ impl Http {
     }
 
     async fn exchange(&self, method: &Method, path: &str, body: Bytes) -> Result<Response<Bytes>, Failure> {
-        let ask = async || {
+        let ask = async |anew: bool| {
             let request = self.request(method, path).header("Content-Type", "application/json").body(content(body.clone()));
-            let (answer, line) = self.lines.send(request.expect("paths are encoded and headers are constants")).await?;
+            let request = request.expect("paths are encoded and headers are constants");
+            let (answer, line) = if anew { self.lines.send_anew(request).await? } else { self.lines.send(request).await? };
             let (head, body) = answer.into_parts();
             let body = body.collect().await.map_err(|error| Failure::broken(&error))?.to_bytes();
             self.lines.keep(line);
             Ok::<_, Failure>(Response::from_parts(head, body))
         };
-        match ask().await {
+        match ask(false).await {
             // A kept connection may have been closed just now: reading once more on another is safe, telling twice is not.
-            Err(failure) if *method == Method::GET && failure.is_broken_off() => ask().await,
+            Err(failure) if *method == Method::GET && failure.is_broken_off() => ask(true).await,
             done => done,
         }
     }
