@@ -58,6 +58,11 @@ impl Lines {
                 },
             }
         }
+        self.send_anew(request).await
+    }
+
+    /// The same on a connection that nobody has used before.
+    pub(super) async fn send_anew(&self, request: Request<Content>) -> Result<(Response<Incoming>, Line), Failure> {
         let mut line = self.open().await?;
         let answer = line.0.send_request(request).await.map_err(|error| Failure::broken(&error))?;
         Ok((answer, line))
@@ -77,15 +82,14 @@ impl Lines {
     }
 
     async fn kept(&self) -> Option<Line> {
-        loop {
-            let Some(mut line) = self.take(|kept| kept.idle.pop()) else { break };
+        if self.take(|kept| kept.idle.first().or(kept.busy.first()).map(drop)).is_some() {
+            // Let the connections notice what has happened meanwhile: that the engine has gone, or an answer come to its end.
+            tokio::task::yield_now().await;
+        }
+        while let Some(mut line) = self.take(|kept| kept.idle.pop()) {
             if line.0.ready().await.is_ok() {
                 return Some(line);
             }
-        }
-        if self.take(|kept| kept.busy.first().map(drop)).is_some() {
-            // Whoever reads the answers may have come to the end just now, and its connection not yet been told.
-            tokio::task::yield_now().await;
         }
         self.take(|kept| {
             kept.busy.retain(|line| !line.0.is_closed());

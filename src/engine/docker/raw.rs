@@ -65,7 +65,7 @@ impl Http {
 
     /// Versions of the API and of the engine, from the head of the cheapest answer: `/version` starts three programs.
     pub(super) async fn ping(&self) -> Result<(String, String), Failure> {
-        let answer = tokio::time::timeout(self.deadline, self.exchange(&Method::GET, "/_ping", Bytes::new()));
+        let answer = tokio::time::timeout(self.deadline, Box::pin(self.exchange(&Method::GET, "/_ping", Bytes::new())));
         let answer = answer.await.map_err(|_| Failure::timeout(self.deadline.as_secs()))??;
         // Go's server says so to whoever does not begin with TLS.
         if answer.status() == 400 && String::from_utf8_lossy(answer.body()).contains("HTTPS server") {
@@ -91,7 +91,7 @@ impl Http {
     async fn ask(&self, method: &Method, path: &str, body: Bytes) -> Result<Bytes, Failure> {
         // The queue is ours, so waiting in it is not the engine's slowness.
         let _slot = self.slots.acquire().await.expect("the semaphore is never closed");
-        let answer = tokio::time::timeout(self.deadline, self.exchange(method, path, body));
+        let answer = tokio::time::timeout(self.deadline, Box::pin(self.exchange(method, path, body)));
         let (head, body) = answer.await.map_err(|_| Failure::timeout(self.deadline.as_secs()))??.into_parts();
         if !head.status.is_success() {
             return Err(Failure::answered(head.status.as_u16(), &refusal(&body)));
@@ -100,17 +100,18 @@ impl Http {
     }
 
     async fn exchange(&self, method: &Method, path: &str, body: Bytes) -> Result<Response<Bytes>, Failure> {
-        let ask = async || {
+        let ask = async |anew: bool| {
             let request = self.request(method, path).header("Content-Type", "application/json").body(content(body.clone()));
-            let (answer, line) = self.lines.send(request.expect("paths are encoded and headers are constants")).await?;
+            let request = request.expect("paths are encoded and headers are constants");
+            let (answer, line) = if anew { self.lines.send_anew(request).await? } else { self.lines.send(request).await? };
             let (head, body) = answer.into_parts();
             let body = body.collect().await.map_err(|error| Failure::broken(&error))?.to_bytes();
             self.lines.keep(line);
             Ok::<_, Failure>(Response::from_parts(head, body))
         };
-        match ask().await {
+        match ask(false).await {
             // A kept connection may have been closed just now: reading once more on another is safe, telling twice is not.
-            Err(failure) if *method == Method::GET && failure.is_broken_off() => ask().await,
+            Err(failure) if *method == Method::GET && failure.is_broken_off() => ask(true).await,
             done => done,
         }
     }
