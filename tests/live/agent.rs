@@ -69,7 +69,7 @@ fn a_machine_that_starts_again_has_its_cards_and_names() {
     lab.neighbour(&["ping", "-c1", "-W3", "192.168.77.10"]);
     assert!(lab.docker(&["logs", "fly-agent"]).is_empty() || !lab.try_docker(&["logs", "fly-agent"]).stderr.contains("error"));
     fly(&project, &["down", "--yes"]).success();
-    assert_eq!(lab.canonical(), before);
+    lab.is_as_before(&before);
     let images = lab.docker(&["images", "--all", "--format={{.Repository}}:{{.Tag}} {{.ID}}"]);
     assert!(!images.contains("fly-guest") && !images.contains("<none>"), "{images}");
 }
@@ -226,7 +226,7 @@ fn it_is_there_as_long_as_a_project_needs_it() {
     agent(&["status"]).expect_code(1);
     assert!(fly(&other, &["plan", "--check"]).success().stdout.contains("nothing to do"));
     fly(&other, &["down", "--yes"]).success();
-    assert_eq!(lab.canonical(), before);
+    lab.is_as_before(&before);
 }
 
 #[test]

@@ -380,5 +380,5 @@ fn a_kernel_without_netem_is_found_out_before_anything_is_done() {
     }
     output.expect_code(65);
     assert!(output.stderr.contains("`delay` of `web:eth1` needs the kernel module `sch_netem`, and this kernel has none"), "{output}");
-    assert_eq!(lab.canonical(), before);
+    lab.is_as_before(&before);
 }

@@ -40,7 +40,7 @@ fn a_user_of_the_engine_gets_what_root_gets() {
     assert!(lab.in_machine("shop.web", &["ip", "addr", "show", "eth1"]).contains("10.20.0.7/24"));
     assert_eq!(lab.pid_and_start("shop.web"), pid);
     by_user(&project, &["down", "--yes"]).run().success();
-    assert_eq!(lab.canonical(), before);
+    lab.is_as_before(&before);
 }
 
 #[test]

@@ -186,7 +186,7 @@ fn the_users_login_is_used() {
     assert!(!up.stderr.contains("secret\"") && !up.stderr.contains(LOGIN), "{up}");
     assert_eq!(changes(&project), vec![]);
     project.fly(&["down", "--yes"]).success();
-    assert_eq!(lab.canonical(), before);
+    lab.is_as_before(&before);
 }
 
 #[test]

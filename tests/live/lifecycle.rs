@@ -51,7 +51,7 @@ fn a_second_up_touches_nothing() {
     output.success();
     assert_eq!(proxy.mutations(), Vec::<String>::new(), "{output}");
     assert_eq!(kernel.stop(), Vec::<String>::new(), "{output}");
-    assert_eq!(lab.canonical(), before);
+    lab.is_as_before(&before);
     assert!(output.stdout.contains("nothing to do") || output.stderr.contains("nothing to do"), "{output}");
 }
 
@@ -65,7 +65,7 @@ fn plan_only_asks() {
     shop.command().via(&proxy).args(&["plan", "--check"]).run().expect_code(2);
     assert_eq!(proxy.mutations(), Vec::<String>::new());
     assert_eq!(kernel.stop(), Vec::<String>::new());
-    assert_eq!(lab.canonical(), before);
+    lab.is_as_before(&before);
 }
 
 #[test]
@@ -75,10 +75,10 @@ fn down_leaves_the_host_as_it_was() {
     let shop = sample::running(&lab);
     assert_ne!(lab.canonical(), before);
     shop.fly(&["down", "--volumes", "--yes"]).success();
-    pretty(&before, &lab.canonical());
+    lab.is_as_before(&before);
     // And again: nothing to take away.
     shop.fly(&["down", "--volumes", "--yes"]).success();
-    pretty(&before, &lab.canonical());
+    lab.is_as_before(&before);
 }
 
 #[test]
@@ -108,14 +108,5 @@ fn an_image_that_says_much_shows_no_difference() {
     assert!(env.contains("MODE=file") && env.contains("FROM_IMAGE=yes"), "{env}");
     // The anonymous volume of the image goes with its machine.
     shop.fly(&["down", "--yes"]).success();
-    pretty(&before, &lab.canonical());
-}
-
-/// The first lines that differ, rather than two worlds whole.
-#[track_caller]
-fn pretty(before: &str, after: &str) {
-    if before != after {
-        let diff = similar::TextDiff::from_lines(before, after);
-        panic!("the world is not as before:\n{}", diff.unified_diff().context_radius(1));
-    }
+    lab.is_as_before(&before);
 }

@@ -1,9 +1,7 @@
 //! macvlan in all its modes, and cards that are switched off: what the kernel says of them.
 
-use std::time::Duration;
-
 use crate::sample::{change, changes, edited};
-use crate::support::{Lab, Project, eventually};
+use crate::support::{Lab, Project};
 
 const ONE: &str = r#"
 name: modes
@@ -44,7 +42,7 @@ fn every_mode_is_the_kernels_and_changes_without_a_restart() {
         }
     }
     project.fly(&["down", "--yes"]).success();
-    back_as_before(&lab, &before);
+    lab.is_as_before(&before);
 }
 
 /// Two machines on one parent hear each other in mode `bridge` alone; the LAN hears both.
@@ -87,16 +85,7 @@ fn passthru_takes_the_whole_card() {
     assert_eq!(changes(&project), vec![]);
     assert!(details(&lab, "modes.a").contains("02:00:5e:10:00:01"));
     project.fly(&["down", "--yes"]).success();
-    back_as_before(&lab, &before);
-}
-
-/// Namespaces, and the cards in them, go at their leisure.
-fn back_as_before(lab: &Lab, before: &str) {
-    eventually("the host as it was", Duration::from_secs(10), || {
-        let now = lab.canonical();
-        let differs = || similar::TextDiff::from_lines(before, &now).unified_diff().context_radius(1).to_string();
-        if now == before { Ok(()) } else { Err(differs()) }
-    });
+    lab.is_as_before(&before);
 }
 
 fn mac_of(text: &str) -> Option<String> {
@@ -193,5 +182,5 @@ fn a_card_that_is_off_stays_off_and_is_switched_on_live() {
     lab.docker(&["exec", "off.a", "ping", "-c1", "-W2", "10.99.0.2"]);
     lab.docker(&["exec", "off.a", "ping", "-c1", "-W2", "192.168.77.2"]);
     project.fly(&["down", "--yes"]).success();
-    back_as_before(&lab, &before);
+    lab.is_as_before(&before);
 }

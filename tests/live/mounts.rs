@@ -52,7 +52,7 @@ fn external_volumes_are_used_and_never_deleted() {
     used.sort_unstable();
     assert_eq!(used, names);
     project.fly(&["down", "--volumes", "--yes"]).success();
-    assert_eq!(lab.canonical(), before);
+    lab.is_as_before(&before);
 }
 
 /// Nothing is labelled on a host without `SELinux`; the engine is told all the same, and shows no difference.

@@ -8,10 +8,6 @@ use crate::support::{Lab, Ping, Project, command, eventually};
 /// The neighbour: reached from a nat network by way of the host, behind its address.
 const WORLD: &str = "192.168.77.2";
 
-fn same(before: &str, after: &str) {
-    assert!(before == after, "{}", similar::TextDiff::from_lines(before, after).unified_diff().context_radius(1));
-}
-
 /// A project with these networks, and machines with this image.
 fn up<'a>(lab: &'a Lab, networks: &str, machines: &str) -> (Project<'a>, String) {
     let file = format!("name: nets\ndefaults: {{image: 'fly/busybox:test'}}\nnetworks:\n{networks}machines:\n{machines}");
@@ -55,7 +51,7 @@ fn a_bridge_of_somebody_elses_is_used_and_stays() {
     assert_eq!(changes(&project), vec![]);
     lab.ip(&["addr", "del", "10.50.0.250/24", "dev", "br0"]);
     project.fly(&["down", "--yes"]).success();
-    same(&before, &lab.canonical());
+    lab.is_as_before(&before);
 }
 
 #[test]
@@ -94,7 +90,7 @@ fn two_projects_on_one_parent_reach_each_other() {
     lab.machine().ok(&["ping", "-c1", "-W2", &b]);
     assert_eq!(changes(&two), vec![]);
     two.fly(&["down", "--yes"]).success();
-    same(&before, &lab.canonical());
+    lab.is_as_before(&before);
 }
 
 #[test]
@@ -120,7 +116,7 @@ fn ipv6_alone_and_no_subnet_at_all() {
     show(&lab, "a", &["addr", "add", "10.60.0.1/24", "dev", "eth1"]);
     ping(&lab, "a", "10.60.0.2");
     project.fly(&["down", "--yes"]).success();
-    same(&before, &lab.canonical());
+    lab.is_as_before(&before);
 }
 
 #[test]
@@ -171,7 +167,7 @@ fn inside_an_internal_network_there_is_no_way_out() {
     ping(&lab, "a", "b");
     assert_eq!(["nets.a", "nets.b", "nets.c"].map(|name| lab.pid_and_start(name)), pids);
     project.fly(&["down", "--yes"]).success();
-    same(&before, &lab.canonical());
+    lab.is_as_before(&before);
 }
 
 /// Changes the file, with a ping over a card that is not concerned; no machine may lose its process.
@@ -285,7 +281,7 @@ fn networks_that_the_file_drops_are_gone() {
     assert_eq!(changes(&project), vec![]);
     // Apart from the machine the host is as before.
     let part = |text: &str| text.split("== containers").next().unwrap_or_default().to_owned();
-    same(&part(&before), &part(&lab.canonical()));
+    assert_eq!(part(&lab.canonical()), part(&before));
     assert_eq!(lab.docker(&["network", "ls", "--quiet"]).lines().count(), 3);
 }
 

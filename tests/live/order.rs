@@ -236,7 +236,7 @@ fn a_shared_namespace_survives_restarts_and_replacements() {
 
     assert_eq!(lab.pid_and_start("pod.peer"), peer);
     project.fly(&["down", "--yes"]).success();
-    assert_eq!(lab.canonical(), before);
+    lab.is_as_before(&before);
 }
 
 #[test]

@@ -15,15 +15,10 @@ fn refused(lab: &Lab, project: &Project<'_>, named: &str) {
         assert_eq!(proxy.mutations(), Vec::<String>::new(), "{output}");
         assert_eq!(kernel.stop(), Vec::<String>::new(), "{output}");
     }
-    same(&before, &lab.canonical());
+    lab.is_as_before(&before);
     // Nothing of the project is there: nothing is taken away.
     project.fly(&["down", "--volumes", "--yes"]).success();
-    same(&before, &lab.canonical());
-}
-
-#[track_caller]
-fn same(before: &str, after: &str) {
-    assert!(before == after, "{}", similar::TextDiff::from_lines(before, after).unified_diff().context_radius(1));
+    lab.is_as_before(&before);
 }
 
 #[test]
@@ -93,7 +88,7 @@ fn marks_of_an_image_prove_nothing() {
     let refused = project.fly(&["up", "--yes"]);
     refused.expect_code(65);
     assert!(refused.stderr.contains("`evil:1` bears the labels") && refused.stderr.contains("fly.yml:11:"), "{refused}");
-    same(&before, &lab.canonical());
+    lab.is_as_before(&before);
     // Under another machine's name they are no more than labels.
     project.write("fly.yml", &edited(SHOP, "  db:\n    nics:", "  db:\n    image: evil:1\n    nics:"));
     let stranger = lab.pid_and_start("shop.old");
@@ -125,7 +120,7 @@ fn marks_under_another_name_prove_nothing() {
     project.fly(&["up", "--yes"]).success();
     assert_eq!(changes(&project), vec![]);
     project.fly(&["down", "--volumes", "--yes"]).success();
-    same(&before, &lab.canonical());
+    lab.is_as_before(&before);
     assert_eq!(lab.pid_and_start("mine"), stranger);
 }
 
@@ -155,7 +150,7 @@ fn another_project_beside_notices_nothing() {
     lab.docker(&["exec", "shop.web", "ping", "-c1", "-W2", "192.168.77.210"]);
     assert_eq!((changes(&shop), changes(&other)), (vec![], vec![]));
     shop.fly(&["down", "--volumes", "--yes"]).success();
-    same(&before, &lab.canonical());
+    lab.is_as_before(&before);
     assert_eq!(machines.map(|name| lab.pid_and_start(name)), pids);
     assert_eq!(changes(&other), vec![]);
     lab.neighbour(&["ping", "-c1", "-W2", "192.168.77.210"]);
@@ -175,9 +170,9 @@ fn a_machine_that_somebody_has_renamed() {
         output.expect_code(7);
         assert!(output.stderr.contains("`foo`") && output.stderr.contains("docker rename foo shop.web"), "{output}");
     }
-    same(&renamed, &lab.canonical());
+    lab.is_as_before(&renamed);
     lab.docker(&["rename", "foo", "shop.web"]);
     assert_eq!(changes(&shop), vec![]);
     shop.fly(&["down", "--volumes", "--yes"]).success();
-    same(&before, &lab.canonical());
+    lab.is_as_before(&before);
 }

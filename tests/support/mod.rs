@@ -33,7 +33,7 @@
 //! assert_eq!(kernel.stop(), Vec::<String>::new());
 //! assert_eq!(ping.stop().lost, 0);
 //! shop.fly(&["down", "--yes"]).success();
-//! assert_eq!(lab.canonical(), before);
+//! lab.is_as_before(&before);
 //! ```
 
 mod api;
@@ -172,6 +172,24 @@ impl Lab {
     /// what changes by itself. Two are equal if nothing has changed.
     pub(crate) fn canonical(&self) -> String {
         world::network(&self.inside) + &world::engine(&self.api())
+    }
+
+    /// Panics with what differs from `before`, an earlier `canonical`.
+    #[track_caller]
+    pub(crate) fn is_as_before(&self, before: &str) {
+        if let Err(diff) = self.settles_as(before) {
+            panic!("the world is not as before:\n{diff}");
+        }
+    }
+
+    /// The kernel takes its time with the network namespace of a container that has gone: a card in there goes later, and
+    /// with it the promiscuous mode of its parent.
+    pub(crate) fn settles_as(&self, before: &str) -> Result<(), String> {
+        wait::within(Duration::from_secs(10), || {
+            let now = self.canonical();
+            let differs = || similar::TextDiff::from_lines(before, &now).unified_diff().context_radius(1).to_string();
+            if now == before { Ok(()) } else { Err(differs()) }
+        })
     }
 
     /// An image with one layer of busybox and these Dockerfile instructions: `lab.image("x:1", &["LABEL a=b"])`.

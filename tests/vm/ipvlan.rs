@@ -64,7 +64,7 @@ fn a_project_on_ipvlan_changes_its_mode_in_place_and_leaves_nothing() {
     let plan = project.fly(&["plan", "--check"]);
     assert_eq!(plan.code, 0, "{plan}");
     project.fly(&["down", "--yes"]).success();
-    assert_eq!(lab.canonical(), before);
+    lab.is_as_before(&before);
     // A parent carries one kind: said before anything is done.
     lab.ip(&["link", "add", "theirs", "link", "eth1", "type", "macvlan"]);
     let refused = project.fly(&["up", "--yes"]);

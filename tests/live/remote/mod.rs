@@ -53,7 +53,7 @@ fn everything_works(there: &There<'_>, variables: &[(&str, &str)]) {
 
     there.project.write("fly.yml", FILE);
     fly(&["down", "--yes", "--volumes"]).success();
-    assert_eq!(lab.canonical(), before);
+    lab.is_as_before(&before);
     there.nothing_is_left();
 }
 
