@@ -46,7 +46,9 @@ impl Keeper {
             }
         };
         let Some(orders) = self.orders_of(project, &actual) else { return true };
-        self.leases.keep(project, &orders, &actual);
+        if hold.is_some() {
+            self.leases.keep(project, &orders, &actual);
+        }
         let due: Vec<(&Name, &MachineOrders)> = orders.machines.iter().filter(|(name, _)| self.is_new(project, name, &actual)).collect();
         if due.is_empty() {
             return true;
@@ -56,8 +58,9 @@ impl Keeper {
         let work = Work { kernel: &self.kernel, project, actual: &actual, processes: &processes };
         let has_host = work.host(&orders.host).await;
         let done = join_all(due.iter().map(|(name, machine)| work.machine(name, machine, began))).await;
+        let has_made =
+            hold.is_some() && orders.machines.values().any(|machine| machine.ops.iter().any(|op| matches!(op, NetOp::Lease { .. })));
         drop(hold);
-        let has_made = orders.machines.values().any(|machine| machine.ops.iter().any(|op| matches!(op, NetOp::Lease { .. })));
         if has_made && let Ok(now) = self.look(project).await {
             self.leases.keep(project, &orders, &now);
         }

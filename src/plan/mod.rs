@@ -48,7 +48,8 @@ pub fn plan(desired: &Desired, actual: &Actual) -> Result<Plan, Vec<Diagnostic>>
     removals::volumes(&mut b);
     guests::remove(&mut b);
     agent::tell(&mut b, orders);
-    let steps = handover::settled(&b);
+    let mut steps = handover::settled(&b);
+    agent::whatever_leases_come_to(&mut steps);
     Ok(Plan {
         project: desired.project.clone(),
         changes: diff.changes.into_values().collect(),

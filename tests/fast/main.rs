@@ -15,6 +15,7 @@ mod guest_sftp;
 mod guest_ssh;
 mod history;
 mod layers;
+mod leases;
 mod lock;
 mod manners;
 mod mistakes;

@@ -132,10 +132,13 @@ fn without_a_server_or_an_agent_it_is_said() {
     assert!(alone.expect_code(65).stderr.contains("needs the agent"), "{alone}");
     let up = fly(&project, &["up", "--yes"]);
     assert!(up.expect_code(6).stderr.contains("no DHCP server has answered within 15 s"), "{up}");
-    // Now there is one.
+    // Now there is one. The agent has its orders all the same, and asks again and again.
     let _server = dnsmasq(&lab, &V4);
+    eventually("an address, without another `up`", Duration::from_secs(60), || {
+        address(&lab).map(drop).ok_or_else(|| lab.try_docker(&["logs", "fly-agent"]).stderr)
+    });
+    assert_eq!(changes_in(&fly(&project, &["plan", "--format", "json"])), vec![]);
     fly(&project, &["up", "--yes"]).success();
-    assert!(address(&lab).is_some());
     fly(&project, &["down", "--yes"]).success();
 }
 
