@@ -25,7 +25,7 @@ pub(crate) struct FlyCommand {
 /// In the engine's group, and nothing else.
 const USER: u32 = 4711;
 
-/// Whether fly is run by somebody who may do no more than use the engine: `tests/run --live-helper`.
+/// Whether fly is run by somebody who may do no more than use the engine: `tests/run --helper`.
 fn unprivileged() -> bool {
     std::env::var_os("FLY_TEST_HELPER").is_some()
 }
@@ -133,7 +133,8 @@ impl FlyCommand {
             self.place.run(&["chown", "--recursive", owner, &path.display().to_string()]).success();
         }
         self.place.run(&["chmod", "0755", &lab.display().to_string()]).success();
-        self.before = vec!["setpriv".into(), format!("--reuid={USER}"), format!("--regid={USER}"), "--clear-groups".into()];
+        // By its path: the environment may have no PATH.
+        self.before = vec!["/usr/bin/setpriv".into(), format!("--reuid={USER}"), format!("--regid={USER}"), "--clear-groups".into()];
         self
     }
 

@@ -36,7 +36,6 @@ pub(super) fn orders(volume: &answer::Volume) -> Option<(Name, String)> {
 
 impl Docker {
     pub(super) async fn install_agent(&self, version: &str) -> Result<(), Failure> {
-        self.import_guest(version).await?;
         for _ in 0..LATE {
             match self.inspect(AGENT).await? {
                 Some(there) => match there.config.labels.get(LABEL_AGENT) {
@@ -72,7 +71,7 @@ impl Docker {
             "Labels": {LABEL_AGENT: version},
             "HostConfig": host,
         });
-        self.http.post::<serde_json::Value>(&format!("/containers/create?name={AGENT}"), &body).await.map(drop)
+        self.create_of_guest::<serde_json::Value>(version, &format!("/containers/create?name={AGENT}"), &body).await.map(drop)
     }
 
     async fn start_agent(&self) -> Result<(), Failure> {

@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType, MountVolumeOptions};
-use bollard::query_parameters::{
-    ContainerArchiveInfoOptionsBuilder, CreateContainerOptionsBuilder, CreateImageOptionsBuilder, RemoveImageOptions,
-};
+use bollard::query_parameters::{ContainerArchiveInfoOptionsBuilder, CreateImageOptionsBuilder, RemoveImageOptions};
 use futures_util::StreamExt as _;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::time::sleep;
 
 use super::answer::{Labels, Listed};
@@ -97,7 +97,6 @@ impl Docker {
         if self.is_anchor(&name, version).await? {
             return Ok(());
         }
-        self.import_guest(version).await?;
         // Whatever an attempt that was cut off has left in it; one that machines use is whole.
         match self.remove_volume(&name).await {
             Err(failure) if !failure.is(409) => return Err(failure),
@@ -115,11 +114,9 @@ impl Docker {
             }),
             ..ContainerCreateBody::default()
         };
-        let options = CreateContainerOptionsBuilder::default().name(&name).build();
-        let failure = match self.api.create_container(Some(options), body).await {
-            Ok(_) => return Ok(()),
-            Err(error) => Failure::from(error),
-        };
+        let body = serde_json::to_value(body).map_err(|error| Failure::new(EngineErrorKind::Other, error.to_string()))?;
+        let path = format!("/containers/create?name={}", encode(&name));
+        let Err(failure) = self.create_of_guest::<Value>(version, &path, &body).await else { return Ok(()) };
         if !failure.is(409) && !failure.is_lost_answer() {
             return Err(failure);
         }
@@ -160,13 +157,25 @@ impl Docker {
         }
     }
 
-    /// Whether it was not there.
-    pub(super) async fn import_guest(&self, version: &str) -> Result<bool, Failure> {
+    /// A container of fly's own image. Whoever ends as the image's last user takes it away, maybe just before this.
+    pub(super) async fn create_of_guest<T: DeserializeOwned>(&self, version: &str, path: &str, body: &Value) -> Result<T, Failure> {
+        for _ in 1..LATE {
+            self.import_guest(version).await?;
+            match self.http.post(path, body).await {
+                Err(failure) if failure.is(404) => sleep(STEP).await,
+                done => return done,
+            }
+        }
+        self.import_guest(version).await?;
+        self.http.post(path, body).await
+    }
+
+    pub(super) async fn import_guest(&self, version: &str) -> Result<(), Failure> {
         let _alone = self.imports.lock().await;
         let reference = image(version);
         let path = format!("/images/{}/json", encode(&reference));
         if self.http.find::<answer::Image>(&path).await?.is_some() {
-            return Ok(false);
+            return Ok(());
         }
         let archive = tokio::task::spawn_blocking(own_binary).await;
         let archive = archive.map_err(|error| Failure::new(EngineErrorKind::Other, error.to_string()))?;
@@ -176,7 +185,7 @@ impl Docker {
         while let Some(answer) = answers.next().await {
             answer?;
         }
-        Ok(true)
+        Ok(())
     }
 
     pub(super) async fn remove_guest(&self, version: &str) -> Result<(), Failure> {

@@ -35,8 +35,8 @@ pub struct Helper {
     docker: Docker,
     id: String,
     version: String,
-    /// The image came with it.
-    imported: bool,
+    /// What it was made from; another run may have given the name to one of its own since.
+    image: String,
 }
 
 /// Host network and processes, since that is what it is about; everything else is as little as it works with.
@@ -60,7 +60,6 @@ impl Docker {
     }
 
     async fn start_helper(&self, version: &str, words: &[&str]) -> Result<(Helper, Session), Failure> {
-        let imported = self.import_guest(version).await?;
         let mut host = host_config();
         host["AutoRemove"] = true.into();
         host["LogConfig"] = json!({"Type": "none"});
@@ -77,8 +76,9 @@ impl Docker {
             "Labels": {LABEL: version},
             "HostConfig": host,
         });
-        let created: Created = self.http.post("/containers/create", &body).await?;
-        let helper = Helper { docker: self.clone(), id: created.id, version: version.to_owned(), imported };
+        let created: Created = self.create_of_guest(version, "/containers/create", &body).await?;
+        let image = self.inspect(&created.id).await?.map(|there| there.image).unwrap_or_default();
+        let helper = Helper { docker: self.clone(), id: created.id, version: version.to_owned(), image };
         let id = encode(&helper.id);
         let joined = async {
             let path = format!("/containers/{id}/attach?stream=1&stdin=1&stdout=1&stderr=1");
@@ -107,10 +107,9 @@ impl Helper {
         self.remove_image().await;
     }
 
+    /// Machines, the agent and other helpers have it as well; it goes with the last of them.
     async fn remove_image(&self) {
-        if self.imported {
-            // Machines may have come that have it as their guest; then it stays.
-            let _ = self.docker.remove_guest_image(&self.version).await;
-        }
+        let _ = self.docker.remove_guest_image(&self.version).await;
+        let _ = self.docker.remove_unnamed(&self.image).await;
     }
 }
