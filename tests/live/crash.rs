@@ -34,10 +34,13 @@ fn ctrl_c_finishes_what_has_begun() {
     let shop = lab.project("shop", SHOP);
     // One step at a time, so that there is something left.
     let up = shop.command().args(&["up", "--yes", "--parallel", "1"]).start();
-    eventually("the first container", Duration::from_secs(30), || {
-        let names = lab.docker(&["ps", "--all", "--format", "{{.Names}}"]);
-        if names.is_empty() { Err("none".to_owned()) } else { Ok(()) }
-    });
+    eventually(
+        "the first container",
+        Duration::from_secs(30),
+        || {
+            if lab.containers().is_empty() { Err("none".to_owned()) } else { Ok(()) }
+        },
+    );
     up.signal(Signal::INT);
     let output = up.wait();
     output.expect_code(130);
@@ -87,7 +90,7 @@ fn inventory(lab: &Lab) -> String {
         rows.sort_unstable();
         rows.join("\n")
     };
-    let containers = sorted(lab.docker(&["ps", "--all", "--format", "{{.Names}} {{.State}}"]));
+    let containers = lab.containers().join("\n");
     let networks = sorted(lab.docker(&["network", "ls", "--format", "{{.Name}} {{.Driver}}"]));
     let volumes = sorted(lab.docker(&["volume", "ls", "--format", "{{.Name}}"]));
     format!("{}\n{containers}\n{networks}\n{volumes}", links.join("\n"))

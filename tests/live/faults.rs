@@ -70,10 +70,13 @@ fn an_engine_that_hangs_is_said_to() {
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     // A short stop only takes its time.
     let up = shop.command().args(&["up", "--yes"]).start();
-    eventually("the first container", Duration::from_secs(30), || {
-        let names = lab.docker(&["ps", "--all", "--format", "{{.Names}}"]);
-        if names.is_empty() { Err("none".to_owned()) } else { Ok(()) }
-    });
+    eventually(
+        "the first container",
+        Duration::from_secs(30),
+        || {
+            if lab.containers().is_empty() { Err("none".to_owned()) } else { Ok(()) }
+        },
+    );
     lab.signal_engine(Signal::STOP);
     std::thread::sleep(Duration::from_secs(2));
     lab.signal_engine(Signal::CONT);

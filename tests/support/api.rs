@@ -22,8 +22,13 @@ impl Api {
 
     /// The answer to a GET; panics when it is not a success.
     pub(super) fn get(&self, path: &str) -> Value {
-        let body = self.request(&format!("GET {path}"), &[]).unwrap_or_else(|error| panic!("GET {path}: {error}"));
+        let body = self.text(path);
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("GET {path}: {error}: {body}"))
+    }
+
+    /// The same, as it comes.
+    pub(super) fn text(&self, path: &str) -> String {
+        self.request(&format!("GET {path}"), &[]).unwrap_or_else(|error| panic!("GET {path}: {error}"))
     }
 
     /// Loads an archive of images.

@@ -25,9 +25,9 @@ pub(crate) struct FlyCommand {
 /// In the engine's group, and nothing else.
 const USER: u32 = 4711;
 
-/// Whether fly is run by somebody who may do no more than use the engine: `tests/run --helper`.
-fn unprivileged() -> bool {
-    std::env::var_os("FLY_TEST_HELPER").is_some()
+/// By whom fly is run: with `tests/run --helper` by somebody who may do no more than use the engine, otherwise by root.
+pub(crate) fn user() -> u32 {
+    if std::env::var_os("FLY_TEST_HELPER").is_some() { USER } else { 0 }
 }
 
 impl FlyCommand {
@@ -133,6 +133,9 @@ impl FlyCommand {
             self.place.run(&["chown", "--recursive", owner, &path.display().to_string()]).success();
         }
         self.place.run(&["chmod", "0755", &lab.display().to_string()]).success();
+        // The lab has an /etc of its own. OpenSSH works for nobody without an entry.
+        let entry = format!("user:x:{USER}:{USER}::{}:/bin/sh", self.home.display());
+        self.place.run(&["sh", "-c", "grep -q ^user: /etc/passwd || echo \"$1\" >>/etc/passwd", "sh", &entry]).success();
         // By its path: the environment may have no PATH.
         self.before = vec!["/usr/bin/setpriv".into(), format!("--reuid={USER}"), format!("--regid={USER}"), "--clear-groups".into()];
         self
@@ -140,7 +143,7 @@ impl FlyCommand {
 
     /// Without waiting: for signals at a given moment.
     pub(crate) fn start(self) -> Running {
-        if self.before.is_empty() && unprivileged() {
+        if self.before.is_empty() && user() != 0 {
             return self.by_user().start();
         }
         let words = [self.before, vec![self.program.display().to_string()], self.args].concat();

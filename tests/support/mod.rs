@@ -62,7 +62,7 @@ use std::time::Duration;
 
 pub(crate) use dice::Dice;
 use engine::Engine;
-pub(crate) use fly::{FlyCommand, Project};
+pub(crate) use fly::{FlyCommand, Project, user};
 pub(crate) use kernel::KernelWatch;
 pub(crate) use output::Output;
 pub(crate) use ping::Ping;
@@ -161,6 +161,14 @@ impl Lab {
         let pid = state["Pid"].as_u64().unwrap_or(0);
         assert!(pid > 0, "container {container} does not run: {state}");
         (pid, state["StartedAt"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Every container, `NAME STATE`, in order; but none that fly only has beside the engine for a moment.
+    pub(crate) fn containers(&self) -> Vec<String> {
+        let all = self.docker(&["ps", "--all", "--format", "{{.Label \"fly.helper\"}}:{{.Names}} {{.State}}"]);
+        let mut all: Vec<String> = all.lines().filter_map(|line| line.strip_prefix(':').map(str::to_owned)).collect();
+        all.sort();
+        all
     }
 
     /// `GET /containers/NAME/json`.

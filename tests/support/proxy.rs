@@ -1,12 +1,17 @@
 //! A socket between fly and the engine that passes everything on and writes down what was asked.
 
+use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::api::Api;
 
 /// Records `METHOD /path?query` of every request, without the API version.
 pub(crate) struct Proxy {
@@ -25,6 +30,8 @@ struct Shared {
 impl Proxy {
     pub(super) fn start(socket: PathBuf, engine: PathBuf) -> Self {
         let listener = UnixListener::bind(&socket).expect("a socket in our own folder");
+        // As the engine's own: for its group.
+        fs::set_permissions(&socket, fs::Permissions::from_mode(0o660)).expect("our own socket");
         let over = AtomicBool::new(false);
         let shared = Arc::new(Shared { engine, seen: Mutex::default(), refused: Mutex::default(), over });
         let state = Arc::clone(&shared);
@@ -51,10 +58,32 @@ impl Proxy {
         self.shared.seen.lock().expect("no holder panics").clone()
     }
 
-    /// Those that may change something: all but GET and HEAD.
+    /// Those that may change something: all but GET and HEAD. A helper that fly had beside the engine, as whoever may use the engine
+    /// and nothing else has one, is no change: its own container and image come and go with it.
     pub(crate) fn mutations(&self) -> Vec<String> {
-        let harmless = |it: &String| it.starts_with("GET ") || it.starts_with("HEAD ");
-        self.requests().into_iter().filter(|it| !harmless(it)).collect()
+        let requests = self.requests();
+        let helpers = self.helpers(&requests);
+        let mut unnamed = helpers.len();
+        let mut is_helpers = |it: &str| {
+            let is_image = it.contains("repo=fly-guest&") || it.starts_with("DELETE /images/fly-guest");
+            let is_container = helpers.iter().any(|id| it.starts_with(&format!("POST /containers/{id}/")));
+            // The only container that fly gives no name; one for each.
+            let is_creation = it == "POST /containers/create" && unnamed > 0;
+            unnamed -= usize::from(is_creation);
+            is_container || is_creation || (is_image && !helpers.is_empty())
+        };
+        let mut changes: Vec<String> = requests.into_iter().filter(|it| !(it.starts_with("GET ") || it.starts_with("HEAD "))).collect();
+        changes.retain(|it| !is_helpers(it));
+        changes
+    }
+
+    /// The ids of the helpers that were started by these requests, by the label that the engine has seen.
+    fn helpers(&self, requests: &[String]) -> Vec<String> {
+        let filters = "%7B%22label%22%3A%5B%22fly.helper%22%5D%2C%22event%22%3A%5B%22create%22%5D%7D";
+        let events = Api::new(self.shared.engine.clone()).text(&format!("/events?since=0&until={}&filters={filters}", seconds()));
+        let events: Vec<serde_json::Value> = events.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let ids = events.iter().filter_map(|event| event["Actor"]["ID"].as_str().map(str::to_owned));
+        ids.filter(|id| requests.iter().any(|it| *it == format!("POST /containers/{id}/start"))).collect()
     }
 
     /// Forgets what it has seen.
@@ -66,6 +95,11 @@ impl Proxy {
     pub(crate) fn refuse(&self, part: &str, status: u16) {
         self.shared.refused.lock().expect("no holder panics").push((part.to_owned(), status));
     }
+}
+
+/// Since 1970, until now.
+fn seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() + 1)
 }
 
 impl Drop for Proxy {

@@ -25,8 +25,9 @@ use crate::engine::session::{Input, Output, Session};
 /// A refusal is a line of text.
 const LONGEST_REFUSAL: usize = 64 << 10;
 
+/// Nothing for `null`: the engine does not read what it hands a connection over with, and a program would get it as its input.
 pub(super) fn json(body: &serde_json::Value) -> Content {
-    content(body.to_string())
+    content(if body.is_null() { String::new() } else { body.to_string() })
 }
 
 pub(super) fn nothing() -> Content {
