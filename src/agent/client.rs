@@ -113,20 +113,34 @@ impl Client {
         let lost = |_| broken(NetErrorKind::Other, "the connection to it has ended");
         self.requests.send((Call::Capture { pid, options: Box::new(options) }, Answer::Pieces(pieces))).map_err(lost)?;
         let requests = self.requests.downgrade();
-        Ok(Capture::new(taken, move || {
-            let (nobody, _) = oneshot::channel();
-            if let Some(requests) = requests.upgrade() {
-                // It ends by itself when the connection does.
-                let _ = requests.send((Call::StopCapture, Answer::Once(nobody)));
-            }
-        }))
+        Ok(Capture::new(taken, move || tell(&requests, Call::StopCapture)))
     }
 
-    pub(super) async fn hold(&self, project: &Name) -> Result<bool, NetError> {
+    pub(super) async fn hold(&self, project: &Name) -> Result<Option<HeldThere>, NetError> {
         match self.call(Call::Hold { project: project.clone() }).await? {
-            Reply::Held(held) => Ok(held),
+            Reply::Held(held) => Ok(held.then(|| HeldThere { requests: self.requests.downgrade(), project: project.clone() })),
             reply => other(reply),
         }
+    }
+}
+
+/// Nobody waits for an answer; what it is about ends by itself when the connection does.
+fn tell(requests: &mpsc::WeakUnboundedSender<(Call, Answer)>, call: Call) {
+    let (nobody, _) = oneshot::channel();
+    if let Some(requests) = requests.upgrade() {
+        let _ = requests.send((call, Answer::Once(nobody)));
+    }
+}
+
+/// A project that the helper holds, until this is dropped.
+pub struct HeldThere {
+    requests: mpsc::WeakUnboundedSender<(Call, Answer)>,
+    project: Name,
+}
+
+impl Drop for HeldThere {
+    fn drop(&mut self) {
+        tell(&self.requests, Call::Release { project: self.project.clone() });
     }
 }
 

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-pub use client::Client;
+pub use client::{Client, HeldThere};
 
 use crate::net::{Capture, CaptureOptions, Firewall, GuestSeen, Hold, Kernel, NetError, NetOp, NetPlane, NetSnapshot, Processes};
 use crate::types::Name;
@@ -45,8 +45,7 @@ pub fn role(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
 /// Work on one project's network, which others leave alone meanwhile.
 pub enum Held {
     Here(Hold),
-    /// As long as the helper is there.
-    There,
+    There(HeldThere),
 }
 
 /// The kernel where the engine runs: by this process itself, or by one beside the engine.
@@ -68,7 +67,7 @@ impl Plane {
     pub async fn hold(&self, project: &Name) -> Result<Option<Held>, NetError> {
         match self {
             Self::Here(kernel) => Ok(kernel.hold(project).await?.map(Held::Here)),
-            Self::There(client) => Ok(client.hold(project).await?.then_some(Held::There)),
+            Self::There(client) => Ok(client.hold(project).await?.map(Held::There)),
         }
     }
 }

@@ -11,6 +11,7 @@ use super::host;
 use super::wire::{self, Call, Hello, Reply, Request, Response};
 use crate::engine::guest_version;
 use crate::net::{Capture, Hold, Kernel, NetError, NetPlane as _};
+use crate::types::Name;
 
 pub(super) fn main() -> ExitCode {
     if host::enter().is_err() {
@@ -91,7 +92,7 @@ async fn hand_on(mut capture: Capture, id: u64, answer: mpsc::UnboundedSender<Re
     }
 }
 
-async fn perform(kernel: &Kernel, holds: &Mutex<Vec<Hold>>, call: Call) -> Result<Reply, NetError> {
+async fn perform(kernel: &Kernel, holds: &Mutex<Vec<(Name, Hold)>>, call: Call) -> Result<Reply, NetError> {
     Ok(match call {
         Call::Firewall => Reply::Firewall(kernel.firewall().await?),
         Call::Observe { project, processes } => Reply::Observed(Box::new(kernel.observe(&project, &processes).await?)),
@@ -103,8 +104,12 @@ async fn perform(kernel: &Kernel, holds: &Mutex<Vec<Hold>>, call: Call) -> Resul
         Call::Hold { project } => {
             let hold = kernel.hold(&project).await?;
             let is_held = hold.is_some();
-            holds.lock().unwrap_or_else(PoisonError::into_inner).extend(hold);
+            holds.lock().unwrap_or_else(PoisonError::into_inner).extend(hold.map(|hold| (project, hold)));
             Reply::Held(is_held)
+        }
+        Call::Release { project } => {
+            holds.lock().unwrap_or_else(PoisonError::into_inner).retain(|(held, _)| *held != project);
+            Reply::Performed
         }
         Call::Perform { op, project, processes } => {
             kernel.perform(&op, &project, &processes).await?;

@@ -49,8 +49,11 @@ pub(super) enum Call {
     },
     /// Of all captures that go on.
     StopCapture,
-    /// The project is held until the helper ends.
+    /// The project is held until it is released, or the helper ends.
     Hold {
+        project: Name,
+    },
+    Release {
         project: Name,
     },
     Perform {

@@ -1,26 +1,32 @@
 //! `fly impair`: a machine's cards are worse than the file says, for a while.
 //!
 //! The file stays what counts: at the end its own values are put back, and if this process has no end (SIGKILL), `fly plan` shows the
-//! difference and `fly up` puts it right. So it needs no lock, and an `up` meanwhile ends it.
+//! difference and `fly up` puts it right. So an `up` meanwhile ends it; the project is its own only for the moment in which it sets
+//! something, and at the end it waits for its turn.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use super::args::ImpairArgs;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::load::{self, Loaded};
+use super::pipeline::AGENTS_WORK;
 use super::settings::Settings;
 use super::stop::Stop;
 use super::ui::Ui;
-use super::world::{self, Real, World};
+use super::world::{self, LOOK, Real, World};
 use crate::actual::Actual;
+use crate::agent::Held;
 use crate::desired::Desired;
 use crate::diag::{Diagnostic, Kind, similar};
 use crate::diff;
 use crate::engine::{Engine, MachineState};
+use crate::lock::{self, Holder, Lock, LockError, Patience};
 use crate::net::{LinkSet, NetError, NetErrorKind, NetOp, NetPlane, Tune};
 use crate::observe;
+use crate::plan::render;
 use crate::types::{IfName, LinkRef, Name, Traffic};
 
 /// What is asked for, apart from where.
@@ -44,7 +50,13 @@ pub(super) fn run(args: &ImpairArgs, settings: &Settings, ui: &Ui) -> Result<Exi
             Ok((file, None)) => Some(file.desired),
             _ => None,
         };
-        Real::with(engine, async |world| go(&wish, &file, world, ui, Stop::signals, again).await).await?
+        let path = lock::path(&settings.locks, &file.desired.project, &world::engine_id(&engine).await?);
+        let holder = Holder { pid: std::process::id(), command: settings.environment.command.clone() };
+        Real::with(engine, async |world| {
+            let turn = async |waits| turn(world, &file.desired.project, &path, &holder, waits).await;
+            go(&wish, &file, world, ui, turn, Stop::signals, again).await
+        })
+        .await?
     })?
 }
 
@@ -61,16 +73,37 @@ fn wish(args: &ImpairArgs) -> Result<Wish, Diagnostic> {
     Ok(Wish { target: target.clone(), traffic, time: time.map(crate::types::Seconds::duration), clear: *clear })
 }
 
-async fn go<E: Engine, N: NetPlane>(
+/// Until it is let go, nobody else works on the project. Who does not wait is refused.
+async fn turn(world: &Real, project: &Name, path: &Path, holder: &Holder, waits: bool) -> Result<(Lock, Held), Diagnostic> {
+    let taken = |error: &LockError| {
+        let kind = if matches!(error, LockError::Held(_)) { Kind::Locked } else { Kind::Failed };
+        Diagnostic::new(kind, render::clean(&error.to_string())).hint("try again when it has ended")
+    };
+    let lock = loop {
+        match Lock::acquire(path, holder, Patience::Refuse) {
+            Err(LockError::Held(_)) if waits => tokio::time::sleep(LOOK).await,
+            lock => break lock.map_err(|error| taken(&error))?,
+        }
+    };
+    let Some(held) = world.hold(project, (!waits).then_some(AGENTS_WORK)).await? else {
+        let message = format!("somebody else is working on `{project}` on the engine's host");
+        return Err(Diagnostic::new(Kind::Locked, message).hint("try again when it has ended"));
+    };
+    Ok((lock, held))
+}
+
+async fn go<E: Engine, N: NetPlane, T>(
     wish: &Wish,
     file: &Loaded,
     world: &World<E, N>,
     ui: &Ui,
+    turn: impl AsyncFn(bool) -> Result<T, Diagnostic>,
     listen: impl FnOnce() -> Result<Stop, Diagnostic>,
     again: impl FnOnce() -> Option<Desired>,
 ) -> Result<Exit, Failure> {
     let desired = &file.desired;
     let cards = cards(desired, &wish.target)?;
+    let alone = turn(false).await?;
     let mut actual = world.observe(&desired.project, BTreeSet::new()).await?;
     are_there(&actual, &cards)?;
     if wish.clear {
@@ -93,6 +126,7 @@ async fn go<E: Engine, N: NetPlane>(
             Err(_) => break,
         }
     }
+    drop(alone);
     let mut exit = Exit::Done;
     if done.is_ok() {
         ui.say(&match wish.time {
@@ -110,8 +144,16 @@ async fn go<E: Engine, N: NetPlane>(
             () = stop.asked() => exit = if wish.time.is_some() { Exit::Interrupted } else { Exit::Done },
         }
     }
+    let alone = tokio::select! {
+        alone = turn(true) => alone?,
+        () = stop.asked() => {
+            let left = Diagnostic::new(Kind::Locked, "another run works on the project, so nothing was put back");
+            return Err(left.hint("`fly up` puts it right").into());
+        }
+    };
     let now = again();
     put_back(world, now.as_ref().unwrap_or(desired), &cards).await?;
+    drop(alone);
     done.map_err(|error| refused(&error))?;
     ui.say("put back as the file says\n");
     Ok(exit)

@@ -30,7 +30,7 @@ use crate::types::Addr;
 pub(super) const SETTLE: Duration = Duration::from_secs(10);
 
 /// How long the agent, or whoever is about to end, is waited for.
-const AGENTS_WORK: Duration = Duration::from_secs(10);
+pub(super) const AGENTS_WORK: Duration = Duration::from_secs(10);
 
 pub(super) struct Job<'a> {
     pub(super) verb: Verb,

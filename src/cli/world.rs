@@ -42,7 +42,7 @@ pub(super) type Real = World<Docker, Plane>;
 const COUNTING: Duration = Duration::from_secs(5);
 
 /// How often it is asked whether a project is free again.
-const LOOK: Duration = Duration::from_millis(20);
+pub(super) const LOOK: Duration = Duration::from_millis(20);
 
 pub(super) async fn reach(way: &Way) -> Result<Docker, Diagnostic> {
     Docker::connect_to(&way.endpoint).await.map_err(|error| observe::engine_diagnostic(&error))

@@ -361,6 +361,47 @@ fn impaired_for_a_while() {
     shop.fly(&["impair", "nobody", "--rate", "1mbit"]).expect_code(64);
 }
 
+#[test]
+fn impairing_and_changing_take_turns() {
+    let lab = Lab::start();
+    let shop = running(&lab);
+    let rate = || lab.in_machine("shop.web", &["tc", "qdisc", "show", "dev", "eth1"]);
+    let mut impaired = shop.command().args(&["impair", "web:eth1", "--rate", "1mbit", "--for", "3s"]).start();
+    eventually("it is slow", Duration::from_secs(20), || if rate().contains("rate 1Mbit") { Ok(()) } else { Err(impaired.so_far()) });
+    let began = Instant::now();
+    // An `up` meanwhile that takes its time.
+    let slow = "  job: {command: [sleep, '6']}\n  late: {depends_on: {job: {condition: completed}}}\nlinks:\n";
+    shop.write("fly.yml", &edited(&edited(SHOP, "rate: 200mbit", "rate: 300mbit"), "links:\n", slow));
+    let mut up = shop.command().args(&["up", "--yes"]).start();
+    let there = || {
+        let there = lab.containers();
+        if there.contains(&"shop.job running".to_owned()) { Ok(()) } else { Err(format!("{there:?}")) }
+    };
+    eventually("the job", Duration::from_secs(20), there);
+    let refused = shop.fly(&["impair", "web:eth1", "--rate", "2mbit", "--for", "1s"]);
+    assert!(refused.expect_code(5).stderr.contains("another run holds the project: `fly up --yes`"), "{refused}");
+    // Its time is over, and it waits for its turn.
+    std::thread::sleep(Duration::from_secs(4).saturating_sub(began.elapsed()));
+    assert!(!up.has_ended() && !impaired.has_ended(), "{} {}", up.errors_so_far(), impaired.errors_so_far());
+    up.wait().success();
+    impaired.wait().success();
+    assert!(rate().contains("rate 300Mbit"), "{}", rate());
+    assert_eq!(changes(&shop), vec![]);
+    // Ended while somebody else is at work: he sees to it, or the next `up`.
+    let impaired = shop.command().args(&["impair", "web:eth1", "--rate", "1mbit"]).start();
+    eventually("it is slow", Duration::from_secs(20), || if rate().contains("rate 1Mbit") { Ok(()) } else { Err(impaired.so_far()) });
+    lab.docker(&["rm", "--force", "shop.job", "shop.late"]);
+    let up = shop.command().args(&["up", "--yes"]).start();
+    eventually("the job", Duration::from_secs(20), there);
+    impaired.signal(Signal::INT);
+    std::thread::sleep(Duration::from_millis(500));
+    impaired.signal(Signal::INT);
+    let left = impaired.wait();
+    assert!(left.expect_code(5).stderr.contains("nothing was put back"), "{left}");
+    up.wait().success();
+    assert_eq!(changes(&shop), vec![]);
+}
+
 /// Where the kernel has it: see `vm_netem`.
 #[test]
 fn a_kernel_without_netem_is_found_out_before_anything_is_done() {

@@ -54,7 +54,7 @@ fn run(world: &World<fake::FakeEngine, fake::FakeNet>, file: &Loaded, wish: &Wis
     let (tell, told) = mpsc::unbounded_channel();
     (0..signals).for_each(|_| tell.send(()).unwrap());
     // Where nobody sends a wish, somebody could still.
-    let done = world::block_on(go(wish, file, world, &ui, || Ok(Stop::from(told)), || None)).unwrap();
+    let done = world::block_on(go(wish, file, world, &ui, async |_| Ok(()), || Ok(Stop::from(told)), || None)).unwrap();
     drop(tell);
     done.map_err(|failure| failure.render(false))
 }
