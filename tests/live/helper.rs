@@ -62,3 +62,20 @@ fn a_user_of_the_engine_sees_packets_and_cards() {
     assert_eq!(lab.machine().ok(&["tcpdump", "-nr", &file]).matches("ICMP echo").count(), 4);
     by_user(&project, &["down", "--yes"]).run().success();
 }
+
+/// Killed between the creation of its helper and the start of that, fly cannot take it away.
+#[test]
+fn a_helper_that_never_started_is_taken_away_by_the_next() {
+    let lab = Lab::start();
+    let project = lab.project("shop", FILE);
+    let before = lab.canonical();
+    let left = lab.docker(&["create", "--label=fly.helper=0123456789ab", "fly/busybox:test"]);
+    let stranger = lab.docker(&["create", "--label=fly.other=1", "fly/busybox:test"]);
+    by_user(&project, &["plan"]).run().success();
+    assert!(lab.try_docker(&["inspect", left.trim()]).code == 0, "somebody may be about to start it");
+    std::thread::sleep(Duration::from_secs(32));
+    by_user(&project, &["plan"]).run().success();
+    lab.try_docker(&["inspect", left.trim()]).expect_code(1);
+    lab.docker(&["rm", stranger.trim()]);
+    lab.is_as_before(&before);
+}

@@ -163,7 +163,7 @@ fn who_needs_another_stops_first() {
     project.fly(&["down", "--yes"]).success();
     let until = lab.docker(&["info", "--format", "{{.SystemTime}}"]).trim().to_owned();
     let format = "{{.Action}} {{.Actor.Attributes.name}}";
-    let events = lab.docker(&["events", "--since", &since, "--until", &until, "--filter", "type=container", "--format", format]);
+    let events = lab.docker(&["events", "--since", &since, "--until", &until, "--filter", "label=fly.machine", "--format", format]);
     let mut events: Vec<&str> = events.lines().filter(|line| line.starts_with("kill ") || line.starts_with("die ")).collect();
     // A shell that has not come to its `trap` yet is asked once more.
     events.dedup();

@@ -1,12 +1,13 @@
 //! Keys that are in the agent alone: `fly up` takes the public halves, and one logs in by the agent.
 
 use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::sample::changes_in;
-use crate::support::{Lab, Output, Project, Running, command, eventually};
+use crate::support::{Lab, Output, Project, Running, command, eventually, user};
 
 const FILE: &str = "
 name: vm
@@ -23,8 +24,13 @@ struct Agent<'a> {
 
 impl<'a> Agent<'a> {
     fn start(lab: &'a Lab) -> Self {
-        let socket = lab.dir().join("agent");
-        let agent = command(&["ssh-agent", "-D", "-a", &socket.display().to_string()]);
+        let socket = Path::new("agent");
+        // It serves nobody but root and whose it is.
+        let (user, folder) = (user().to_string(), lab.dir().join("agents"));
+        std::fs::create_dir(&folder).unwrap();
+        lab.machine().ok(&["chown", &user, &folder.display().to_string()]);
+        let socket = folder.join(socket);
+        let agent = command(&["setpriv", "--reuid", &user, "--clear-groups", "ssh-agent", "-D", "-a", &socket.display().to_string()]);
         let running = lab.machine().running(agent, Duration::from_secs(600));
         eventually("the agent", Duration::from_secs(30), || if socket.exists() { Ok(()) } else { Err("no socket".to_owned()) });
         Self { lab, socket, running }
@@ -111,6 +117,7 @@ fn an_agent_that_does_not_answer_is_not_waited_for() {
     let project = lab.project("vm", FILE);
     let silent = lab.dir().join("silent");
     let listener = UnixListener::bind(&silent).unwrap();
+    std::fs::set_permissions(&silent, std::fs::Permissions::from_mode(0o666)).unwrap();
     let start = Instant::now();
     let plan = fly(&project, &silent, &["plan"]);
     assert!(plan.success().stdout.contains("no public key is known to log into web"), "{plan}");
@@ -119,6 +126,7 @@ fn an_agent_that_does_not_answer_is_not_waited_for() {
 
     let rubbish = lab.dir().join("rubbish");
     let listener = UnixListener::bind(&rubbish).unwrap();
+    std::fs::set_permissions(&rubbish, std::fs::Permissions::from_mode(0o666)).unwrap();
     let answering = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let mut question = [0; 5];

@@ -24,10 +24,22 @@ const CAPABILITIES: [&str; 6] = [
     "DAC_OVERRIDE", // files of machines whose root is another user
 ];
 
+/// From its creation to its start a helper takes a moment. One that has not started so many seconds later never will: whoever made it
+/// was killed in between.
+const NEVER: i64 = 30;
+
 #[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
 struct Created {
-    #[serde(rename = "Id")]
     id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Waiting {
+    id: String,
+    #[serde(rename = "Created")]
+    since: i64,
 }
 
 /// A helper that runs. It ends with its input.
@@ -87,13 +99,30 @@ impl Docker {
             Ok(session)
         };
         match joined.await {
-            Ok(session) => Ok((helper, session)),
+            Ok(session) => {
+                self.sweep_helpers(&helper.id).await;
+                Ok((helper, session))
+            }
             Err(failure) => {
                 // One that never ran is not removed by itself.
                 let _ = self.remove_by_id(&helper.id).await;
                 helper.remove_image().await;
                 Err(failure)
             }
+        }
+    }
+}
+
+impl Docker {
+    /// Takes away helpers that never started, by the engine's own clock.
+    async fn sweep_helpers(&self, own: &str) {
+        let filters = json!({"label": [LABEL]}).to_string();
+        let Ok(all) = self.http.get::<Vec<Value>>(&format!("/containers/json?all=1&filters={}", encode(filters))).await else { return };
+        let is_waiting = |it: &Value| it["State"] == "created" || it["Id"] == own;
+        let all: Vec<Waiting> = all.into_iter().filter(is_waiting).filter_map(|it| serde_json::from_value(it).ok()).collect();
+        let Some(now) = all.iter().find(|it| it.id == own).map(|it| it.since) else { return };
+        for left in all.iter().filter(|it| it.id != own && now - it.since > NEVER) {
+            let _ = self.remove_by_id(&left.id).await;
         }
     }
 }
