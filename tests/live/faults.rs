@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::sample::{SHOP, changes, edited};
-use crate::support::{Lab, eventually};
+use crate::support::{Dice, Lab, eventually};
 
 /// What the engine is asked for, one after the other, and does not do.
 #[test]
@@ -163,4 +163,97 @@ fn projects_side_by_side_do_not_meet() {
         }
         lab.is_as_before(&before);
     }
+}
+
+/// fly's own cards that are in the host's namespace.
+fn host_links(lab: &Lab) -> Vec<String> {
+    let links = lab.ip(&["-o", "link"]);
+    let names = links.lines().filter_map(|line| line.split(": ").nth(1)).filter_map(|name| name.split('@').next());
+    names.filter(|name| name.starts_with("fly")).map(str::to_owned).collect()
+}
+
+/// F19: the card that a network hangs on goes after the plan, before the cards are made.
+#[test]
+fn a_parent_that_goes_in_between_fails_what_needs_it() {
+    let lab = Lab::start();
+    let add = || {
+        lab.ip(&["link", "add", "card", "type", "veth", "peer", "name", "wire"]);
+        lab.ip(&["link", "set", "wire", "up"]);
+        lab.ip(&["link", "set", "card", "up"]);
+    };
+    let before = lab.canonical();
+    add();
+    let file = "name: shop\ndefaults: {image: 'fly/busybox:test'}\nnetworks:\n  lan: {parent: card, subnet: 192.168.88.0/24}\n\
+                \x20 back: {subnet: 10.10.0.0/24}\nmachines:\n  a: {nics: {eth0: {network: lan, ip: 192.168.88.5}, eth1: back}}\n  b: {nics: {eth0: back}}\n";
+    let shop = lab.project("shop", file);
+    let proxy = lab.proxy();
+    proxy.hold("POST /containers/shop.a/start");
+    let up = shop.command().via(&proxy).args(&["up", "--yes"]).start();
+    eventually("the start of a", Duration::from_secs(30), || {
+        let requests = proxy.requests();
+        if requests.iter().any(|it| it == "POST /containers/shop.a/start") { Ok(()) } else { Err(format!("{requests:?}")) }
+    });
+    lab.ip(&["link", "del", "card"]);
+    proxy.let_go();
+    let up = up.wait();
+    assert!(up.expect_code(6).stderr.contains("card"), "{up}");
+    lab.docker(&["exec", "shop.b", "true"]);
+    assert!(!lab.in_machine("shop.a", &["ip", "link"]).contains("eth0"));
+    // As long as it is away, it is said so.
+    let plan = shop.fly(&["plan"]);
+    assert!(plan.expect_code(65).stderr.contains("this host has no such network card"), "{plan}");
+    add();
+    shop.fly(&["up", "--yes"]).success();
+    assert_eq!(changes(&shop), vec![]);
+    shop.fly(&["down", "--yes"]).success();
+    lab.ip(&["link", "del", "card"]);
+    lab.is_as_before(&before);
+}
+
+/// F14: a machine's first process ends while its cards are being made, at any moment of that.
+#[test]
+fn a_machine_that_dies_while_it_gets_its_cards_leaves_none_behind() {
+    let lab = Lab::start();
+    let cards: Vec<String> = (1..10).map(|n| format!("eth{n}: {{network: back, ip: 10.10.0.{n}}}")).collect();
+    let file = format!(
+        "name: shop\nnetworks: {{back: {{subnet: 10.10.0.0/24}}}}\nmachines:\n  a: {{image: 'fly/busybox:test', nics: {{{}}}}}\n",
+        cards.join(", ")
+    );
+    let shop = lab.project("shop", &file);
+    let before = lab.canonical();
+    shop.fly(&["up", "--yes"]).success();
+    let whole = host_links(&lab).len();
+    assert_eq!(whole, 10, "a bridge and nine ports");
+    let (mut dice, mut hit) = (Dice::new(0xdead_beef), 0);
+    for round in 0..12 {
+        shop.fly(&["down", "--yes"]).success();
+        let up = shop.command().args(&["up", "--yes"]).start();
+        let pid = eventually("its first process", Duration::from_secs(30), || {
+            let all = lab.machine().run(&[
+                "docker",
+                "-H",
+                &format!("unix://{}", lab.socket().display()),
+                "inspect",
+                "-f",
+                "{{.State.Pid}}",
+                "shop.a",
+            ]);
+            all.stdout.trim().parse::<u32>().ok().filter(|pid| *pid > 0).ok_or_else(|| all.to_string())
+        });
+        std::thread::sleep(Duration::from_millis(dice.below(60)));
+        let _ = lab.machine().run(&["kill", "-9", &pid.to_string()]);
+        let up = up.wait();
+        assert!(matches!(up.code, 0 | 6 | 8), "round {round}: {up}");
+        hit += usize::from(up.code != 0);
+        eventually("no card on the host", Duration::from_secs(10), || {
+            let left = host_links(&lab);
+            if left.len() <= 1 { Ok(()) } else { Err(format!("round {round}: {left:?}\n{up}")) }
+        });
+        shop.fly(&["up", "--yes"]).success();
+        assert_eq!(changes(&shop), vec![], "round {round}");
+        assert_eq!(host_links(&lab).len(), whole, "round {round}");
+    }
+    assert!(hit > 0, "it never died in between");
+    shop.fly(&["down", "--yes"]).success();
+    lab.is_as_before(&before);
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::api::Api;
 
@@ -24,6 +24,8 @@ struct Shared {
     seen: Mutex<Vec<String>>,
     /// Requests that are answered with a failure and do not reach the engine: a part of their record, and the status.
     refused: Mutex<Vec<(String, u16)>>,
+    /// Requests that wait: a part of their record.
+    held: Mutex<Option<String>>,
     over: AtomicBool,
 }
 
@@ -33,7 +35,7 @@ impl Proxy {
         // As the engine's own: for its group.
         fs::set_permissions(&socket, fs::Permissions::from_mode(0o660)).expect("our own socket");
         let over = AtomicBool::new(false);
-        let shared = Arc::new(Shared { engine, seen: Mutex::default(), refused: Mutex::default(), over });
+        let shared = Arc::new(Shared { engine, seen: Mutex::default(), refused: Mutex::default(), held: Mutex::default(), over });
         let state = Arc::clone(&shared);
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
@@ -97,6 +99,17 @@ impl Proxy {
     }
 }
 
+impl Proxy {
+    /// From now on requests whose record contains `part` wait on their way to the engine, until the test has acted.
+    pub(crate) fn hold(&self, part: &str) {
+        *self.shared.held.lock().expect("no holder panics") = Some(part.to_owned());
+    }
+
+    pub(crate) fn let_go(&self) {
+        *self.shared.held.lock().expect("no holder panics") = None;
+    }
+}
+
 /// Since 1970, until now.
 fn seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() + 1)
@@ -136,6 +149,9 @@ fn requests(client: &UnixStream, mut engine: &UnixStream, shared: &Shared) -> io
         let record = record(&head);
         let refused = shared.refused.lock().expect("no holder panics").clone();
         shared.seen.lock().expect("no holder panics").push(record.clone());
+        while shared.held.lock().expect("no holder panics").as_ref().is_some_and(|part| record.contains(part)) {
+            thread::sleep(Duration::from_millis(2));
+        }
         if let Some((_, status)) = refused.iter().find(|(part, _)| record.contains(part)) {
             body(&head, &mut reader, &mut io::sink())?;
             return refuse(client, *status);

@@ -125,3 +125,31 @@ fn no_ssh_stays_behind() {
     }
     there.fly(&variables, &["down", "--yes", "--volumes"]).success();
 }
+
+/// The agent is on the engine's side: what happens there while nobody from here is there, it puts right.
+#[test]
+fn the_agent_is_where_the_engine_is() {
+    let lab = Lab::start();
+    let there = There::new(&lab, FILE);
+    let variables = [("DOCKER_HOST", "ssh://root@192.168.77.1:2222")];
+    let fly = |args: &[&str]| there.command(&variables, args).with_agent().run();
+    let before = lab.canonical();
+    fly(&["up", "--yes"]).success();
+    assert!(fly(&["agent", "status"]).success().stdout.contains("shop: 2 machines"));
+    there.nothing_is_left();
+    for disturb in ["restart", "kill"] {
+        lab.docker(&[disturb, "shop.web"]);
+        if disturb == "kill" {
+            lab.docker(&["start", "shop.web"]);
+        }
+        eventually("its cards", std::time::Duration::from_secs(20), || {
+            let cards = lab.in_machine("shop.web", &["sh", "-c", "ip -o link; ip -o addr"]);
+            let all = ["192.168.77.10/24", "10.20.0.5/24", "fd00:20::5/64", "eth5"].iter().all(|it| cards.contains(it));
+            if all { Ok(()) } else { Err(format!("{cards}\n{}", lab.try_docker(&["logs", "fly-agent"]).stderr)) }
+        });
+        lab.neighbour(&["ping", "-c1", "-W3", "192.168.77.10"]);
+        assert!(fly(&["plan", "--check"]).success().stdout.contains("nothing to do"));
+    }
+    fly(&["down", "--yes", "--volumes"]).success();
+    lab.is_as_before(&before);
+}
