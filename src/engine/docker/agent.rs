@@ -62,7 +62,7 @@ impl Docker {
             _ => DEFAULT.trim_start_matches("unix://").to_owned(),
         };
         let mut host = helper::host_config();
-        host["RestartPolicy"] = json!({"Name": "always"});
+        host["RestartPolicy"] = json!({"Name": "unless-stopped"});
         host["LogConfig"] = json!({"Type": "json-file", "Config": {"max-size": "1m", "max-file": "2"}});
         let body = json!({
             "Image": guest::image(version),
@@ -96,6 +96,11 @@ impl Docker {
             return Err(conflict(format!("`{AGENT}` is a container that fly did not make")));
         };
         self.remove_by_id(&there.id).await?;
+        // Another project may have seen it a moment ago, and rely on it.
+        let volumes: answer::Volumes = self.http.get("/volumes").await?;
+        if volumes.volumes.iter().any(|volume| orders(volume).is_some()) {
+            return self.install_agent(version).await;
+        }
         self.remove_guest_image(version).await?;
         self.remove_unnamed(&there.image).await
     }
