@@ -21,7 +21,7 @@ use crate::types::{Addr, LinkKind, LinkRef, Name, Ns, Owner, PlacedLink};
 /// alone and that has crashed waits no longer.
 const COURTESY: Duration = Duration::from_secs(5);
 /// How often it is looked whether he has gone.
-const LOOK: Duration = Duration::from_millis(20);
+const LOOK: Duration = Duration::from_millis(50);
 const LATER: Duration = Duration::from_secs(1);
 
 /// How a try ended.

@@ -195,6 +195,9 @@ fn it_is_there_as_long_as_a_project_needs_it() {
     assert!(status.contains("running") && status.contains("shop: 3 machines") && status.contains("other: 1 machine\n"), "{status}");
     // Drift: stopped, removed, without its orders.
     agent(&["stop"]).success();
+    // Not even the engine's own next start brings it back.
+    let policy = |lab: &Lab| lab.docker(&["inspect", "--format={{.HostConfig.RestartPolicy.Name}} {{.State.Running}}", "fly-agent"]);
+    assert_eq!(policy(&lab), "no false\n");
     let drift = |action: &str, fields: &[&str]| vec![crate::sample::change("agent", action, fields)];
     assert_eq!(changes_in(&fly(&shop, &["plan", "--format", "json"])), drift("update", &["state"]));
     fly(&shop, &["up", "--yes"]).success();

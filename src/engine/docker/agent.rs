@@ -62,7 +62,7 @@ impl Docker {
             _ => DEFAULT.trim_start_matches("unix://").to_owned(),
         };
         let mut host = helper::host_config();
-        host["RestartPolicy"] = json!({"Name": "unless-stopped"});
+        host["RestartPolicy"] = json!({"Name": "always"});
         host["LogConfig"] = json!({"Type": "json-file", "Config": {"max-size": "1m", "max-file": "2"}});
         let body = json!({
             "Image": guest::image(version),
@@ -74,7 +74,13 @@ impl Docker {
         self.create_of_guest::<serde_json::Value>(version, &format!("/containers/create?name={AGENT}"), &body).await.map(drop)
     }
 
+    async fn rests(&self, always: bool) -> Result<(), Failure> {
+        let policy = json!({"RestartPolicy": {"Name": if always { "always" } else { "no" }}});
+        self.http.tell(&format!("/containers/{AGENT}/update"), &policy).await
+    }
+
     async fn start_agent(&self) -> Result<(), Failure> {
+        self.rests(true).await?;
         self.tell_once(&format!("/containers/{AGENT}/start")).await
     }
 
@@ -154,6 +160,8 @@ impl Docker {
     /// Whether there was one. It stays stopped until somebody starts it.
     pub async fn stop_agent(&self) -> Result<bool, EngineError> {
         let Some(member) = self.agent_member().await? else { return Ok(false) };
+        // Otherwise the engine's own next start would be its next, too.
+        self.rests(false).await.map_err(|failure| failure.doing("stop the agent"))?;
         let path = format!("/containers/{}/stop?t=2", encode(&member.id));
         self.tell_once(&path).await.map_err(|failure| failure.doing("stop the agent"))?;
         Ok(true)
