@@ -75,8 +75,7 @@ pub(super) fn keep(places: &Places<'_>, op: &NetOp, at: &LinkRef, leasing: &Leas
         };
         take(places, &card, *way, leasing, &agreed, now.as_ref()).doing(|| op.to_string())?;
         if now.is_none_or(|old| old.net != agreed.net) {
-            card.announce()?;
-            places.later.tell(&card, BTreeSet::from([agreed.net.addr()]));
+            places.later.tell_thrice(&card, agreed.net.addr());
         }
     }
     Ok(())
