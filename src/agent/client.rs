@@ -62,7 +62,15 @@ impl Client {
         let entered = Arc::clone(&waiting);
         tokio::spawn(async move {
             let mut id = 0;
-            while let Some((call, answer)) = asked.recv().await {
+            loop {
+                let next = tokio::time::timeout(wire::PULSE, asked.recv()).await;
+                let Ok(next) = next else {
+                    if wire::write(&mut writer, &Request { id: 0, call: Call::Alive }).await.is_err() {
+                        break;
+                    }
+                    continue;
+                };
+                let Some((call, answer)) = next else { break };
                 id += 1;
                 entered.lock().await.insert(id, answer);
                 if wire::write(&mut writer, &Request { id, call }).await.is_err() {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::log;
 use crate::actual::Actual;
-use crate::net::{Kernel, NetErrorKind, NetOp, NetPlane as _, Orders};
+use crate::net::{Kernel, LinkState, NetErrorKind, NetOp, NetPlane as _, Orders};
 use crate::observe;
 use crate::types::{LinkRef, Name};
 
@@ -25,13 +25,15 @@ impl Leases {
         Self { kernel, busy: Arc::default(), failing: Arc::default() }
     }
 
-    /// Of all machines that run; nothing is waited for.
-    pub(super) fn keep(&self, project: &Name, orders: &Orders, actual: &Actual) {
+    /// Of all machines that run; nothing is waited for. `all`: also those that they have not, or not any more.
+    pub(super) fn keep(&self, project: &Name, orders: &Orders, actual: &Actual, all: bool) {
         let processes = observe::processes(actual);
         for op in orders.machines.values().flat_map(|machine| &machine.ops) {
-            let NetOp::Lease { at, .. } = op else { continue };
+            let NetOp::Lease { at, leasing } = op else { continue };
             // What is not there is put back first; and one that is another's by now is none of ours.
-            let is_ours = actual.link(at).is_some_and(|link| link.alias.as_ref().is_some_and(|alias| alias.starts_with("fly:")));
+            let has = |link: &LinkState| all || leasing.ways.iter().all(|way| link.leases.contains_key(way));
+            let is_ours =
+                actual.link(at).is_some_and(|link| link.alias.as_ref().is_some_and(|alias| alias.starts_with("fly:")) && has(link));
             let key = (project.clone(), at.clone());
             if !is_ours || !self.busy.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone()) {
                 continue;

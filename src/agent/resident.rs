@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::restore::Keeper;
+use super::restore::{Done, Keeper};
 use super::{host, log};
 use crate::engine::{Docker, guest_version};
 use crate::net::Kernel;
@@ -81,12 +81,16 @@ async fn watch(address: &str) -> Result<(), String> {
     let (mut round, mut leases) = (Instant::now() + ROUND, Instant::now() + LEASES);
     loop {
         for project in std::mem::take(&mut due) {
-            if keeper.restore(&project).await {
-                again.remove(&project);
-            } else {
-                let rest = again.get(&project).map_or(FIRST_REST, |(_, rest)| (*rest * 2).min(LONGEST_REST));
-                again.insert(project, (Instant::now() + rest, rest));
-            }
+            let rest = match keeper.restore(&project).await {
+                Done::Whole => {
+                    again.remove(&project);
+                    continue;
+                }
+                Done::Again => again.get(&project).map_or(FIRST_REST, |(_, rest)| (*rest * 2).clamp(FIRST_REST, LONGEST_REST)),
+                // It is no failure: the others go on meanwhile.
+                Done::Busy(rest) => rest,
+            };
+            again.insert(project, (Instant::now() + rest, rest));
         }
         let next = again.values().map(|(at, _)| *at).chain([round, leases]).min().unwrap_or(round);
         tokio::select! {

@@ -43,7 +43,8 @@ async fn serve() -> io::Result<()> {
         }
         io::Result::Ok(())
     });
-    while let Some(Request { id, call }) = wire::read(&mut stdin).await? {
+    while let Ok(request) = tokio::time::timeout(wire::SILENCE, wire::read(&mut stdin)).await {
+        let Some(Request { id, call }) = request? else { break };
         match call {
             Call::Capture { pid, options } => {
                 let done = kernel
@@ -99,8 +100,8 @@ async fn perform(kernel: &Kernel, holds: &Mutex<Vec<(Name, Hold)>>, call: Call) 
         Call::Guests { processes } => Reply::Guests(kernel.guests(&processes).await?),
         Call::Lacking { modules } => Reply::Lacking(kernel.lacking(&modules).await?),
         Call::Space { pid } => Reply::Space(kernel.space(pid).await?),
-        // These are answered apart.
-        Call::Capture { .. } | Call::StopCapture => Reply::Performed,
+        // The others are answered apart.
+        Call::Alive | Call::Capture { .. } | Call::StopCapture => Reply::Performed,
         Call::Hold { project } => {
             let hold = kernel.hold(&project).await?;
             let is_held = hold.is_some();

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,11 @@ use crate::types::Name;
 
 /// Five hundred machines that know each other's names are 15 MiB.
 const LONGEST: u32 = 256 << 20;
+
+/// How often whoever asks says that he is there.
+pub(super) const PULSE: Duration = Duration::from_secs(20);
+/// A helper that hears nothing for so long has been left: a connection need not say that its other end has gone.
+pub(super) const SILENCE: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Hello {
@@ -28,6 +34,8 @@ pub(super) struct Hello {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "call", rename_all = "snake_case")]
 pub(super) enum Call {
+    /// Nothing: whoever asks is still there.
+    Alive,
     Firewall,
     Observe {
         project: Name,

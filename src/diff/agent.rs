@@ -24,17 +24,18 @@ pub fn agent(desired: &Desired, actual: &Actual, orders: Option<&str>, diff: &mu
         }
         return;
     };
+    // Where something else changes, that says why.
+    let alone = diff.changes.values().all(|change| change.action == Action::Keep);
     match state {
         None => diff.add(change(Action::Create, "not on the engine")),
-        Some(state) if state.version != *version => diff.add(change(Action::Replace, "another build of fly")),
+        // Another build alone is no difference: a new release finds nothing to do in a world that is as it should be.
+        Some(state) if state.version != *version && !(alone && state.running) => diff.add(change(Action::Replace, "another build of fly")),
         Some(state) => {
             let places = Places::default();
             let mut fields = Fields::new(&places);
             if !state.running {
                 fields.push("state", Some("stopped".to_owned()), Some("running".to_owned()), Effect::Live);
             }
-            // Where something else changes, that says why.
-            let alone = diff.changes.values().all(|change| change.action == Action::Keep);
             if alone && !is_told(actual, Some(orders)) {
                 fields.push("puts back", Some("something else".to_owned()), Some("these cards".to_owned()), Effect::Live);
             }

@@ -195,6 +195,9 @@ fn it_is_there_as_long_as_a_project_needs_it() {
     assert!(status.contains("running") && status.contains("shop: 3 machines") && status.contains("other: 1 machine\n"), "{status}");
     // Drift: stopped, removed, without its orders.
     agent(&["stop"]).success();
+    // Not even the engine's own next start brings it back.
+    let policy = |lab: &Lab| lab.docker(&["inspect", "--format={{.HostConfig.RestartPolicy.Name}} {{.State.Running}}", "fly-agent"]);
+    assert_eq!(policy(&lab), "no false\n");
     let drift = |action: &str, fields: &[&str]| vec![crate::sample::change("agent", action, fields)];
     assert_eq!(changes_in(&fly(&shop, &["plan", "--format", "json"])), drift("update", &["state"]));
     fly(&shop, &["up", "--yes"]).success();
@@ -290,5 +293,68 @@ fn a_card_is_back_soon_after_the_start() {
     assert!(times.len() >= 8, "{times:?}");
     // Ten times what it takes on an idle machine.
     assert!(times[times.len() / 2] < 200, "{times:?}");
+    fly(&project, &["down", "--yes"]).success();
+}
+
+/// Somebody else's work on a project, as far as the kernel can tell: the name of a socket in the host's namespace.
+fn at_work(lab: &Lab, project: &str) -> crate::support::Running {
+    let script = format!(
+        "import socket, time\ns = socket.socket(socket.AF_UNIX)\ns.bind('\\0fly/{project}')\ns.listen()\nprint('held', flush=True)\ntime.sleep(60)"
+    );
+    let held = lab.machine().running(crate::support::command(&["python3", "-c", &script]), Duration::from_secs(120));
+    eventually("the socket", Duration::from_secs(10), || if held.so_far().contains("held") { Ok(()) } else { Err(held.errors_so_far()) });
+    held
+}
+
+fn has_card(lab: &Lab, container: &str, address: &str) -> Result<(), String> {
+    let there = lab.container(container).run(&["ip", "-o", "addr"]).stdout;
+    if there.contains(address) { Ok(()) } else { Err(there) }
+}
+
+#[test]
+fn who_works_on_one_project_keeps_no_other_waiting_and_its_own_not_for_ever() {
+    let lab = Lab::start();
+    let file = |name: &str, ip: &str| {
+        format!(
+            "name: {name}\nnetworks: {{net: {{subnet: {ip}/24}}}}\nmachines: {{a: {{image: 'fly/busybox:test', nics: {{eth0: {{network: net, ip: {ip}5}}}}}}}}\n"
+        )
+    };
+    let one = lab.project("one", &file("one", "10.21.0.").replace("10.21.0./24", "10.21.0.0/24"));
+    let two = lab.project("two", &file("two", "10.22.0.").replace("10.22.0./24", "10.22.0.0/24"));
+    fly(&one, &["up", "--yes"]).success();
+    fly(&two, &["up", "--yes"]).success();
+    let held = at_work(&lab, "one");
+    lab.docker(&["restart", "--time=0", "one.a"]);
+    lab.docker(&["restart", "--time=0", "two.a"]);
+    eventually("the other project's card", Duration::from_secs(3), || has_card(&lab, "two.a", "10.22.0.5/24"));
+    assert!(has_card(&lab, "one.a", "10.21.0.5/24").is_err(), "it waits for whoever is at work");
+    eventually("its own card", Duration::from_secs(15), || has_card(&lab, "one.a", "10.21.0.5/24"));
+    held.kill();
+    is_whole(&lab, &one, "with nobody at work");
+}
+
+/// What the engine wrote into their files when they started, is written over for both.
+#[test]
+fn both_ends_of_a_cable_start_at_once() {
+    let lab = Lab::start();
+    let project = lab.project("shop", FILE);
+    fly(&project, &["up", "--yes"]).success();
+    for round in 0..5 {
+        lab.docker(&["restart", "--time=0", "shop.web", "shop.db"]);
+        is_whole(&lab, &project, &format!("round {round}"));
+    }
+}
+
+/// A file that nobody reads to its end is that machine's own affair.
+#[test]
+fn names_without_end_in_one_machine_keep_nobody_from_looking() {
+    let lab = Lab::start();
+    let project = lab.project("shop", FILE);
+    fly(&project, &["up", "--yes"]).success();
+    lab.docker(&["exec", "shop.db", "sh", "-c", "head -c 2000000 /dev/zero >/etc/hosts"]);
+    let plan = fly(&project, &["plan", "--format", "json"]);
+    assert_eq!(changes_in(&plan), vec![crate::sample::change("machine/db", "update", &["names"])]);
+    lab.docker(&["restart", "--time=0", "shop.web"]);
+    eventually("the other's card", Duration::from_secs(10), || has_card(&lab, "shop.web", "10.20.0.5/24"));
     fly(&project, &["down", "--yes"]).success();
 }

@@ -69,6 +69,7 @@ fn a_lease_is_got_kept_and_given_back() {
     let lab = Lab::start();
     let _server = dnsmasq(&lab, &V4);
     let project = lab.project("shop", FILE);
+    let tcpdump = crate::neighbours::listen(&lab);
     let up = fly(&project, &["up", "--yes"]);
     assert!(up.success().stderr.contains("get an address by dhcp for web:eth2"), "{up}");
     let first = address(&lab).unwrap_or_else(|| panic!("{}", lab.in_machine("shop.web", &["ip", "addr"])));
@@ -78,6 +79,15 @@ fn a_lease_is_got_kept_and_given_back() {
     assert!(lab.in_machine("shop.web", &["ip", "route"]).contains("default via 192.168.77.2"));
     let resolv = lab.docker(&["exec", "shop.web", "cat", "/etc/resolv.conf"]);
     assert!(resolv.contains("nameserver 192.168.77.253") && resolv.contains("search lab.example"), "{resolv}");
+    let own = first.split('/').next().unwrap();
+    eventually("what the neighbours are told", Duration::from_secs(5), || {
+        let text = tcpdump.so_far();
+        let told = text
+            .lines()
+            .filter(|line| line.contains(&format!("{own} tell {own}")) || line.contains(&format!("Announcement {own}")))
+            .count();
+        if told >= 3 { Ok(()) } else { Err(text) }
+    });
     // The program has waited for it.
     assert!(lab.docker(&["exec", "shop.web", "cat", "/tmp/first"]).contains(&first));
     assert_eq!(changes_in(&fly(&project, &["plan", "--format", "json"])), vec![]);
@@ -191,6 +201,9 @@ fn addresses_of_ipv6_come_from_a_server_or_a_router() {
     let addresses = |card: &str| lab.in_machine("shop.web", &["ip", "-o", "-6", "addr", "show", "dev", card, "scope", "global"]);
     assert!(addresses("eth2").contains("fd00:77::1"), "{}\n{}", addresses("eth2"), said(&lab));
     assert!(addresses("eth2").contains("/128"), "{}", addresses("eth2"));
+    // The router's prefix, and the card's own half.
+    let own = addresses("eth3");
+    assert!(own.contains("fd00:77::") && own.contains("/64") && own.contains("dynamic"), "{own}");
     assert_eq!(changes_in(&fly(&project, &["plan", "--format", "json"])), vec![]);
     assert!(given(&lab).contains("fd00:77::1"), "{}", given(&lab));
     let resolv = lab.docker(&["exec", "shop.web", "cat", "/etc/resolv.conf"]);

@@ -87,7 +87,7 @@ fn a_change_of_address_asks_as_well_and_keeps_what_there_was() {
 }
 
 /// What the neighbour hears.
-fn listen(lab: &Lab) -> Running {
+pub(crate) fn listen(lab: &Lab) -> Running {
     let argv = ["tcpdump", "-nnel", "-i", "eth0", "arp or icmp6"];
     let tcpdump = lab.lan_neighbour().running(command(&argv), Duration::from_secs(120));
     eventually("tcpdump", Duration::from_secs(10), || {

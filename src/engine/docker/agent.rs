@@ -74,7 +74,13 @@ impl Docker {
         self.create_of_guest::<serde_json::Value>(version, &format!("/containers/create?name={AGENT}"), &body).await.map(drop)
     }
 
+    async fn rests(&self, always: bool) -> Result<(), Failure> {
+        let policy = json!({"RestartPolicy": {"Name": if always { "always" } else { "no" }}});
+        self.http.tell(&format!("/containers/{AGENT}/update"), &policy).await
+    }
+
     async fn start_agent(&self) -> Result<(), Failure> {
+        self.rests(true).await?;
         self.tell_once(&format!("/containers/{AGENT}/start")).await
     }
 
@@ -96,6 +102,11 @@ impl Docker {
             return Err(conflict(format!("`{AGENT}` is a container that fly did not make")));
         };
         self.remove_by_id(&there.id).await?;
+        // Another project may have seen it a moment ago, and rely on it.
+        let volumes: answer::Volumes = self.http.get("/volumes").await?;
+        if volumes.volumes.iter().any(|volume| orders(volume).is_some()) {
+            return self.install_agent(version).await;
+        }
         self.remove_guest_image(version).await?;
         self.remove_unnamed(&there.image).await
     }
@@ -149,6 +160,8 @@ impl Docker {
     /// Whether there was one. It stays stopped until somebody starts it.
     pub async fn stop_agent(&self) -> Result<bool, EngineError> {
         let Some(member) = self.agent_member().await? else { return Ok(false) };
+        // Otherwise the engine's own next start would be its next, too.
+        self.rests(false).await.map_err(|failure| failure.doing("stop the agent"))?;
         let path = format!("/containers/{}/stop?t=2", encode(&member.id));
         self.tell_once(&path).await.map_err(|failure| failure.doing("stop the agent"))?;
         Ok(true)

@@ -3,7 +3,9 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepcnt, set_tcp_keepidle, set_tcp_keepintvl, set_tcp_user_timeout};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -55,6 +57,13 @@ impl Dialer {
         let stream = TcpStream::connect(self.address.host()).await.map_err(|error| self.refused(&error))?;
         // Small requests, each waited for, and keys that are pressed: gathering them only delays.
         stream.set_nodelay(true).map_err(|error| self.refused(&error))?;
+        // A host that has gone away without a word is noticed within a minute.
+        let kept = set_socket_keepalive(&stream, true)
+            .and_then(|()| set_tcp_keepidle(&stream, Duration::from_secs(20)))
+            .and_then(|()| set_tcp_keepintvl(&stream, Duration::from_secs(10)))
+            .and_then(|()| set_tcp_keepcnt(&stream, 3))
+            .and_then(|()| set_tcp_user_timeout(&stream, 60_000));
+        kept.map_err(|error| self.refused(&error.into()))?;
         Ok(stream)
     }
 

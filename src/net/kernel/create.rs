@@ -18,7 +18,7 @@ use super::message;
 use super::place::{Place, Places};
 use super::read;
 use crate::net::{NetError, NetErrorKind};
-use crate::types::{LinkKind, LinkRef, MacvlanMode, Ns, PlacedLink};
+use crate::types::{LinkKind, LinkRef, MacvlanMode, Ns, PlacedLink, stable_hash};
 
 const NEW: u16 = NLM_F_CREATE | NLM_F_EXCL;
 
@@ -127,7 +127,9 @@ impl Child {
         if read::link_named(&self.place.client, &wanted.at.name)?.is_some() {
             return Err(Errno::EXIST.into());
         }
-        let name = format!("fly-{:x}", self.place.inode & 0xffff_ffff);
+        // The same for the same card, so that what a run that was cut off has left is found; another for each of a machine's cards.
+        let [a, b, c, d, ..] = stable_hash(&[&self.place.inode.to_string(), &wanted.at.name]);
+        let name = format!("fly-{a:02x}{b:02x}{c:02x}{d:02x}");
         let leftover = || read::link_named(&self.place.client, &name);
         if let Some(raw) = leftover()? {
             self.place.client.tell(Say::DelLink(message::at(raw.index, Vec::new())), 0)?;

@@ -3,11 +3,12 @@
 //! A socket with an abstract name, in the host's namespace: it goes with the process that holds it, needs no folder, and is seen by
 //! everybody who works there, in whatever container.
 
-use std::os::fd::AsFd as _;
 use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixListener};
 
+use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, UCred};
 
 use super::error::Refused;
 use crate::types::Name;
@@ -18,6 +19,14 @@ pub struct Hold {
     _socket: Option<UnixListener>,
 }
 
+/// Nobody accepts what comes here: a queue that is full must keep nobody waiting.
+fn holder(project: &Name) -> Result<UCred, Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new_abstract_name(format!("fly/{project}").as_bytes())?)?;
+    socket_peercred(&socket)
+}
+
 /// In the namespace of the calling thread. Nothing: somebody else is at it.
 pub(super) fn take(project: &Name) -> Result<Option<Hold>, Refused> {
     let address = SocketAddr::from_abstract_name(format!("fly/{project}"))?;
@@ -25,8 +34,8 @@ pub(super) fn take(project: &Name) -> Result<Option<Hold>, Refused> {
         Ok(socket) => Ok(Some(Hold { _socket: Some(socket) })),
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
             // Anybody may take a name; only root works on links.
-            let holder = UnixStream::connect_addr(&address).ok().and_then(|stream| socket_peercred(stream.as_fd()).ok());
-            Ok(holder.filter(|holder| !holder.uid.is_root()).map(|_| Hold { _socket: None }))
+            let is_strangers = holder(project).is_ok_and(|holder| !holder.uid.is_root());
+            Ok(is_strangers.then_some(Hold { _socket: None }))
         }
         Err(error) => Err(error.into()),
     }

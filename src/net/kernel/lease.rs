@@ -4,6 +4,7 @@
 //! long, stands behind the card's alias (`fly:shop/web/eth2 dhcp=192.0.2.1,3600`). So whoever comes later, also another build, can
 //! renew a lease or give it back.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
@@ -73,12 +74,15 @@ pub(super) fn keep(places: &Places<'_>, op: &NetOp, at: &LinkRef, leasing: &Leas
             Err(refused) => return Err(refused.doing(op.to_string())),
         };
         take(places, &card, *way, leasing, &agreed, now.as_ref()).doing(|| op.to_string())?;
+        if now.is_none_or(|old| old.net != agreed.net) {
+            places.later.tell_thrice(&card, agreed.net.addr());
+        }
     }
     Ok(())
 }
 
 /// Gives back what `ways` say, as far as there is anything.
-pub(super) fn release(places: &Places<'_>, op: &NetOp, at: &LinkRef, ways: &std::collections::BTreeSet<Dynamic>) -> Result<(), NetError> {
+pub(super) fn release(places: &Places<'_>, op: &NetOp, at: &LinkRef, ways: &BTreeSet<Dynamic>) -> Result<(), NetError> {
     let Some(card) = Card::find(places, at)? else { return Ok(()) };
     for way in ways {
         let Some(now) = leased(&card, *way)? else { continue };

@@ -45,7 +45,8 @@ impl<'a> Places<'a> {
             Ns::Machine(machine) => {
                 let process = self.process(machine)?;
                 let space = process.space().map_err(|refused| lost(machine, refused))?;
-                if !process.is_alive() {
+                // Its number may be a process of the host's by now.
+                if !process.is_alive() || space.inode == self.host.inode {
                     return Err(ended(machine));
                 }
                 (Some(space), Some(process))
@@ -62,6 +63,9 @@ impl<'a> Places<'a> {
     /// Does `work` with a machine's first process.
     pub(super) fn with<T>(&self, machine: &Name, doing: &NetOp, work: impl FnOnce(&Process) -> Result<T, Refused>) -> Result<T, NetError> {
         let process = self.process(machine)?;
+        if process.has_hosts_files() {
+            return Err(ended(machine));
+        }
         // What goes wrong with one that ends is its end, whatever it looks like.
         work(&process).map_err(|refused| if process.is_alive() { refused.doing(doing.to_string()) } else { ended(machine) })
     }

@@ -111,14 +111,24 @@ pub(super) struct Later(Mutex<Vec<JoinHandle<()>>>);
 impl Later {
     /// Says twice more, in a while, that these addresses are here. It is a courtesy: what hinders it hinders nothing else.
     pub(super) fn tell(&self, card: &Card<'_>, addresses: BTreeSet<IpAddr>) {
+        self.tell_after(&TELLINGS, card, addresses);
+    }
+
+    /// All three times: of an address whose coming the kernel does not announce.
+    pub(super) fn tell_thrice(&self, card: &Card<'_>, address: IpAddr) {
+        self.tell_after(&[&[Duration::ZERO], &TELLINGS[..]].concat(), card, BTreeSet::from([address]));
+    }
+
+    fn tell_after(&self, pauses: &[Duration], card: &Card<'_>, addresses: BTreeSet<IpAddr>) {
         let (Ok(Some(mac)), false) = (mac(card), addresses.is_empty()) else { return };
         let Ok(socket) = card.inside(|| PacketSocket::open(card.raw.index)) else { return };
         // Nothing of this kind is received: binding only says by which card it leaves.
         if socket.listen(0).is_err() {
             return;
         }
+        let pauses = pauses.to_vec();
         let tell = move || {
-            for pause in TELLINGS {
+            for pause in pauses {
                 std::thread::sleep(pause);
                 for address in &addresses {
                     let _ = socket.send(&neighbour::announcement(mac, *address));

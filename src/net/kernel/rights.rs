@@ -4,7 +4,7 @@ use super::error::fault;
 use crate::net::{NetError, NetErrorKind};
 
 /// By their bits: <https://man7.org/linux/man-pages/man7/capabilities.7.html>
-const NEEDED: [(u32, &str); 3] = [(12, "CAP_NET_ADMIN"), (19, "CAP_SYS_PTRACE"), (21, "CAP_SYS_ADMIN")];
+const NEEDED: [(u32, &str); 4] = [(12, "CAP_NET_ADMIN"), (13, "CAP_NET_RAW"), (19, "CAP_SYS_PTRACE"), (21, "CAP_SYS_ADMIN")];
 
 /// An error that names what this process lacks.
 pub(super) fn check() -> Result<(), NetError> {
@@ -31,7 +31,7 @@ mod tests {
     fn names_what_is_missing() {
         assert_eq!(missing("Name:\tfly\nCapEff:\t000001ffffffffff\n"), Vec::<&str>::new());
         assert_eq!(missing("CapEff:\t000001ffffffefff\n"), ["CAP_NET_ADMIN"]);
-        assert_eq!(missing("CapEff:\t0000000000000000\n"), ["CAP_NET_ADMIN", "CAP_SYS_PTRACE", "CAP_SYS_ADMIN"]);
+        assert_eq!(missing("CapEff:\t0000000000000000\n"), ["CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_SYS_PTRACE", "CAP_SYS_ADMIN"]);
         assert_eq!(missing("nothing of it"), Vec::<&str>::new());
     }
 }

@@ -59,6 +59,14 @@ impl Process {
         Space::pin(rustix::fs::openat(&self.folder, "ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
     }
 
+    /// Whether it sees the files of the host's first process: no container does, but whoever has got the number of one that ended.
+    pub(super) fn has_hosts_files(&self) -> bool {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let own = rustix::fs::openat(&self.folder, "ns/mnt", flags, Mode::empty()).and_then(rustix::fs::fstat);
+        let hosts = rustix::fs::stat("/proc/1/ns/mnt");
+        own.ok().zip(hosts.ok()).is_some_and(|(own, hosts)| (own.st_dev, own.st_ino) == (hosts.st_dev, hosts.st_ino))
+    }
+
     /// A zombie has left its namespaces already.
     pub(super) fn is_alive(&self) -> bool {
         let Ok(stat) = self.stat() else { return false };
