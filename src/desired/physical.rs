@@ -23,11 +23,11 @@ pub(super) fn check(drafts: &[Draft], nets: &Nets, errors: &mut Errors) {
 fn beside(device: &str, net: &Net, nets: &Nets, errors: &mut Errors) {
     for other in nets.values().filter(|other| other.name != net.name) {
         let of_vlan = other.vlan.as_ref().map(|(card, _)| card.as_str());
-        let of_vxlan = other.vxlan.as_ref().and_then(|vxlan| vxlan.parent.as_deref());
+        let outer = other.vxlan.as_ref().and_then(|vxlan| vxlan.parent.as_deref());
         let key = match &other.kind {
             NetKind::Macvlan { parent, .. } | NetKind::Ipvlan { parent, .. } if of_vlan.unwrap_or(parent) == device => "parent",
             NetKind::Bridge if other.uplink.as_deref().map(|uplink| of_vlan.unwrap_or(uplink)) == Some(device) => "uplink",
-            NetKind::Bridge if of_vxlan == Some(device) => "parent",
+            NetKind::Bridge if outer == Some(device) => "parent",
             NetKind::Existing(bridge) if bridge == device => "bridge",
             _ => continue,
         };

@@ -101,7 +101,7 @@ fn give_way(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> Option<Repla
     }
     if old.is_up() && old.container.network_mode == NetworkMode::Own && !b.stopped.contains_key(name) {
         let named = b.renamed.get(name).copied().into_iter().collect();
-        let named = physical::given_back(b, name, named);
+        let named = physical::given_back(b, name, &named);
         let stop = b.add(&Addr::Machine(name.clone()), EngineOp::StopContainer { name: machine.name.clone() }, named);
         b.stopped.insert(name.clone(), stop);
         b.gives_up(name, stop);
@@ -128,7 +128,7 @@ fn make_anew(b: &mut Builder<'_>, name: &Name, machine: &Machine, old: &MachineS
     match b.stopped.get(name) {
         Some(stopped) => drop(before.insert(*stopped)),
         None if old.is_up() => {
-            before = physical::given_back(b, name, before);
+            before = physical::given_back(b, name, &before);
             let stop = b.add(&addr, EngineOp::StopContainer { name: machine.name.clone() }, before);
             b.gives_up(name, stop);
             before = after([stop]);
@@ -272,7 +272,7 @@ fn restart(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> BTreeSet<Step
     match b.stopped.get(name) {
         Some(stopped) => drop(last.insert(*stopped)),
         None if state.is_up() => {
-            last = physical::given_back(b, name, last);
+            last = physical::given_back(b, name, &last);
             last = after([b.add(&addr, EngineOp::StopContainer { name: machine.name.clone() }, last)]);
         }
         None => {}

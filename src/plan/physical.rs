@@ -26,7 +26,7 @@ pub(super) fn returned(b: &mut Builder<'_>) {
 }
 
 /// Before a machine stops; what the stop is to wait for.
-pub(super) fn given_back(b: &mut Builder<'_>, machine: &Name, before: BTreeSet<StepId>) -> BTreeSet<StepId> {
+pub(super) fn given_back(b: &mut Builder<'_>, machine: &Name, before: &BTreeSet<StepId>) -> BTreeSet<StepId> {
     let mut last = before.clone();
     for Lent { at, origin, .. } in diff::lent_to(&b.desired.project, b.actual, machine) {
         if !is_given(b, &at) {

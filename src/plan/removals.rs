@@ -22,7 +22,7 @@ pub(super) fn machines(b: &mut Builder<'_>) {
         let mut before: BTreeSet<StepId> = needed_by.copied().collect();
         if state.is_up() {
             before.extend(leases::give_all_back(b, &name));
-            before = physical::given_back(b, &name, before);
+            before = physical::given_back(b, &name, &before);
             let stop = b.add(&addr, EngineOp::StopContainer { name: state.name.clone() }, before);
             b.stopped.insert(name.clone(), stop);
             b.gives_up(&name, stop);

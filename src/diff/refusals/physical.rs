@@ -62,7 +62,8 @@ fn in_use(
     };
     let place = desired.networks.get(network).and_then(|network| network.places.of("parent"));
     let mut refuse = |message: String, hint: String| found.push(Diagnostic::invalid(message).at_some(place).hint(hint));
-    let is_part = |link: &LinkState| link.link.kind.parent() == Some(&LinkRef::host(device)) && !goes(desired, link);
+    // What is ours goes: the file has nothing else on that card.
+    let is_part = |link: &LinkState| link.link.kind.parent() == Some(&LinkRef::host(device)) && !link.owner.is_ours();
     let links = || actual.namespace(&Ns::Host).into_iter().flat_map(|ns| &ns.links);
     match &state.link.kind {
         kind @ (LinkKind::Bridge | LinkKind::Vxlan { .. }) => {
@@ -77,9 +78,7 @@ fn in_use(
         _ => {}
     }
     if actual.net.cards.wireless.contains(device) {
-        let hint = format!(
-            "`iw phy` moves wireless cards, with all their interfaces, and not fly; `kind: bridge` with an `uplink` of another card"
-        );
+        let hint = "a card with a wire; or this one as it is, with the host as the router: a network of kind `nat`".to_owned();
         refuse(format!("`{device}` is wireless, and its driver keeps it where it is"), hint);
     }
     if let Some(master) = &state.link.master {
@@ -115,12 +114,6 @@ fn in_use(
             format!("`ip link set {device} alias ''` takes it away"),
         );
     }
-}
-
-/// A link of ours that this plan takes away.
-fn goes(desired: &Desired, link: &LinkState) -> bool {
-    link.owner.is_ours()
-        && !desired.networks.values().any(|network| network.host_link.as_ref().is_some_and(|it| it.link.kind == link.link.kind))
 }
 
 /// The host has another card of that name by now.
