@@ -111,9 +111,9 @@ machines:
             actual.net.namespaces.get_mut(&Ns::Host).unwrap().links.remove("eth1");
             actual.net.cards.holders.insert("eth1".into(), "process 77 (nginx, of container 0123456789ab)".into());
         }),
-        other(&|actual| drop(actual.net.cards.wireless.insert("eth1".into()))),
+        other(&|actual| actual.net.cards.wireless.extend(["eth1".to_owned()])),
         with(&|link| link.link.master = Some("bond0".into())),
-        with(&|link| drop(link.link.addresses.insert("192.0.2.7/24".parse().unwrap()))),
+        with(&|link| link.link.addresses.extend(["192.0.2.7/24".parse::<ipnet::IpNet>().unwrap()])),
         with(&|link| {
             link.link.addresses.insert("192.0.2.7/24".parse().unwrap());
             link.link.routes.insert(route("0.0.0.0/0", "192.0.2.1"));

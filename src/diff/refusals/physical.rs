@@ -82,7 +82,10 @@ fn in_use(
         refuse(format!("`{device}` is wireless, and its driver keeps it where it is"), hint);
     }
     if let Some(master) = &state.link.master {
-        let hint = format!("`ip link set {device} nomaster` frees it; or `bridge: {master}` for a network on that bridge");
+        let hint = format!("`ip link set {device} nomaster` frees it");
+        let is_bridge = actual.host_link(master).is_some_and(|link| link.link.kind == LinkKind::Bridge);
+        let other = if is_bridge { format!("`bridge: {master}` for a network on that bridge") } else { "another `parent`".to_owned() };
+        let hint = format!("{hint}; or {other}");
         refuse(format!("`{device}` is a port of `{master}`: it cannot be in a machine as well"), hint);
     } else if let Some(way) = state.link.routes.iter().find(|route| route.is_default()) {
         let hint = format!("`kind: macvlan` with `parent: {device}` leaves it to the host");
