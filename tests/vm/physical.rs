@@ -30,6 +30,19 @@ fn found(link: &str) -> Option<Value> {
     all.as_array().unwrap().iter().find(|found| found["ifname"] == link).cloned()
 }
 
+/// What stands on a card says which one it is, under a name that the kernel has made up of a number of its choice.
+fn made_up() -> String {
+    let mut name = String::new();
+    eventually("the card in the first namespace", Duration::from_secs(60), || {
+        let all: Value = serde_json::from_str(&ip("-j link show")).unwrap();
+        let is_it = |link: &&Value| link["ifalias"].as_str().is_some_and(|alias| alias.contains(" host=eth0,"));
+        let found = all.as_array().unwrap().iter().find(is_it).and_then(|link| link["ifname"].as_str().map(str::to_owned));
+        found.map(|found| name = found).ok_or_else(|| ip("link show"))
+    });
+    assert!(name.starts_with("dev"), "{name}");
+    name
+}
+
 /// A namespace dies at its leisure.
 fn comes_back(link: &str) -> Value {
     let mut seen = None;
@@ -61,26 +74,25 @@ fn hardware_outlives_its_machine_and_is_found_by_what_stands_on_it() {
     world.ok("web", "ping -c1 -W10 10.55.0.2");
 
     // Killed: the kernel gives it to the first namespace, under the name that it had inside; it says of itself what it was.
-    let again = |world: &mut World, back: &str| {
+    let again = |world: &mut World, back: Option<&str>| {
         world.kill("web");
+        let back = &back.map_or_else(made_up, str::to_owned);
         let card = comes_back(back);
         assert_eq!((&card["address"], &card["mtu"]), (&"02:00:5e:10:00:07".into(), &1300.into()), "{card}");
         assert!(!is_up(&card), "{card}");
         world.processes.remove(&name("web"));
         let snapshot = world.observe();
-        let seen = &snapshot.namespaces[&Ns::Host].links[back];
+        let seen = &snapshot.namespaces[&Ns::Host].links[back.as_str()];
         assert_eq!((&seen.link.kind, &seen.owner), (&LinkKind::Physical { device: "eth0".into() }, &Owner::Ours));
         world.start("web");
     };
-    again(&mut world, "lab0");
+    again(&mut world, Some("lab0"));
     world.twice(&take);
     world.ok("web", "ping -c1 -W10 10.55.0.2");
     assert_eq!(found("lab0"), None);
     // Where that name is taken, under one that the kernel makes up.
     ip("link add lab0 type dummy");
-    let index = world.link("web", "lab0")["ifindex"].to_string();
-    let made_up = format!("dev{index}");
-    again(&mut world, &made_up);
+    again(&mut world, None);
     world.twice(&take);
     world.ok("web", "ping -c1 -W10 10.55.0.2");
 
@@ -100,7 +112,7 @@ fn hardware_outlives_its_machine_and_is_found_by_what_stands_on_it() {
     // And from where the kernel has put it.
     world.op(&take);
     world.kill("web");
-    comes_back(&made_up);
+    let made_up = made_up();
     world.processes.remove(&name("web"));
     world.twice(&NetOp::GiveBack { at: LinkRef::host(made_up), device: "eth0".into() });
     as_it_was();
