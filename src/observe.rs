@@ -68,9 +68,17 @@ pub async fn ask_registries<E: Engine>(engine: &E, actual: &mut Actual, images: 
     }
 }
 
-/// Asks the kernel for these modules.
-pub async fn ask_kernel<N: NetPlane>(net: &N, actual: &mut Actual, modules: BTreeSet<String>) -> Result<(), Diagnostic> {
+/// Asks the kernel for these modules, and of these cards of the host's.
+pub async fn ask_kernel<N: NetPlane>(
+    net: &N,
+    actual: &mut Actual,
+    modules: BTreeSet<String>,
+    devices: BTreeSet<String>,
+) -> Result<(), Diagnostic> {
     actual.net.lacking = net.lacking(&modules).await.map_err(|e| net_diagnostic(&e))?;
+    // Of those that a machine of ours has, all is known.
+    let asked = devices.into_iter().filter(|device| actual.device(device).is_none_or(|(at, _)| at.ns == Ns::Host)).collect();
+    actual.net.cards = net.cards(&asked).await.map_err(|e| net_diagnostic(&e))?;
     Ok(())
 }
 

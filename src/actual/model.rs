@@ -37,6 +37,19 @@ impl Actual {
         self.namespace(&Ns::Host)?.links.get(name)
     }
 
+    /// The host's card of this name, wherever it is: in a machine of ours, where it belongs, or under another name on the host, where
+    /// the kernel has put it.
+    pub fn device(&self, device: &str) -> Option<(LinkRef, &LinkState)> {
+        let marked = |ns: &Ns, ours: bool| {
+            let links = self.namespace(ns).into_iter().flat_map(|ns| &ns.links);
+            let is_it = |link: &LinkState| link.origin().is_some_and(|origin| origin.name == device) && link.owner.is_ours() == ours;
+            links.into_iter().find(|(_, link)| is_it(link)).map(|(name, link)| (LinkRef { ns: ns.clone(), name: name.clone() }, link))
+        };
+        let ours = self.net.namespaces.keys().find_map(|ns| marked(ns, true));
+        let there = || self.host_link(device).filter(|link| link.origin().is_none()).map(|link| (LinkRef::host(device), link));
+        ours.or_else(there).or_else(|| marked(&Ns::Host, false))
+    }
+
     /// The link of this name in a machine; nothing while the machine does not run.
     pub fn nic(&self, machine: &Name, nic: &IfName) -> Option<&LinkState> {
         self.namespace(&Ns::Machine(machine.clone()))?.links.get(nic.as_str())

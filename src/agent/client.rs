@@ -9,7 +9,9 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::wire::{self, Call, Hello, Reply, Request, Response};
-use crate::net::{Capture, CaptureOptions, Captured, Firewall, GuestSeen, NetError, NetErrorKind, NetOp, NetPlane, NetSnapshot, Processes};
+use crate::net::{
+    Capture, CaptureOptions, Captured, Cards, Firewall, GuestSeen, NetError, NetErrorKind, NetOp, NetPlane, NetSnapshot, Processes,
+};
 use crate::types::Name;
 
 /// Until it says who it is: an engine may have to start it first.
@@ -184,6 +186,16 @@ impl NetPlane for Client {
     async fn lacking(&self, modules: &BTreeSet<String>) -> Result<BTreeSet<String>, NetError> {
         match self.call(Call::Lacking { modules: modules.clone() }).await? {
             Reply::Lacking(modules) => Ok(modules),
+            reply => other(reply),
+        }
+    }
+
+    async fn cards(&self, devices: &BTreeSet<String>) -> Result<Cards, NetError> {
+        if devices.is_empty() {
+            return Ok(Cards::default());
+        }
+        match self.call(Call::Cards { devices: devices.clone() }).await? {
+            Reply::Cards(cards) => Ok(cards),
             reply => other(reply),
         }
     }

@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 pub use client::{Client, HeldThere};
 
-use crate::net::{Capture, CaptureOptions, Firewall, GuestSeen, Hold, Kernel, NetError, NetOp, NetPlane, NetSnapshot, Processes};
+use crate::net::{Capture, CaptureOptions, Cards, Firewall, GuestSeen, Hold, Kernel, NetError, NetOp, NetPlane, NetSnapshot, Processes};
 use crate::types::Name;
 
 /// How a helper is called, behind the path of its binary.
@@ -98,6 +98,13 @@ impl NetPlane for Plane {
         match self {
             Self::Here(kernel) => kernel.lacking(modules).await,
             Self::There(client) => client.lacking(modules).await,
+        }
+    }
+
+    async fn cards(&self, devices: &BTreeSet<String>) -> Result<Cards, NetError> {
+        match self {
+            Self::Here(kernel) => kernel.cards(devices).await,
+            Self::There(client) => client.cards(devices).await,
         }
     }
 

@@ -230,7 +230,7 @@ impl Work<'_> {
         let ops = orders.ops.iter().filter(|op| !matches!(op, NetOp::Lease { .. }));
         for op in ops.filter(|op| self.can(op)) {
             let card = match op {
-                NetOp::CreateLink { link } | NetOp::AdoptPort { link, .. } => Some(&**link),
+                NetOp::CreateLink { link } | NetOp::AdoptPort { link, .. } | NetOp::TakeLink { link, .. } => Some(&**link),
                 NetOp::CreateVeth { a, b } => [a, b].into_iter().find(|end| end.at.ns == Ns::Machine(name.clone())).map(|end| &**end),
                 _ => None,
             };

@@ -99,6 +99,7 @@ async fn perform(kernel: &Kernel, holds: &Mutex<Vec<(Name, Hold)>>, call: Call) 
         Call::Observe { project, processes } => Reply::Observed(Box::new(kernel.observe(&project, &processes).await?)),
         Call::Guests { processes } => Reply::Guests(kernel.guests(&processes).await?),
         Call::Lacking { modules } => Reply::Lacking(kernel.lacking(&modules).await?),
+        Call::Cards { devices } => Reply::Cards(kernel.cards(&devices).await?),
         Call::Space { pid } => Reply::Space(kernel.space(pid).await?),
         // The others are answered apart.
         Call::Alive | Call::Capture { .. } | Call::StopCapture => Reply::Performed,

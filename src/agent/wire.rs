@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use crate::net::{CaptureOptions, Captured, Firewall, GuestSeen, NetError, NetOp, NetSnapshot, Processes};
+use crate::net::{CaptureOptions, Captured, Cards, Firewall, GuestSeen, NetError, NetOp, NetSnapshot, Processes};
 use crate::types::Name;
 
 /// Five hundred machines that know each other's names are 15 MiB.
@@ -46,6 +46,9 @@ pub(super) enum Call {
     },
     Lacking {
         modules: BTreeSet<String>,
+    },
+    Cards {
+        devices: BTreeSet<String>,
     },
     Space {
         pid: u32,
@@ -85,6 +88,7 @@ pub(super) enum Reply {
     Observed(Box<NetSnapshot>),
     Guests(BTreeMap<Name, GuestSeen>),
     Lacking(BTreeSet<String>),
+    Cards(Cards),
     Space(Option<u64>),
     Held(bool),
     Captured(Captured),

@@ -59,14 +59,17 @@ impl Running {
 /// The machines whose namespaces an operation works in.
 fn machines(op: &NetOp) -> BTreeSet<&Name> {
     match op {
-        NetOp::CreateLink { link } | NetOp::AdoptPort { link, .. } => machine(&link.at).into_iter().collect(),
+        NetOp::CreateLink { link } | NetOp::AdoptPort { link, .. } | NetOp::TakeLink { link, .. } => {
+            machine(&link.at).into_iter().collect()
+        }
         NetOp::CreateVeth { a, b } => machine(&a.at).into_iter().chain(machine(&b.at)).collect(),
         NetOp::SetLink { at, .. }
         | NetOp::Lease { at, .. }
         | NetOp::Release { at, .. }
         | NetOp::DeleteLink { at }
         | NetOp::UseLink { at, .. }
-        | NetOp::LeaveLink { at, .. } => machine(at).into_iter().collect(),
+        | NetOp::LeaveLink { at, .. }
+        | NetOp::GiveBack { at, .. } => machine(at).into_iter().collect(),
         NetOp::SetHosts { machine, .. } | NetOp::SetGuest { machine, .. } | NetOp::SetRouting { machine, .. } => BTreeSet::from([machine]),
         NetOp::AllowForward { .. } | NetOp::RevokeForward { .. } => BTreeSet::new(),
     }

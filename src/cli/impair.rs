@@ -111,7 +111,7 @@ async fn go<E: Engine, N: NetPlane, T>(
     }
     let impaired = impaired(&cards, &wish.traffic)?;
     let modules = impaired.iter().filter_map(|(.., traffic)| traffic.module()).map(str::to_owned).collect();
-    observe::ask_kernel(world.net(), &mut actual, modules).await?;
+    observe::ask_kernel(world.net(), &mut actual, modules, BTreeSet::new()).await?;
     let lacking = impaired.iter().find_map(|(machine, nic, traffic)| diff::lacking_module(&actual, machine, nic, traffic));
     if let Some((refusal, _)) = lacking {
         return Err(refusal.into());

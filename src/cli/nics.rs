@@ -95,7 +95,7 @@ fn hanging(link: &Link, nic: Option<&Nic>) -> NicRow {
         Some(Attach::Nat { .. }) => "nat".to_owned(),
         Some(Attach::Bridge { .. }) => "bridge".to_owned(),
         Some(Attach::Cable { .. }) => "cable".to_owned(),
-        Some(Attach::Macvlan { .. } | Attach::Ipvlan { .. }) | None => word,
+        Some(Attach::Macvlan { .. } | Attach::Ipvlan { .. } | Attach::Physical { .. }) | None => word,
     };
     let mut row = NicRow {
         kind,
@@ -111,6 +111,7 @@ fn hanging(link: &Link, nic: Option<&Nic>) -> NicRow {
     };
     match &link.kind {
         LinkKind::Veth { peer: Some(peer) } if peer.ns != Ns::Host => row.peer = Some(peer.to_string()),
+        LinkKind::Physical { device } => row.parent = Some(device.clone()),
         kind => row.parent = kind.parent().map(ToString::to_string),
     }
     row
@@ -129,7 +130,7 @@ fn seen(link: &LinkState, nic: Option<&Nic>, actual: &Actual) -> NicRow {
 fn absent(nic: &Nic) -> NicRow {
     let bridge = match &nic.attach {
         Attach::Nat { bridge, .. } | Attach::Bridge { bridge, .. } => Some(bridge.clone()),
-        Attach::Macvlan { .. } | Attach::Ipvlan { .. } | Attach::Cable { .. } => None,
+        Attach::Macvlan { .. } | Attach::Ipvlan { .. } | Attach::Physical { .. } | Attach::Cable { .. } => None,
     };
     NicRow { bridge, ..hanging(&nic.link(None), Some(nic)) }
 }

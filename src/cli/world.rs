@@ -122,7 +122,7 @@ impl<E: Engine, N: NetPlane> World<E, N> {
         let images = desired.images().into_iter().map(str::to_owned).collect();
         let mut actual = self.observe(&desired.project, images).await?;
         observe::ask_registries(&*self.engine, &mut actual, desired.newest_images()).await;
-        observe::ask_kernel(&*self.net, &mut actual, desired.modules()).await?;
+        observe::ask_kernel(&*self.net, &mut actual, desired.modules(), desired.devices()).await?;
         Ok(actual)
     }
 

@@ -39,7 +39,8 @@ impl<'a> Reach<'a> {
                     Attach::Nat { network, .. }
                     | Attach::Bridge { network, .. }
                     | Attach::Macvlan { network, .. }
-                    | Attach::Ipvlan { network, .. } => Segment::Network(network),
+                    | Attach::Ipvlan { network, .. }
+                    | Attach::Physical { network, .. } => Segment::Network(network),
                     Attach::Cable { id, .. } => Segment::Cable(id),
                 };
                 let addresses = nic.addresses.iter().map(ipnet::IpNet::addr);

@@ -17,6 +17,7 @@ fn word(kind: Kind) -> &'static str {
         Kind::Macvlan => "macvlan",
         Kind::Ipvlan => "ipvlan",
         Kind::Vxlan => "vxlan",
+        Kind::Physical => "physical",
     }
 }
 
@@ -38,15 +39,15 @@ pub(super) fn decide(net: &mut Net, spec: &spec::Network, place: &Place, errors:
         Kind::Nat => NetKind::Nat,
         Kind::Bridge => bridge(net, spec),
         Kind::Vxlan => vxlan(net, spec, at_kind, errors),
-        Kind::Macvlan | Kind::Ipvlan => on_parent(net, kind, spec, at_kind, errors),
+        Kind::Macvlan | Kind::Ipvlan | Kind::Physical => on_parent(net, kind, spec, at_kind, errors),
     };
 }
 
 /// Which keys belong to which kinds, and what to do about one that does not.
 fn check_keys(kind: Kind, spec: &spec::Network, places: &Places, errors: &mut Errors) {
-    use Kind::{Bridge, Ipvlan, Macvlan, Vxlan};
+    use Kind::{Bridge, Ipvlan, Macvlan, Physical, Vxlan};
     const KEYS: &[(&str, &[Kind], &str)] = &[
-        ("parent", &[Macvlan, Ipvlan, Vxlan], "`kind: macvlan`, or leave `parent` out"),
+        ("parent", &[Macvlan, Ipvlan, Vxlan, Physical], "`kind: macvlan`, or leave `parent` out"),
         ("bridge", &[Bridge], "`kind: bridge`, or leave `bridge` out"),
         ("mode", &[Macvlan, Ipvlan], "leave `mode` out: it is macvlan's and ipvlan's"),
         ("vlan", &[Macvlan, Ipvlan, Bridge], "leave `vlan` out: it is for what hangs on a card of the host"),
@@ -144,6 +145,9 @@ fn on_parent(net: &mut Net, kind: Kind, spec: &spec::Network, at_kind: &Place, e
         errors.push(error.at(at_kind).hint("parent: eth0"));
     }
     let parent = spec.parent.as_ref().map_or_else(String::new, |parent| on_vlan(net, spec, &parent.value));
+    if kind == Kind::Physical {
+        return NetKind::Physical { device: parent };
+    }
     if kind == Kind::Ipvlan {
         let mode = match &spec.mode {
             Some(At { value: ModeSpec::Ipvlan(mode), .. }) => *mode,

@@ -20,6 +20,7 @@ mod network;
 mod nic;
 mod order;
 mod passthru;
+mod physical;
 mod ports;
 mod render;
 mod resolve;

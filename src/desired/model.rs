@@ -82,6 +82,13 @@ impl Desired {
         cards.chain(networks).map(str::to_owned).collect()
     }
 
+    /// Cards of the host's that machines are to have.
+    pub fn devices(&self) -> BTreeSet<String> {
+        let cards = self.machines.values().flat_map(|machine| machine.nics.values());
+        let devices = cards.filter_map(|nic| if let Attach::Physical { device, .. } = &nic.attach { Some(device) } else { None });
+        devices.cloned().collect()
+    }
+
     /// References of all images that are wanted.
     pub fn images(&self) -> BTreeSet<&str> {
         self.machines.values().map(|m| m.container.image.as_str()).collect()
@@ -107,7 +114,7 @@ impl Network {
     /// Whether others than this project's machines can be on it, whom nobody here knows of.
     pub fn has_strangers(&self) -> bool {
         match &self.kind {
-            NetworkKind::ExistingBridge { .. } | NetworkKind::Macvlan { .. } => true,
+            NetworkKind::ExistingBridge { .. } | NetworkKind::Macvlan { .. } | NetworkKind::Physical { .. } => true,
             // In the other modes nobody asks by broadcast.
             NetworkKind::Ipvlan { mode, .. } => *mode == IpvlanMode::L2,
             NetworkKind::Bridge => self.uplink.is_some() || self.lower.is_some(),
@@ -120,7 +127,7 @@ impl Network {
         let own = match &self.kind {
             NetworkKind::Macvlan { .. } => Some("macvlan"),
             NetworkKind::Ipvlan { .. } => Some("ipvlan"),
-            NetworkKind::Nat { .. } | NetworkKind::Bridge | NetworkKind::ExistingBridge { .. } => None,
+            NetworkKind::Nat { .. } | NetworkKind::Bridge | NetworkKind::ExistingBridge { .. } | NetworkKind::Physical { .. } => None,
         };
         own.into_iter().chain(self.lower.as_ref().and_then(|lower| lower.link.kind.module()))
     }
@@ -149,6 +156,10 @@ pub enum NetworkKind {
         parent: String,
         mode: IpvlanMode,
     },
+    /// A card of the host's, by its name there, that one machine gets.
+    Physical {
+        device: String,
+    },
 }
 
 impl NetworkKind {
@@ -156,7 +167,7 @@ impl NetworkKind {
     pub fn parent(&self) -> Option<&str> {
         match self {
             Self::Macvlan { parent, .. } | Self::Ipvlan { parent, .. } => Some(parent),
-            Self::Nat { .. } | Self::Bridge | Self::ExistingBridge { .. } => None,
+            Self::Nat { .. } | Self::Bridge | Self::ExistingBridge { .. } | Self::Physical { .. } => None,
         }
     }
 }
@@ -175,6 +186,7 @@ impl Network {
             NetworkKind::Bridge | NetworkKind::ExistingBridge { .. } => "bridge",
             NetworkKind::Macvlan { .. } => "macvlan",
             NetworkKind::Ipvlan { .. } => "ipvlan",
+            NetworkKind::Physical { .. } => "physical",
         }
     }
 }
@@ -275,6 +287,11 @@ pub enum Attach {
         parent: String,
         mode: IpvlanMode,
     },
+    /// The host's own card `device`, moved into the machine.
+    Physical {
+        network: Name,
+        device: String,
+    },
     /// One end of a veth whose other end is in another machine.
     Cable {
         id: CableId,
@@ -285,9 +302,11 @@ pub enum Attach {
 impl Attach {
     pub fn network(&self) -> Option<&Name> {
         match self {
-            Self::Nat { network, .. } | Self::Bridge { network, .. } | Self::Macvlan { network, .. } | Self::Ipvlan { network, .. } => {
-                Some(network)
-            }
+            Self::Nat { network, .. }
+            | Self::Bridge { network, .. }
+            | Self::Macvlan { network, .. }
+            | Self::Ipvlan { network, .. }
+            | Self::Physical { network, .. } => Some(network),
             Self::Cable { .. } => None,
         }
     }
@@ -296,7 +315,7 @@ impl Attach {
     pub fn parent(&self) -> Option<&str> {
         match self {
             Self::Macvlan { parent, .. } | Self::Ipvlan { parent, .. } => Some(parent),
-            Self::Nat { .. } | Self::Bridge { .. } | Self::Cable { .. } => None,
+            Self::Nat { .. } | Self::Bridge { .. } | Self::Physical { .. } | Self::Cable { .. } => None,
         }
     }
 }
@@ -321,11 +340,11 @@ impl Machine {
 }
 
 impl Nic {
-    /// The MAC that it is given. In mode passthru it is the parent itself, MAC and all, and only what the file says changes that; an
-    /// ipvlan card has the parent's for good.
+    /// The MAC that it is given. A physical card has its own, and in mode passthru it is the parent itself, MAC and all: only what the
+    /// file says changes that. An ipvlan card has the parent's for good.
     pub fn own_mac(&self) -> Option<Mac> {
         let is_parents = match self.attach {
-            Attach::Macvlan { mode: MacvlanMode::Passthru, .. } => self.mac.is_automatic(),
+            Attach::Macvlan { mode: MacvlanMode::Passthru, .. } | Attach::Physical { .. } => self.mac.is_automatic(),
             Attach::Ipvlan { .. } => true,
             _ => false,
         };
@@ -336,7 +355,7 @@ impl Nic {
     pub fn endpoint(&self) -> Option<&Endpoint> {
         match &self.attach {
             Attach::Nat { endpoint, .. } => Some(endpoint),
-            Attach::Bridge { .. } | Attach::Macvlan { .. } | Attach::Ipvlan { .. } | Attach::Cable { .. } => None,
+            Attach::Bridge { .. } | Attach::Macvlan { .. } | Attach::Ipvlan { .. } | Attach::Physical { .. } | Attach::Cable { .. } => None,
         }
     }
 
@@ -352,6 +371,7 @@ impl Nic {
                 promiscuous: *promiscuous,
             },
             Attach::Ipvlan { parent, mode, .. } => LinkKind::Ipvlan { parent: Some(LinkRef::host(parent.clone())), mode: *mode },
+            Attach::Physical { device, .. } => LinkKind::Physical { device: device.clone() },
             Attach::Cable { peer: (machine, nic), .. } => LinkKind::Veth { peer: Some(LinkRef::machine(machine, nic.as_str())) },
         };
         Link {

@@ -211,6 +211,10 @@ fn refuse_host_ip(kind: &NetKind) -> Option<(&'static str, &'static str)> {
             "the host has no address on a network of kind `ipvlan`: it does not hear the cards of its own parent",
             "leave `host_ip` out, or `kind: macvlan`",
         )),
+        NetKind::Physical { .. } => Some((
+            "the host has no address on a network of kind `physical`: its card is in the machine",
+            "leave `host_ip` out, or `kind: macvlan`",
+        )),
         NetKind::Macvlan { .. } => Some(("`host_ip` works in macvlan's mode `bridge` only", "leave `mode` out")),
     }
 }
@@ -248,6 +252,7 @@ pub(super) fn build(project: &Name, nets: &Nets, drafts: &[Draft]) -> BTreeMap<N
                     NetworkKind::Macvlan { parent: parent.clone(), mode: *mode, sources: sources.clone(), promiscuous: *promiscuous }
                 }
                 NetKind::Ipvlan { parent, mode } => NetworkKind::Ipvlan { parent: parent.clone(), mode: *mode },
+                NetKind::Physical { device } => NetworkKind::Physical { device: device.clone() },
                 NetKind::Unknown => return None,
             };
             let (lower, uplink) = (kind::lower(project, net, host_link.as_ref()), net.uplink.clone());

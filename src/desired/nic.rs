@@ -71,7 +71,7 @@ fn mtu(net: &Net, own: Option<u32>) -> Option<u32> {
     let default = match net.kind {
         _ if net.unknown_mtu => None,
         NetKind::Nat | NetKind::Bridge => Some(net.default_mtu()),
-        NetKind::Existing(_) | NetKind::Macvlan { .. } | NetKind::Ipvlan { .. } | NetKind::Unknown => None,
+        NetKind::Existing(_) | NetKind::Macvlan { .. } | NetKind::Ipvlan { .. } | NetKind::Physical { .. } | NetKind::Unknown => None,
     };
     own.or(net.mtu).or(default)
 }
@@ -248,6 +248,7 @@ pub(super) fn build(project: &Name, draft: Draft, base: &Name, nets: &Nets) -> O
                     network: name,
                 },
                 NetKind::Ipvlan { parent, mode } => Attach::Ipvlan { parent: parent.clone(), mode: *mode, network: name },
+                NetKind::Physical { device } => Attach::Physical { device: device.clone(), network: name },
                 NetKind::Unknown => return None,
             }
         }

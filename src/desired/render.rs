@@ -89,6 +89,11 @@ fn network(network: &Network) -> Node {
             map.put("mode", Node::raw(mode));
             subnets(&mut map);
         }
+        NetworkKind::Physical { device } => {
+            map.put("kind", Node::raw("physical"));
+            beneath(network, Some(("parent", device)), &mut map);
+            subnets(&mut map);
+        }
     }
     if let Some(link) = &network.host_link {
         map.put_full("host_ip", Node::texts(link.link.addresses.iter().map(ipnet::IpNet::addr)));

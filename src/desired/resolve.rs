@@ -6,7 +6,9 @@ use super::context::Context;
 use super::model::{Attach, Desired, DesiredState, Machine, Nic, OrphanVolumes};
 use super::volumes::Volumes;
 use super::work::{Draft, Errors, Groups, Nets};
-use super::{address, cable, guest, hosts, machine, network, nic, order, passthru, ports, routes, scale, systemd, tuning, volumes};
+use super::{
+    address, cable, guest, hosts, machine, network, nic, order, passthru, physical, ports, routes, scale, systemd, tuning, volumes,
+};
 use crate::diag::Diagnostic;
 use crate::spec::{Condition, Spec};
 use crate::types::{IfName, Name, Routing};
@@ -24,6 +26,7 @@ pub fn resolve(spec: &Spec, context: &Context) -> Result<Desired, Vec<Diagnostic
     cable::check(&drafts, &mut errors);
     nic::check(&drafts, &nets, &mut errors);
     passthru::check(&drafts, &nets, &mut errors);
+    physical::check(&drafts, &nets, &mut errors);
     tuning::check(&drafts, &mut errors);
     all_routes(&mut drafts, &nets, &mut errors);
     let order = order::resolve(&groups, &spec.links, &mut errors);

@@ -115,6 +115,10 @@ pub(super) enum NetKind {
         parent: String,
         mode: IpvlanMode,
     },
+    /// The host's card itself.
+    Physical {
+        device: String,
+    },
 }
 
 /// A vxlan that is a port of the network's bridge.
@@ -159,7 +163,9 @@ impl Net {
         match &self.kind {
             NetKind::Nat | NetKind::Bridge | NetKind::Unknown => format!("network {}", self.name),
             NetKind::Existing(bridge) => format!("link {bridge}"),
-            NetKind::Macvlan { parent, .. } | NetKind::Ipvlan { parent, .. } => format!("link {parent}"),
+            NetKind::Macvlan { parent, .. } | NetKind::Ipvlan { parent, .. } | NetKind::Physical { device: parent } => {
+                format!("link {parent}")
+            }
         }
     }
 

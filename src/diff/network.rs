@@ -97,7 +97,7 @@ fn bridge(network: &Network) -> Option<&str> {
     match &network.kind {
         NetworkKind::Bridge => Some(&network.host_link.as_ref()?.at.name),
         NetworkKind::ExistingBridge { bridge } => Some(bridge),
-        NetworkKind::Nat { .. } | NetworkKind::Macvlan { .. } | NetworkKind::Ipvlan { .. } => None,
+        NetworkKind::Nat { .. } | NetworkKind::Macvlan { .. } | NetworkKind::Ipvlan { .. } | NetworkKind::Physical { .. } => None,
     }
 }
 
@@ -165,7 +165,12 @@ pub fn orphans<'a>(desired: &Desired, actual: &'a Actual) -> Vec<(&'a str, Addr)
             None => Some(Addr::Network(Name::new(rest).ok()?)),
         }
     };
-    let ours = host.links.iter().filter(|(name, link)| link.owner.is_ours() && !is_vlan(link) && !has_card(link) && !expected(name));
+    // And these are the host's own.
+    let is_lent = |link: &LinkState| link.origin().is_some();
+    let ours = host
+        .links
+        .iter()
+        .filter(|(name, link)| link.owner.is_ours() && !is_vlan(link) && !is_lent(link) && !has_card(link) && !expected(name));
     // Without an alias (the creating message cannot carry one) the link's own name has to do.
     let nameless = |name: &str| Addr::Network(Name::new(name).unwrap_or_else(|_| desired.project.clone()));
     let ours = ours.map(|(name, link)| (name.as_str(), address(link).unwrap_or_else(|| nameless(name))));

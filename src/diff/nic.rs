@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::link::{self, LinkDiff};
-use super::{Action, Change, Diff, Effect, FieldChange, Impact, cable, tuning};
+use super::{Action, Change, Diff, Effect, FieldChange, Impact, cable, physical, tuning};
 use crate::actual::Actual;
 use crate::desired::{Attach, Desired, Machine, NetworkKind, Nic};
 use crate::net::{LinkSet, LinkState};
@@ -48,9 +48,11 @@ pub fn wanted(actual: &Actual, nic: &Nic) -> Link {
     let plugged_into = match &nic.attach {
         Attach::Macvlan { parent, .. } | Attach::Ipvlan { parent, .. } => Some(parent),
         Attach::Bridge { bridge, .. } => Some(bridge),
-        Attach::Nat { .. } | Attach::Cable { .. } => None,
+        Attach::Nat { .. } | Attach::Physical { .. } | Attach::Cable { .. } => None,
     };
-    nic.link(plugged_into.and_then(|name| actual.host_link(name)).and_then(|link| link.link.mtu))
+    let mut link = nic.link(plugged_into.and_then(|name| actual.host_link(name)).and_then(|link| link.link.mtu));
+    physical::as_it_was(actual, nic, &mut link);
+    link
 }
 
 /// The other end of a card on a bridge, on the host.
@@ -96,6 +98,8 @@ pub fn alias(project: &Name, machine: &Name, name: &IfName) -> String {
 
 fn own_nic(desired: &Desired, actual: &Actual, machine: &Name, name: &IfName, nic: &Nic) -> NicDiff {
     let Some((found, state)) = find(actual, desired, machine, name) else { return NicDiff::Missing };
+    let unmarked = physical::unmarked(actual, nic, state);
+    let state = unmarked.as_ref().unwrap_or(state);
     let mut wanted_link = wanted(actual, nic);
     if let Attach::Cable { peer: (other, other_nic), .. } = &nic.attach {
         // The other end may bear another name for now; that is the other card's affair.
@@ -110,6 +114,11 @@ fn own_nic(desired: &Desired, actual: &Actual, machine: &Name, name: &IfName, ni
         return NicDiff::Recreate { name: found.to_owned(), fields: diff.fields };
     }
     rename(&mut diff, found, name, nic);
+    if unmarked.is_some() {
+        let mut fields = super::fields::Fields::new(&nic.places);
+        fields.push("alias", None, Some(alias(&desired.project, machine, name)), Effect::Live);
+        return NicDiff::Set { name: found.to_owned(), set: Box::new(diff.set), peer: Box::default(), fields: fields.changes };
+    }
     let mut peer = LinkSet::default();
     if let (Attach::Bridge { host_end: end, .. }, Some(mut wanted)) = (&nic.attach, host_end(actual, desired, machine, name)) {
         wanted.kind = LinkKind::Veth { peer: Some(LinkRef::machine(machine, found)) };
@@ -306,7 +315,15 @@ pub(super) fn created(actual: &Actual, nic: &Nic) -> Vec<FieldChange> {
     let addresses = link.addresses.iter().map(ToString::to_string).chain(nic.dynamic.iter().map(ToString::to_string));
     let addresses = addresses.collect::<Vec<_>>().join(", ");
     fields.push("ip", None, Some(if addresses.is_empty() { "none".to_owned() } else { addresses }), Effect::Live);
-    fields.push("mac", None, Some(link.mac.map_or_else(|| "the parent's".to_owned(), |mac| mac.to_string())), Effect::Live);
+    fields.push(
+        "mac",
+        None,
+        Some(link.mac.map_or_else(
+            || if matches!(nic.attach, Attach::Physical { .. }) { "its own" } else { "the parent's" }.to_owned(),
+            |mac| mac.to_string(),
+        )),
+        Effect::Live,
+    );
     if let Some(mtu) = link.mtu {
         fields.push("mtu", None, Some(mtu.to_string()), Effect::Live);
     }
@@ -324,6 +341,7 @@ fn plug(nic: &Nic) -> String {
         Attach::Bridge { network, .. } => format!("{network} (bridge)"),
         Attach::Macvlan { network, parent, .. } => format!("{network} (macvlan on {parent})"),
         Attach::Ipvlan { network, parent, .. } => format!("{network} (ipvlan on {parent})"),
+        Attach::Physical { network, device } => format!("{network} (physical {device})"),
         Attach::Cable { peer: (machine, nic), .. } => format!("cable to {machine}:{nic}"),
     }
 }
@@ -372,7 +390,7 @@ fn hangs_on(desired: &Desired, actual: &Actual, link: &LinkState) -> String {
     let is_bridge = |network: &crate::desired::Network| match &network.kind {
         NetworkKind::Bridge => network.host_link.as_ref().is_some_and(|link| link.at.name == bridge),
         NetworkKind::ExistingBridge { bridge: existing } => existing == bridge,
-        NetworkKind::Nat { .. } | NetworkKind::Macvlan { .. } | NetworkKind::Ipvlan { .. } => false,
+        NetworkKind::Nat { .. } | NetworkKind::Macvlan { .. } | NetworkKind::Ipvlan { .. } | NetworkKind::Physical { .. } => false,
     };
     match (nat, desired.networks.iter().find(|(_, network)| is_bridge(network))) {
         (Some((name, _)), _) => format!("{name} (nat)"),

@@ -5,6 +5,7 @@ mod guest;
 mod lower;
 mod machine;
 mod network;
+mod physical;
 mod systemd;
 
 pub use card::lacking_module;
@@ -59,6 +60,7 @@ pub fn refusals(desired: &Desired, actual: &Actual, diff: &Diff) -> Vec<Diagnost
         let hint = format!("is it needed? `docker rename {AGENT} {AGENT}-old` makes room");
         found.push(taken("container", AGENT, owner, &Places::default()).hint(hint).hint("or do without the agent: `agent: false`"));
     }
+    found.extend(physical::back(desired, actual, diff));
     let deletes = diff.changes.values().any(|change| matches!(change.action, Action::Delete | Action::Replace));
     if let Some(why) = actual.net.incomplete.as_ref().filter(|_| deletes) {
         found.push(

@@ -66,6 +66,10 @@ impl State {
         let host = self.namespaces.get(&HOST).into_iter().flatten();
         let host = host.filter(|(name, link)| wanted(&|project| self.host_owner(name, link, project)));
         let mut lines: Vec<_> = host.map(|(name, link)| format!("host {}", self.link_text(name, &lent(link, but)))).collect();
+        // A card of the host's is the host's wherever it is.
+        let all = self.namespaces.values().flat_map(BTreeMap::values);
+        let away = all.filter_map(|link| Some((link, link.origin().filter(|origin| Some(&origin.project) == but)?)));
+        lines.extend(away.map(|(link, origin)| format!("host {}", self.link_text(&origin.name, &link.as_it_was(&origin)))));
         // Some of their names are made up, and so would be their order.
         lines.sort();
         lines.into_iter().for_each(&mut say);
@@ -130,8 +134,7 @@ impl State {
         };
         let alias = link.alias.as_deref().unwrap_or_default().split(" engine=").next().unwrap_or_default();
         let master = link.master.map(|index| self.end_text(index));
-        let made_up =
-            matches!(link.kind, Kind::Bridge | Kind::Vlan { .. } | Kind::Ipvlan { .. } | Kind::Other(_)) || link.mac.bytes()[0] == 0x4e;
+        let made_up = matches!(link.kind, Kind::Bridge | Kind::Vlan { .. } | Kind::Ipvlan { .. }) || link.mac.bytes()[0] == 0x4e;
         let mac = if made_up { "any".to_owned() } else { link.mac.to_string() };
         let (mtu, up, addresses, routes, group) = (link.mtu, link.up, &link.addresses, &link.routes, link.group);
         let tuning = &link.tuning;

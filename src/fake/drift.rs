@@ -2,7 +2,7 @@
 
 use super::World;
 use super::faults::Done;
-use super::state::{HOST, Image, NsId, State};
+use super::state::{HOST, Image, Kind, NsId, State};
 use crate::engine::{InRegistry, RunState};
 use crate::net::LinkSet;
 use crate::types::{Limits, Restart, Routing};
@@ -86,7 +86,9 @@ impl World {
     pub fn drift_delete_link(&self, container: Option<&str>, link: &str) {
         let mut state = self.lock();
         let ns = container.map_or(Some(HOST), |name| state.ns_of(name));
-        if let Some(index) = ns.and_then(|ns| state.link(ns, link)).map(|link| link.index) {
+        // The kernel deletes no hardware.
+        let found = ns.and_then(|ns| state.link(ns, link)).filter(|link| !matches!(link.kind, Kind::Other(_)));
+        if let Some(index) = found.map(|link| link.index) {
             state.remove_link(index);
         }
     }

@@ -16,6 +16,7 @@ mod kinds;
 mod net;
 mod networks;
 mod observe;
+mod physical;
 mod state;
 mod wire;
 

@@ -9,7 +9,7 @@ use super::faults::{Done, FaultKind, refuse};
 use super::kinds::can_become;
 use super::state::{FakeLink, HOST, Kind, NsId, State};
 use super::{Call, FakeNet};
-use crate::net::{Firewall, GuestSeen, HostsLine, LinkSet, NetError, NetOp, NetPlane, NetSnapshot, Processes, Tune};
+use crate::net::{Cards, Firewall, GuestSeen, HostsLine, LinkSet, NetError, NetOp, NetPlane, NetSnapshot, Processes, Tune};
 use crate::types::{
     Dynamic, GuestSshd, HostEntry, LINK_GROUP, Leasing, LinkKind, LinkRef, Mac, MacvlanMode, Manners, Name, Ns, PlacedLink, SshdStatus,
 };
@@ -48,6 +48,11 @@ impl NetPlane for FakeNet {
         Ok(self.world.lock().lacking.intersection(modules).cloned().collect())
     }
 
+    async fn cards(&self, _: &BTreeSet<String>) -> Result<Cards, NetError> {
+        tokio::task::yield_now().await;
+        Ok(Cards::default())
+    }
+
     async fn space(&self, pid: u32) -> Result<Option<u64>, NetError> {
         tokio::task::yield_now().await;
         Ok(self.world.lock().inode_of(pid))
@@ -72,14 +77,19 @@ impl State {
             NetOp::DeleteLink { at } => {
                 // A namespace that is gone took the link along.
                 if let Ok(ns) = self.ns(&at.ns, processes)
-                    && let Some(index) = self.link(ns, &at.name).map(|link| link.index)
+                    && let Some(link) = self.link(ns, &at.name)
                 {
-                    self.remove_link(index);
+                    if matches!(link.kind, Kind::Other(_)) {
+                        return refuse(FaultKind::Other, "hardware is not deleted: operation not supported");
+                    }
+                    self.remove_link(link.index);
                 }
                 Ok(())
             }
             NetOp::UseLink { at, network, bridge } => self.use_link(at, network, bridge.as_deref(), project),
             NetOp::LeaveLink { at, network } => self.leave_link(at, network, project),
+            NetOp::TakeLink { device, link } => self.take_link(device, link, project, processes),
+            NetOp::GiveBack { at, device } => self.give_back(at, device, project, processes),
             NetOp::SetRouting { machine, add, remove } => {
                 let ns = self.ns(&Ns::Machine(machine.clone()), processes)?;
                 self.set_routing(ns, add, remove);
@@ -124,7 +134,7 @@ impl State {
         Ok(())
     }
 
-    fn ns(&self, ns: &Ns, processes: &Processes) -> Done<NsId> {
+    pub(super) fn ns(&self, ns: &Ns, processes: &Processes) -> Done<NsId> {
         let Ns::Machine(machine) = ns else { return Ok(HOST) };
         let pid = processes.get(machine);
         let found = self.containers.values().find(|container| container.pid.is_some() && container.pid.as_ref() == pid);
@@ -152,7 +162,9 @@ impl State {
         let ns = self.ns(&placed.at.ns, processes)?;
         let kind = match &placed.link.kind {
             LinkKind::Bridge => Kind::Bridge,
-            LinkKind::Veth { .. } | LinkKind::Other(_) => return refuse(FaultKind::Other, "it is not made in this way"),
+            LinkKind::Veth { .. } | LinkKind::Physical { .. } | LinkKind::Other(_) => {
+                return refuse(FaultKind::Other, "it is not made in this way");
+            }
             other => {
                 let parent = match other.parent() {
                     Some(parent) => Some(self.index(self.ns(&parent.ns, processes)?, &parent.name)?),
@@ -239,7 +251,7 @@ impl State {
     }
 
     /// Everything that a placed link says of itself; what else the link has, stays.
-    fn shape(&mut self, ns: NsId, placed: &PlacedLink) -> Done {
+    pub(super) fn shape(&mut self, ns: NsId, placed: &PlacedLink) -> Done {
         let wanted = &placed.link;
         if placed.alias.is_some() {
             self.link_mut(ns, &placed.at.name)?.alias.clone_from(&placed.alias);

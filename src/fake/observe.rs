@@ -207,6 +207,7 @@ impl State {
             Kind::Veth { peer } => LinkKind::Veth { peer: link_ref(*peer) },
             Kind::Other(kind) => LinkKind::Other(kind.clone()),
         };
+        let kind = link.origin().map_or(kind, |origin| LinkKind::Physical { device: origin.name });
         LinkState {
             link: Link {
                 kind,
@@ -263,6 +264,9 @@ pub(super) fn owner_of(name: &str, link: &FakeLink, project: &Name) -> Owner {
             Some(first) if link.users.iter().all(|(user, _)| user != project) => Owner::Project(first.clone()),
             _ => Owner::Ours,
         };
+    }
+    if let Some(origin) = link.origin() {
+        return if origin.project == *project { Owner::Ours } else { Owner::Project(origin.project) };
     }
     let is_named = name.len() == 15 && name.starts_with("fly");
     let (group, mac) = (link.group == LINK_GROUP, link.mac.is_automatic());

@@ -273,7 +273,8 @@ impl State {
     }
 
     pub(super) fn add_card(&mut self, name: &str) {
-        let link = FakeLink { up: true, ..FakeLink::new(self.next(), Kind::Other("physical".to_owned())) };
+        let mac = Mac::new([0x00, 0x00, 0x5e, 0x00, 0x53, name.bytes().last().unwrap_or_default()]).expect("no group and not zero");
+        let link = FakeLink { up: true, mac, ..FakeLink::new(self.next(), Kind::Other("physical".to_owned())) };
         self.links(HOST).insert(name.to_owned(), link);
     }
 
@@ -327,8 +328,12 @@ impl State {
             return;
         }
         self.routing.remove(&ns);
-        for link in self.namespaces.remove(&ns).unwrap_or_default().into_values() {
-            self.bury(&link);
+        for (name, link) in self.namespaces.remove(&ns).unwrap_or_default() {
+            if matches!(link.kind, Kind::Other(_)) {
+                self.refund(&name, link);
+            } else {
+                self.bury(&link);
+            }
         }
     }
 }

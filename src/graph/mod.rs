@@ -120,6 +120,7 @@ fn kind(kind: &NetworkKind) -> String {
         NetworkKind::ExistingBridge { bridge } => format!("bridge {bridge}"),
         NetworkKind::Macvlan { parent, .. } => format!("macvlan on {parent}"),
         NetworkKind::Ipvlan { parent, .. } => format!("ipvlan on {parent}"),
+        NetworkKind::Physical { device } => format!("physical {device}"),
     }
 }
 

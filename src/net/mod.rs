@@ -17,7 +17,7 @@ pub use capture::{Capture, CaptureOptions, CaptureSummary, Captured, LARGEST_SNA
 pub use kernel::{Hold, Kernel};
 pub use op::{LinkSet, NetOp, Tune};
 pub use orders::{MachineOrders, Orders};
-pub use snapshot::{Counters, Firewall, GuestSeen, HostsLine, LinkState, Namespace, NetSnapshot};
+pub use snapshot::{Cards, Counters, Firewall, GuestSeen, HostsLine, LinkState, Namespace, NetSnapshot};
 
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +69,9 @@ pub trait NetPlane: Send + Sync + 'static {
 
     /// Which of these modules (`vxlan`, `8021q`, `sch_netem`, …) the kernel has not, and does not load. Nothing else of the host's changes.
     fn lacking(&self, modules: &BTreeSet<String>) -> impl Future<Output = Result<BTreeSet<String>, NetError>> + Send;
+
+    /// What links do not tell of these cards of the host's. Nothing changes.
+    fn cards(&self, devices: &BTreeSet<String>) -> impl Future<Output = Result<Cards, NetError>> + Send;
 
     /// The namespace of a process, by inode; nothing when it has ended.
     fn space(&self, pid: u32) -> impl Future<Output = Result<Option<u64>, NetError>> + Send;

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::types::{
-    Dynamic, GuestConfig, HostEntries, HostEntry, Leasing, LinkKind, LinkRef, Mac, Manners, Name, PlacedLink, Route, Routing, Sysctl,
+    Dynamic, GuestConfig, HostEntries, HostEntry, Leasing, LinkKind, LinkRef, Mac, Manners, Name, Ns, PlacedLink, Route, Routing, Sysctl,
     Traffic,
 };
 
@@ -61,6 +61,18 @@ pub enum NetOp {
     LeaveLink {
         at: LinkRef,
         network: Name,
+    },
+    /// The host's card `device` goes into a machine, and becomes as `link` says. What it was stands behind its alias first
+    /// (`fly:shop/web/eth0 host=eth2,00:00:5e:00:53:01,1500,up`), and goes wherever the card goes: by that it is also found on the host
+    /// under another name, where the kernel has put it when the machine's namespace died.
+    TakeLink {
+        device: String,
+        link: Box<PlacedLink>,
+    },
+    /// The host gets such a card back, as it was: name, MAC, MTU, up or down, alias.
+    GiveBack {
+        at: LinkRef,
+        device: String,
     },
     /// Rules and dead ends of a machine's namespace. A dead end takes the place of a route with its destination, metric and table.
     SetRouting {
@@ -170,6 +182,11 @@ impl std::fmt::Display for NetOp {
             Self::UseLink { at, bridge: None, .. } => write!(f, "use link {at}"),
             Self::UseLink { at, bridge: Some(bridge), .. } => write!(f, "plug {at} into {bridge}"),
             Self::LeaveLink { at, .. } => write!(f, "give back {at}"),
+            Self::TakeLink { device, link } => write!(f, "move {device} of the host to {}{}", link.at, link.manners),
+            Self::GiveBack { at: LinkRef { ns: Ns::Host, name }, device } => {
+                write!(f, "put {device} of the host right, which is {name} now")
+            }
+            Self::GiveBack { at, device } => write!(f, "give {at} back to the host as {device}"),
             Self::SetRouting { machine, .. } => write!(f, "change rules and routes of {machine}"),
             Self::SetHosts { machine, .. } => write!(f, "write /etc/hosts of {machine}"),
             Self::SetGuest { machine, .. } => write!(f, "write guest settings of {machine}"),

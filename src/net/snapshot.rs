@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::types::{Dynamic, GuestConfig, GuestStatus, HostEntry, Link, Mac, Name, Ns, Owner, Route, Routing, SshdStatus, Sysctl};
+use crate::types::{Dynamic, GuestConfig, GuestStatus, HostEntry, Link, Mac, Name, Ns, Origin, Owner, Route, Routing, SshdStatus, Sysctl};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetSnapshot {
@@ -27,8 +27,25 @@ pub struct NetSnapshot {
     /// Modules that were asked for, and that the kernel has not.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub lacking: BTreeSet<String>,
+    /// What else there is to know of cards of the host's that machines are to have.
+    #[serde(default, skip_serializing_if = "Cards::is_empty")]
+    pub cards: Cards,
     /// Why something could not be seen. Nothing is deleted on the strength of such a view.
     pub incomplete: Option<String>,
+}
+
+/// What links do not tell of cards of the host's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cards {
+    /// Of those that the host has not: who else has them.
+    pub holders: BTreeMap<String, String>,
+    pub wireless: BTreeSet<String>,
+}
+
+impl Cards {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +121,13 @@ pub struct LinkState {
     /// The queueing discipline that it sends by, as `htb 1:`, if somebody else has chosen it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreign_qdisc: Option<String>,
+}
+
+impl LinkState {
+    /// What it was on the host, if it is a card of the host's that a machine has, or had until its end.
+    pub fn origin(&self) -> Option<Origin> {
+        Origin::of(self.alias.as_deref())
+    }
 }
 
 /// What a link has counted since it was made, seen from where it is: `rx` has come in there.

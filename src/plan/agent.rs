@@ -32,7 +32,11 @@ pub(super) fn orders(desired: &Desired) -> Option<String> {
     for Step { addr, op, .. } in b.steps {
         let Op::Net(mut op) = op else { continue };
         // They are in use: nobody is asked again.
-        if let NetOp::CreateLink { link } | NetOp::CreateVeth { a: link, .. } | NetOp::AdoptPort { link, .. } = &mut op {
+        if let NetOp::CreateLink { link }
+        | NetOp::CreateVeth { a: link, .. }
+        | NetOp::AdoptPort { link, .. }
+        | NetOp::TakeLink { link, .. } = &mut op
+        {
             link.manners.probe.clear();
         }
         match &addr {

@@ -11,7 +11,7 @@ use crate::desired::{Desired, DesiredState};
 use crate::diff::{Action, Diff, Impact};
 use crate::engine::EngineOp;
 use crate::net::NetOp;
-use crate::types::{Addr, Name, Ns};
+use crate::types::{Addr, LinkKind, Name, Ns};
 
 /// The plan in the making. A step can only wait for steps that are there already, so the result has no cycles.
 pub(super) struct Builder<'a> {
@@ -110,6 +110,7 @@ impl<'a> Builder<'a> {
                 (NetworkKind::Macvlan { parent, .. } | NetworkKind::Ipvlan { parent, .. }, kind) => {
                     kind.parent().is_some_and(|on| on.ns == Ns::Host && on.name == *parent)
                 }
+                (NetworkKind::Physical { device }, LinkKind::Physical { device: its }) => device == its,
                 (NetworkKind::ExistingBridge { bridge: wanted }, _) => bridge == Some(wanted.as_str()),
                 _ => false,
             };

@@ -13,7 +13,7 @@ use super::builder::Builder;
 use super::{Op, Step};
 use crate::engine::EngineOp;
 use crate::net::{LinkSet, LinkState, NetOp};
-use crate::types::{Link, LinkRef, Mac, Ns};
+use crate::types::{Link, LinkKind, LinkRef, Mac, Ns};
 
 pub(super) use order::settled;
 
@@ -102,6 +102,12 @@ fn gives(b: &Builder<'_>, step: &Step) -> Found {
             let all = [Held::Name(at.ns.clone(), at.name.clone())].into_iter().chain(all_on_wire(b, link));
             all.map(|held| (Some(at.clone()), held)).collect()
         }
+        Op::Net(NetOp::GiveBack { at, device }) => {
+            let Some(link) = b.actual.link(at) else { return vec![] };
+            let names = [Held::Name(at.ns.clone(), at.name.clone()), Held::Name(Ns::Host, device.clone())];
+            let all = names.into_iter().chain(all_on_wire(b, link));
+            all.map(|held| (Some(at.clone()), held)).collect()
+        }
         // The namespace goes, and all that is in it.
         Op::Engine(EngineOp::StopContainer { name }) => {
             let machine = b.actual.engine.machines.iter().find(|(_, state)| state.name == *name);
@@ -133,6 +139,10 @@ fn takes(b: &Builder<'_>, step: &Step) -> Found {
             let Some(parent) = link.link.kind.parent() else { return vec![] };
             made(&link.at, &link.link, Some(&parent.name)).into_iter().map(|held| (None, held)).collect()
         }
+        Op::Net(NetOp::TakeLink { device, link }) => {
+            let all = made(&link.at, &link.link, Some(device)).into_iter().chain([Held::Name(Ns::Host, device.clone())]);
+            all.map(|held| (None, held)).collect()
+        }
         Op::Net(NetOp::CreateVeth { a, b: other }) => {
             let ends = [(a, other), (other, a)].into_iter().filter(|(end, _)| end.at.ns != Ns::Host);
             ends.flat_map(|(end, other)| made(&end.at, &end.link, other.link.master.as_deref())).map(|held| (None, held)).collect()
@@ -143,6 +153,9 @@ fn takes(b: &Builder<'_>, step: &Step) -> Found {
 
 /// The parent or bridge by which a card reaches its neighbours.
 pub(super) fn wire<'a>(b: &Builder<'a>, link: &'a LinkState) -> Option<&'a str> {
+    if let LinkKind::Physical { device } = &link.link.kind {
+        return Some(device);
+    }
     link.link.kind.parent().map(|parent| parent.name.as_str()).or_else(|| b.actual.plugged_into(link))
 }
 

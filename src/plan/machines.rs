@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::builder::{Builder, after, union};
-use super::{StepId, guests, nics};
+use super::{StepId, guests, nics, physical};
 use crate::desired::{Attach, Desired, Machine};
 use crate::diff::{self, Action, Effect, Impact};
 use crate::engine::{EngineOp, Health, MachineState, RunState, WaitFor};
@@ -101,6 +101,7 @@ fn give_way(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> Option<Repla
     }
     if old.is_up() && old.container.network_mode == NetworkMode::Own && !b.stopped.contains_key(name) {
         let named = b.renamed.get(name).copied().into_iter().collect();
+        let named = physical::given_back(b, name, &named);
         let stop = b.add(&Addr::Machine(name.clone()), EngineOp::StopContainer { name: machine.name.clone() }, named);
         b.stopped.insert(name.clone(), stop);
         b.gives_up(name, stop);
@@ -127,6 +128,7 @@ fn make_anew(b: &mut Builder<'_>, name: &Name, machine: &Machine, old: &MachineS
     match b.stopped.get(name) {
         Some(stopped) => drop(before.insert(*stopped)),
         None if old.is_up() => {
+            before = physical::given_back(b, name, &before);
             let stop = b.add(&addr, EngineOp::StopContainer { name: machine.name.clone() }, before);
             b.gives_up(name, stop);
             before = after([stop]);
@@ -269,7 +271,10 @@ fn restart(b: &mut Builder<'_>, name: &Name, machine: &Machine) -> BTreeSet<Step
     let Some(state) = b.actual.machine(name) else { return last };
     match b.stopped.get(name) {
         Some(stopped) => drop(last.insert(*stopped)),
-        None if state.is_up() => last = after([b.add(&addr, EngineOp::StopContainer { name: machine.name.clone() }, last)]),
+        None if state.is_up() => {
+            last = physical::given_back(b, name, &last);
+            last = after([b.add(&addr, EngineOp::StopContainer { name: machine.name.clone() }, last)]);
+        }
         None => {}
     }
     last.extend(endpoints_while_stopped(b, name, machine, state, &last.clone()));

@@ -47,7 +47,7 @@ pub(super) fn of_host(b: &Builder<'_>, network: &Network, placed: &PlacedLink) -
 fn on(nic: &Nic) -> Option<&str> {
     match &nic.attach {
         Attach::Bridge { bridge, .. } => Some(bridge),
-        Attach::Macvlan { parent, .. } | Attach::Ipvlan { parent, .. } => Some(parent),
+        Attach::Macvlan { parent, .. } | Attach::Ipvlan { parent, .. } | Attach::Physical { device: parent, .. } => Some(parent),
         Attach::Nat { .. } | Attach::Cable { .. } => None,
     }
 }

@@ -10,6 +10,7 @@ mod machines;
 mod manners;
 mod networks;
 mod nics;
+mod physical;
 mod removals;
 pub mod render;
 mod step;
@@ -40,6 +41,7 @@ pub fn plan(desired: &Desired, actual: &Actual) -> Result<Plan, Vec<Diagnostic>>
     removals::machines(&mut b);
     removals::members(&mut b);
     removals::nics(&mut b);
+    physical::returned(&mut b);
     removals::networks(&mut b);
     networks::networks(&mut b);
     machines::machines(&mut b);

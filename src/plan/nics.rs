@@ -66,6 +66,7 @@ fn plug_in(b: &mut Builder<'_>, machine: &Name, name: &IfName, nic: &Nic, before
     let op = match &nic.attach {
         Attach::Nat { .. } | Attach::Cable { .. } => return None,
         Attach::Macvlan { .. } | Attach::Ipvlan { .. } => NetOp::CreateLink { link },
+        Attach::Physical { device, .. } => NetOp::TakeLink { device: device.clone(), link },
         Attach::Bridge { host_end, .. } => {
             let other = diff::host_end(b.actual, b.desired, machine, name)?;
             let other =
@@ -130,7 +131,9 @@ fn clear_ways_out(b: &mut Builder<'_>, machine: &Name, connected: Option<&IfName
     let is_sure = b.actual.machine(machine).is_some_and(|state| state.endpoints.len() == 1);
     for (name, link) in &ns.links {
         let at = LinkRef::machine(machine, name);
-        let is_gone = b.steps.iter().any(|step| matches!(&step.op, super::Op::Net(NetOp::DeleteLink { at: gone }) if *gone == at));
+        let is_gone = b.steps.iter().any(
+            |step| matches!(&step.op, super::Op::Net(NetOp::DeleteLink { at: gone } | NetOp::GiveBack { at: gone, .. }) if *gone == at),
+        );
         let routes: BTreeSet<_> = link.link.routes.iter().filter(|route| route.is_way_out()).cloned().collect();
         if routes.is_empty() || is_gone || (is_sure && of_engine(link)) {
             continue;

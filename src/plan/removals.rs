@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::builder::{Builder, after};
-use super::leases;
 use super::{Op, StepId};
+use super::{leases, physical};
 use crate::desired::{Attach, NetworkKind};
 use crate::diff::{self, Action, HostLinkDiff, LowerDiff, NicDiff};
 use crate::engine::EngineOp;
@@ -22,6 +22,7 @@ pub(super) fn machines(b: &mut Builder<'_>) {
         let mut before: BTreeSet<StepId> = needed_by.copied().collect();
         if state.is_up() {
             before.extend(leases::give_all_back(b, &name));
+            before = physical::given_back(b, &name, &before);
             let stop = b.add(&addr, EngineOp::StopContainer { name: state.name.clone() }, before);
             b.stopped.insert(name.clone(), stop);
             b.gives_up(&name, stop);
@@ -121,7 +122,12 @@ fn detach(b: &mut Builder<'_>, machine: &Name, addr: &Addr, name: &str, link: &L
     }
     let mut before = b.freed.get(machine).cloned().unwrap_or_default();
     before.extend(leases::give_back(b, machine, addr, name, link, &before.clone()));
-    let step = b.add(addr, NetOp::DeleteLink { at: LinkRef::machine(machine, name) }, before);
+    let at = LinkRef::machine(machine, name);
+    let op = match link.origin() {
+        Some(origin) => NetOp::GiveBack { at, device: origin.name },
+        None => NetOp::DeleteLink { at },
+    };
+    let step = b.add(addr, op, before);
     b.leaves(machine, step);
     b.freed.entry(machine.clone()).or_default().insert(step);
 }
@@ -160,7 +166,9 @@ fn bearers<'a>(b: &Builder<'a>, machine: &Name, card: Option<(&str, &LinkState)>
     let links = b.actual.namespace(&Ns::Machine(machine.clone())).into_iter().flat_map(|ns| &ns.links);
     let is_deleted = |name: &str| {
         let at = LinkRef::machine(machine, name);
-        b.steps.iter().any(|step| matches!(&step.op, Op::Net(NetOp::DeleteLink { at: gone }) if *gone == at))
+        b.steps
+            .iter()
+            .any(|step| matches!(&step.op, Op::Net(NetOp::DeleteLink { at: gone } | NetOp::GiveBack { at: gone, .. }) if *gone == at))
     };
     let may_be = |name: &str| match card {
         Some((own, link)) => {

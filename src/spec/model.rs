@@ -112,6 +112,7 @@ pub enum NetworkKind {
     Macvlan,
     Ipvlan,
     Vxlan,
+    Physical,
 }
 
 /// How cards of one parent see each other.

@@ -13,8 +13,8 @@ use crate::diag::{At, Diagnostic};
 use crate::types::{IpvlanMode, Mac, MacvlanMode};
 
 pub(super) const KEYS: &[Key<Network>] = &[
-    key!(kind: KIND, "`nat`: a Docker network with a way out; `bridge`: a Linux bridge; `macvlan` and `ipvlan`: on a NIC of the host; `vxlan`: a bridge that is one with those on other hosts. Default: `macvlan` with a `parent`, otherwise `bridge`"),
-    key!(parent: INTERFACE, "The host's NIC that a macvlan or ipvlan network is on, or that a vxlan goes out by"),
+    key!(kind: KIND, "`nat`: a Docker network with a way out; `bridge`: a Linux bridge; `macvlan` and `ipvlan`: on a NIC of the host; `vxlan`: a bridge that is one with those on other hosts; `physical`: a NIC of the host itself, for one machine. Default: `macvlan` with a `parent`, otherwise `bridge`"),
+    key!(parent: INTERFACE, "The host's NIC that a macvlan or ipvlan network is on, that a vxlan goes out by, or that a physical network gives to a machine"),
     key!(bridge: INTERFACE, "A bridge that exists already and is never deleted"),
     key!(mode: MODE, "How cards of one parent see each other: `bridge` (the default), `private`, `vepa`, `passthru`, `source` for macvlan; `l2` (the default), `l3`, `l3s` for ipvlan"),
     key!(vlan: VLAN, "An 802.1q VLAN of the parent or uplink, by its number; fly makes it where it is missing"),
@@ -40,6 +40,7 @@ const KINDS: &[(&str, NetworkKind)] = &[
     ("macvlan", NetworkKind::Macvlan),
     ("ipvlan", NetworkKind::Ipvlan),
     ("vxlan", NetworkKind::Vxlan),
+    ("physical", NetworkKind::Physical),
 ];
 
 const MODES: &[(&str, ModeSpec)] = &[
@@ -60,9 +61,6 @@ const KIND: Form<At<NetworkKind>> = Form {
         let hint = match part.text {
             "vlan" => Some("`vlan: 42` beside the `parent` of a macvlan or ipvlan, or the `uplink` of a bridge"),
             "host-bridge" => Some("`kind: bridge` with `bridge: NAME`"),
-            "physical" => {
-                Some("networks of kind `physical` are not in this release: `mode: passthru` of kind `macvlan` gives a whole card")
-            }
             _ => None,
         };
         if let Some(hint) = hint {

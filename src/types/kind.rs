@@ -88,6 +88,10 @@ pub enum LinkKind {
     Veth {
         peer: Option<LinkRef>,
     },
+    /// A card of the host's that a machine has, or had until its end: by its name on the host, whatever kind the kernel says it is.
+    Physical {
+        device: String,
+    },
     /// Whatever else there is, by the kernel's name for it; a physical card has none and is `physical`.
     Other(String),
 }
@@ -105,7 +109,7 @@ impl LinkKind {
             Self::Ipvlan { .. } => Some("ipvlan"),
             Self::Vlan { .. } => Some("8021q"),
             Self::Vxlan { .. } => Some("vxlan"),
-            Self::Bridge | Self::Veth { .. } | Self::Other(_) => None,
+            Self::Bridge | Self::Veth { .. } | Self::Physical { .. } | Self::Other(_) => None,
         }
     }
 
@@ -118,6 +122,7 @@ impl LinkKind {
             Self::Vlan { .. } => "vlan",
             Self::Vxlan { .. } => "vxlan",
             Self::Veth { .. } => "veth",
+            Self::Physical { .. } => "physical",
             Self::Other(kind) => kind,
         }
     }
@@ -128,7 +133,7 @@ impl LinkKind {
             Self::Macvlan { parent, .. } | Self::Ipvlan { parent, .. } | Self::Vlan { parent, .. } | Self::Vxlan { parent, .. } => {
                 parent.as_ref()
             }
-            Self::Bridge | Self::Veth { .. } | Self::Other(_) => None,
+            Self::Bridge | Self::Veth { .. } | Self::Physical { .. } | Self::Other(_) => None,
         }
     }
 
@@ -161,6 +166,7 @@ impl std::fmt::Display for LinkKind {
             Self::Vlan { parent, id } => write!(f, "vlan {id} on {}", on(parent)),
             Self::Vxlan { vni, port, .. } => write!(f, "vxlan {vni}, port {port}"),
             Self::Veth { peer } => write!(f, "veth to {}", on(peer)),
+            Self::Physical { device } => write!(f, "physical {device}"),
             Self::Bridge | Self::Other(_) => f.pad(self.word()),
         }
     }

@@ -30,7 +30,7 @@ fn world(lacking: &[&str]) -> (World, impl Fn(&Desired) -> Actual) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let mut actual = observe::observe(&*engine, &*net, &desired.project, ["x".to_owned()].into()).await.unwrap();
-            observe::ask_kernel(&*net, &mut actual, desired.modules()).await.unwrap();
+            observe::ask_kernel(&*net, &mut actual, desired.modules(), desired.devices()).await.unwrap();
             actual
         })
     };

@@ -58,7 +58,7 @@ fn host(desired: &Desired) -> Actual {
         foreign_neighbours: BTreeMap::new(),
         foreign_qdisc: None,
     };
-    let links = parents.zip(2..).map(|(name, index)| (name, card(index))).collect();
+    let links = parents.chain(desired.devices()).zip(2..).map(|(name, index)| (name, card(index))).collect();
     let mut actual = Actual::default();
     actual.net.namespaces.insert(Ns::Host, Namespace { inode: 1, links, ..Namespace::default() });
     actual

@@ -119,7 +119,7 @@ impl History {
         world.set_engine(if self.newer_engine { "28.5.1" } else { "20.10.24" });
         world.set_drops_bridged(self.drops_bridged);
         world.add_bridge("br0");
-        for card in ["eth2", "eth3", "eth4"] {
+        for card in ["eth2", "eth3", "eth4", "eth5"] {
             world.add_parent(card);
         }
         images(&world);

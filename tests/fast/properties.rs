@@ -287,6 +287,8 @@ fn is_ours(op: &Op, desired: &Desired) -> bool {
             | NetOp::DeleteLink { at: link } => at(link),
             // Somebody else's, and left as they were found.
             NetOp::UseLink { at: link, .. } | NetOp::LeaveLink { at: link, .. } => at(link) || link.name == "eth4",
+            NetOp::TakeLink { device, link } => at(&link.at) && device == "eth5",
+            NetOp::GiveBack { device, .. } => device == "eth5",
             NetOp::SetHosts { machine, .. } | NetOp::SetGuest { machine, .. } | NetOp::SetRouting { machine, .. } => {
                 MACHINES.contains(&machine.as_str())
             }

@@ -77,6 +77,73 @@ machines:
     insta::assert_snapshot!("passthru", all.join("\n"));
 }
 
+/// The host's own card is one machine's at a time, and nobody is cut off by its going.
+#[test]
+fn physical_is_for_one_and_for_cards_that_nobody_misses() {
+    let actual = world();
+    let one = "networks: {lab: {kind: physical, parent: eth1, subnet: 10.0.0.0/24}}
+machines:
+  a: {image: plain, nics: {eth0: lab}}
+";
+    let wrong = [
+        one.replace("machines:\n", "machines:\n  b: {image: plain, nics: {eth7: lab}}\n"),
+        one.replace("}}\nmachines", "}, tap: {kind: physical, parent: eth1}}\nmachines").replace("eth0: lab", "eth0: lab, eth1: tap"),
+        one.replace("plain,", "plain, scale: 2,"),
+        one.replace("}}\nmachines", "}, l2: {parent: eth1}}\nmachines"),
+        one.replace("}}\nmachines", "}, wan: {uplink: eth1, subnet: 10.1.0.0/24}}\nmachines"),
+        one.replace("}}\nmachines", "}, far: {kind: vxlan, vni: 4, parent: eth1, subnet: 10.2.0.0/24}}\nmachines"),
+        one.replace("parent: eth1", "vlan: 4, mode: private, host_ip: 10.0.0.1"),
+    ];
+    let in_the_file = wrong.map(|text| refused(&text, &actual));
+    assert_eq!(refused(one, &actual), "planned\n");
+    let other = |change: &dyn Fn(&mut Actual)| {
+        let mut other = actual.clone();
+        change(&mut other);
+        refused(one, &other)
+    };
+    let with = |change: &dyn Fn(&mut fly::net::LinkState)| {
+        other(&|actual| change(actual.net.namespaces.get_mut(&Ns::Host).unwrap().links.get_mut("eth1").unwrap()))
+    };
+    let route = |text: &str, via: &str| fly::types::Route::new(text.parse().unwrap(), Some(via.parse().unwrap()));
+    let in_the_world = [
+        other(&|actual| drop(actual.net.namespaces.get_mut(&Ns::Host).unwrap().links.remove("eth1"))),
+        other(&|actual| {
+            actual.net.namespaces.get_mut(&Ns::Host).unwrap().links.remove("eth1");
+            actual.net.cards.holders.insert("eth1".into(), "process 77 (nginx, of container 0123456789ab)".into());
+        }),
+        other(&|actual| actual.net.cards.wireless.extend(["eth1".to_owned()])),
+        with(&|link| link.link.master = Some("bond0".into())),
+        with(&|link| link.link.addresses.extend(["192.0.2.7/24".parse::<ipnet::IpNet>().unwrap()])),
+        with(&|link| {
+            link.link.addresses.insert("192.0.2.7/24".parse().unwrap());
+            link.link.routes.insert(route("0.0.0.0/0", "192.0.2.1"));
+        }),
+        with(&|link| link.link.kind = LinkKind::Bridge),
+        with(&|link| link.link.kind = LinkKind::Other("bond".into())),
+        with(&|link| link.alias = Some("rack 3 ".repeat(30))),
+        with(&|link| {
+            link.owner = Owner::Project("blog".parse().unwrap());
+            link.alias = Some("fly:blog/web/eth0 host=eth1,00:00:5e:00:53:31,1500,up".into());
+        }),
+        other(&|actual| {
+            let links = &mut actual.net.namespaces.get_mut(&Ns::Host).unwrap().links;
+            let mut child = links["eth1"].clone();
+            child.link.kind = LinkKind::macvlan(LinkRef::host("eth1"), MacvlanMode::Bridge);
+            links.insert("macvtap0".into(), child);
+        }),
+        // It has come back under another name, and somebody else has its own by now.
+        other(&|actual| {
+            let links = &mut actual.net.namespaces.get_mut(&Ns::Host).unwrap().links;
+            let mut back = links["eth1"].clone();
+            back.owner = Owner::Ours;
+            back.link.kind = LinkKind::Physical { device: "eth1".into() };
+            back.alias = Some("fly:t/gone/eth0 host=eth1,00:00:5e:00:53:31,1500,up".into());
+            links.insert("dev7".into(), back);
+        }),
+    ];
+    insta::assert_snapshot!("physical", in_the_file.into_iter().chain(in_the_world).collect::<Vec<_>>().join("\n"));
+}
+
 #[test]
 fn a_card_has_another_mac_than_its_parent() {
     let actual = world();

@@ -13,8 +13,9 @@ use fly::types::{Bytes, IpvlanMode, Protocol, Restart};
 use proptest::prelude::*;
 
 pub(crate) const MACHINES: [&str; 4] = ["a", "b", "c", "d"];
-/// In this order: nat, nat, macvlan, bridge, existing bridge; and, as `turn` says, a vxlan, an ipvlan, a VLAN, a bridge with an uplink.
-pub(crate) const NETWORKS: [&str; 9] = ["out", "dmz", "lan", "back", "old", "far", "air", "tag", "wan"];
+/// In this order: nat, nat, macvlan, bridge, existing bridge; and, as `turn` says, a vxlan, an ipvlan, a VLAN, a bridge with an uplink; a
+/// card of the host's, for one machine.
+pub(crate) const NETWORKS: [&str; 10] = ["out", "dmz", "lan", "back", "old", "far", "air", "tag", "wan", "bare"];
 pub(crate) const IMAGES: [&str; 5] = ["debian", "app", "checked", "job", "far"];
 const CARDS: [&str; 4] = ["eth0", "eth1", "eth2", "lan0"];
 const VOLUMES: [&str; 2] = ["data", "more"];
@@ -339,6 +340,10 @@ impl Sketch {
                 continue;
             }
             nats.push(network);
+            // And the host's card goes to the first that wants it.
+            if network == "bare" && self.first_to_want(at, *card, |_| Some(0)).is_none() {
+                continue;
+            }
             let third = nic.network * 2 + usize::from(self.networks[nic.network].other_subnet);
             let address = |last: usize| Ip::Address { address: format!("10.77.{third}.{last}").parse().unwrap(), prefix: None };
             let shared = self.first_to_want(at, *card, |nic| if let IpSketch::Shared(which) = nic.ip { Some(which) } else { None });
@@ -454,6 +459,7 @@ fn beneath(network: &str, turn: u8, plain: Network) -> Network {
         ("air", _) => Network { parent: card("eth2"), promiscuous: Some(set(true)), ..plain },
         ("tag", 2) => Network { parent: card("eth3"), ..plain },
         ("tag", _) => Network { parent: card("eth3"), vlan: Some(set(42 + u16::from(turn))), ..plain },
+        ("bare", _) => Network { kind: Some(set(NetworkKind::Physical)), parent: card("eth5"), ..plain },
         ("wan", 0) => Network { uplink: card("eth4"), ..plain },
         ("wan", 1) => Network { uplink: card("eth4"), vlan: Some(set(7)), ..plain },
         _ => plain,

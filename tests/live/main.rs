@@ -40,6 +40,7 @@ mod net;
 mod networks;
 mod nics;
 mod order;
+mod physical;
 mod quickstart;
 mod refusals;
 mod remote;

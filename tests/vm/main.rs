@@ -16,6 +16,7 @@ mod world;
 mod ipvlan;
 mod modules;
 mod netem;
+mod physical;
 mod vlan;
 
 use support::Lab;

@@ -31,6 +31,7 @@ pub(super) fn refusals(desired: &Desired, actual: &Actual, name: &Name, machine:
                 }
                 found.extend(same_mac(actual, parent, &format!("{name}:{nic}"), wanted));
             }
+            Attach::Physical { .. } => super::physical::refusals(desired, actual, name, nic, wanted, found),
             Attach::Macvlan { .. } | Attach::Ipvlan { .. } | Attach::Nat { .. } | Attach::Cable { .. } => {}
         }
     }

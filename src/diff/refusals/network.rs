@@ -20,7 +20,8 @@ pub(super) fn refusals(desired: &Desired, actual: &Actual, diff: &Diff, name: &N
                 overlaps(actual, name, network, &wanted.subnets, found);
             }
         }
-        NetworkKind::Bridge => {}
+        // Of the card itself speaks whoever is to have it.
+        NetworkKind::Bridge | NetworkKind::Physical { .. } => {}
         NetworkKind::ExistingBridge { bridge } => match actual.host_link(bridge) {
             None => found.push(
                 Diagnostic::invalid(format!("network `{name}` needs bridge `{bridge}`, which is not there"))

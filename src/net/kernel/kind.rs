@@ -85,7 +85,7 @@ pub(super) fn info(kind: &LinkKind, parent: Option<u32>) -> Option<LinkAttribute
             }));
             (InfoKind::Vxlan, InfoData::Vxlan(said))
         }
-        LinkKind::Bridge | LinkKind::Veth { .. } | LinkKind::Other(_) => return None,
+        LinkKind::Bridge | LinkKind::Veth { .. } | LinkKind::Physical { .. } | LinkKind::Other(_) => return None,
     };
     Some(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(name), LinkInfo::Data(data)]))
 }

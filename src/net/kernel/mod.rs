@@ -5,6 +5,7 @@
 //! entering a namespace is a property of the thread. This module and those below it are the only ones that know netlink.
 
 mod capture;
+mod cards;
 mod create;
 mod delete;
 mod error;
@@ -21,6 +22,7 @@ mod neighbour;
 mod observe;
 mod owner;
 mod packet;
+mod physical;
 mod place;
 mod port;
 mod probe;
@@ -46,7 +48,7 @@ pub use self::hold::Hold;
 use self::place::Places;
 use self::probe::Later;
 use self::space::{Process, Space};
-use super::{Capture, CaptureOptions, Firewall, GuestSeen, NetError, NetErrorKind, NetOp, NetPlane, NetSnapshot, Processes};
+use super::{Capture, CaptureOptions, Cards, Firewall, GuestSeen, NetError, NetErrorKind, NetOp, NetPlane, NetSnapshot, Processes};
 use crate::types::Name;
 
 /// The kernel's network, seen from one namespace that counts as the host's.
@@ -114,6 +116,15 @@ impl NetPlane for Kernel {
         apart("ask for modules of the kernel", move || lacking::of(&modules)).await
     }
 
+    async fn cards(&self, devices: &BTreeSet<String>) -> Result<Cards, NetError> {
+        if devices.is_empty() {
+            return Ok(Cards::default());
+        }
+        let (host, devices) = (Arc::clone(&self.host), devices.clone());
+        let look = "look for cards of the host";
+        apart(look, move || cards::of(&host, &devices).doing(|| look)).await
+    }
+
     async fn space(&self, pid: u32) -> Result<Option<u64>, NetError> {
         let look = || Process::open(pid).and_then(|process| process.space()).map(|space| space.inode);
         match look() {
@@ -151,6 +162,8 @@ fn perform(places: &Places<'_>, op: &NetOp, project: &Name) -> Result<(), NetErr
         NetOp::DeleteLink { at } => delete::link(places, at, project),
         NetOp::UseLink { at, network, bridge } => share::take(places, at, network, bridge.as_deref(), project),
         NetOp::LeaveLink { at, network } => share::leave(places, at, network, project),
+        NetOp::TakeLink { device, link } => physical::take(places, device, link, project),
+        NetOp::GiveBack { at, device } => physical::give_back(places, at, device, project),
         NetOp::SetRouting { machine, add, remove } => routing::set(places, machine, add, remove),
         NetOp::SetHosts { machine, set, remove } => places.with(machine, op, |process| hosts::write(process, set, remove)),
         NetOp::SetGuest { machine, config } => places.with(machine, op, |process| guests::tell(process, config)),

@@ -22,7 +22,7 @@ use super::space::{Process, Space, has_ended};
 use super::tuning::RawNeighbour;
 use super::{hosts, owner, qdisc, routing, tuning};
 use crate::net::{HostsLine, LinkState, Namespace, NetError, NetSnapshot, Processes};
-use crate::types::{Dynamic, Link, LinkKind, LinkRef, MacvlanMode, Name, Ns, Owner, RouteKind, Routing, Sysctl, Tuning};
+use crate::types::{Dynamic, Link, LinkKind, LinkRef, MacvlanMode, Name, Ns, Origin, Owner, RouteKind, Routing, Sysctl, Tuning};
 
 /// A namespace and what its kernel says; two machines may share one.
 pub(super) struct Seen<'a> {
@@ -235,6 +235,10 @@ fn links(at: usize, seen: &Seen<'_>, view: &Ns, project: &Name, peers: &Peers<'_
             "veth" => LinkKind::Veth { peer: peers.of(at, view, link) },
             "" => LinkKind::Other("physical".to_owned()),
             other => kind_of(link, other, || peers.of(at, view, link), name_of, raw, view),
+        };
+        let kind = match Origin::of(link.alias.as_deref()) {
+            Some(origin) => LinkKind::Physical { device: origin.name },
+            None => kind,
         };
         let routes = || raw.routes.iter().filter(|route| route.index == link.index);
         let every = || raw.addresses.iter().filter(|address| address.index == link.index);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::read::RawLink;
-use crate::types::{IfName, LINK_GROUP, Mac, Name, Owner, host_link_name, is_host_link_of};
+use crate::types::{IfName, LINK_GROUP, Mac, Name, Origin, Owner, host_link_name, is_host_link_of};
 
 const PREFIX: &str = "fly";
 
@@ -20,6 +20,10 @@ pub(super) fn has_our_marks(link: &RawLink) -> bool {
 pub(super) fn of_host_link(link: &RawLink, project: &Name) -> Owner {
     if link.kind == "vlan" {
         return of_vlan(link, project);
+    }
+    // A card of the host's that the kernel has put there, because the machine that had it has ended.
+    if let Some(origin) = Origin::of(link.alias.as_deref()) {
+        return if origin.project == *project { Owner::Ours } else { Owner::Project(origin.project) };
     }
     let (group, mac) = (link.group == LINK_GROUP, link.mac.is_some_and(Mac::is_automatic));
     let named = |name: &Name| if name == project { Owner::Ours } else { Owner::Project(name.clone()) };
