@@ -42,6 +42,7 @@
 //! | [`diff`] | desired, actual and what they are made of |
 //! | [`plan`] | diff, and the operations of both boundaries |
 //! | [`observe`], [`apply`], [`verify`] | all of these |
+//! | [`ideal`] | plan, and what it is made of: the world that a file would leave behind |
 //! | [`agent`] | observe, engine, net: fly beside the engine; the planner is none of its business |
 //! | [`lock`] | types, diag |
 //! | [`archive`] | nothing: files into a tar stream and out of one |
@@ -83,6 +84,7 @@ pub mod engine;
 pub mod fake;
 pub mod graph;
 pub mod guest;
+pub mod ideal;
 pub mod lock;
 pub mod net;
 pub mod observe;

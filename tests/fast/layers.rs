@@ -18,6 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("observe", &["actual", "engine", "net", "types", "diag"]),
     ("apply", &["plan", "engine", "net", "types", "diag"]),
     ("verify", &["observe", "plan", "diff", "desired", "actual", "engine", "net", "types", "diag"]),
+    ("ideal", &["plan", "desired", "spec", "actual", "engine", "net", "types", "diag"]),
     ("agent", &["observe", "actual", "engine", "net", "types"]),
     ("lock", &["types", "diag"]),
     ("archive", &[]),
