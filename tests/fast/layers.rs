@@ -21,6 +21,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("ideal", &["plan", "desired", "spec", "actual", "engine", "net", "types", "diag"]),
     ("agent", &["observe", "actual", "engine", "net", "types"]),
     ("lock", &["types", "diag"]),
+    ("beneath", &["types"]),
+    ("revision", &["beneath", "types"]),
     ("archive", &[]),
     ("fake", &["engine", "net", "types"]),
     ("guest", &["types"]),
