@@ -85,7 +85,7 @@ fn worlds(file: &str) -> (Actual, Actual) {
 }
 
 fn fly_plan(folder: &Path, snapshot: &str) -> Measured {
-    let words = measure::command(&[env!("CARGO_BIN_EXE_fly"), "plan", "--snapshot", snapshot]);
+    let words = measure::command(&[env!("CARGO_BIN_EXE_fly"), "plan", "--world", snapshot]);
     let output = Command::new(&words[0]).args(&words[1..]).current_dir(folder).stderr(Stdio::inherit()).output().unwrap();
     measure::read(&String::from_utf8_lossy(&output.stdout)).good("fly plan")
 }
