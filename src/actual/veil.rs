@@ -179,7 +179,7 @@ fn words(container: &mut Container, visit: &mut dyn FnMut(&mut String)) {
         cap_drop: _,
         devices: _,
         privileged: _,
-        security_opt: _,
+        security_opt,
         dns: _,
         dns_search: _,
         labels,
@@ -192,6 +192,7 @@ fn words(container: &mut Container, visit: &mut dyn FnMut(&mut String)) {
     user.iter_mut().chain(working_dir).for_each(&mut *visit);
     healthcheck.iter_mut().flat_map(|check| &mut check.test).for_each(&mut *visit);
     tmpfs.values_mut().chain(sysctls.values_mut()).for_each(&mut *visit);
+    options(security_opt, false, visit);
     free_labels(labels, visit);
 }
 
@@ -202,11 +203,18 @@ fn files(container: &mut Container, visit: &mut dyn FnMut(&mut String)) {
             visit(path);
         }
     }
-    let options = std::mem::take(&mut container.security_opt).into_iter().map(|mut option| {
-        visit(&mut option);
+    options(&mut container.security_opt, true, visit);
+}
+
+/// Security options; of one kind alone: those that are profiles, or the others.
+fn options(all: &mut BTreeSet<String>, profiles: bool, visit: &mut dyn FnMut(&mut String)) {
+    let visited = std::mem::take(all).into_iter().map(|mut option| {
+        if option.contains('{') == profiles {
+            visit(&mut option);
+        }
         option
     });
-    container.security_opt = options.collect();
+    *all = visited.collect();
 }
 
 /// Those that are not fly's own.

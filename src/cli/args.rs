@@ -136,8 +136,8 @@ pub(super) struct PlanArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-It holds no values of the machines' environment, no passwords, and no words that variables are part of; names, addresses and
-public keys are in it.")]
+It holds no values of the machines' environment, no passwords, and no words that variables are part of.
+Names, addresses and public keys are in it.")]
 pub(super) struct SnapshotArgs {
     /// Where to write it, readable by nobody else [default: the standard output]
     #[arg(short, long, value_name = "FILE")]

@@ -1,5 +1,6 @@
 //! `fly plan --base`: the file of a revision against the one that is here, both as worlds that nobody has to have.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::confine::confine;
@@ -36,9 +37,8 @@ pub(super) fn compare(reference: &str, without_agent: bool, settings: &Settings,
     }
     let wrong = |error: revision::Error| diagnostic(reference, error);
     let repository = Repository::find(&found.directory).map_err(wrong)?.ok_or_else(|| no_repository(&found))?;
-    let folder = Folder::open(repository.root()).map_err(|error| {
-        Diagnostic::new(Kind::Failed, format!("cannot read `{}`", repository.root().display())).cause(error)
-    })?;
+    let folder = Folder::open(repository.root())
+        .map_err(|error| Diagnostic::new(Kind::Failed, format!("cannot read `{}`", repository.root().display())).cause(error))?;
     let given: Vec<PathBuf> = settings.env_files.iter().map(|file| settings.environment.directory.join(file)).collect();
     let readable = repository.folders().into_iter().chain([repository.root()]).chain(given.iter().map(PathBuf::as_path));
     confine(&readable.collect::<Vec<_>>());
@@ -140,16 +140,14 @@ impl Both<'_> {
             let new = load(found, Files::Beneath(self.folder), &new_text, &|_| ());
             let old = then.as_ref().zip(old_text.as_ref()).map(|(then, text)| load(then, there(), text, &|_| ())).transpose();
             // Another guess counts on both sides.
-            let mut better = guesses.clone();
-            let mut is_better = false;
+            let mut concerned = BTreeSet::new();
             if let (Err(failure), Some(then), Some(text)) = (&old, &then, &old_text) {
-                is_better |= better.guess_anew(text, failure.places(&then.shown));
+                concerned.extend(Guesses::concerned(text, failure.places(&then.shown)));
             }
             if let Err(failure) = &new {
-                is_better |= better.guess_anew(&new_text, failure.places(&found.shown));
+                concerned.extend(Guesses::concerned(&new_text, failure.places(&found.shown)));
             }
-            if is_better {
-                guesses = better;
+            if guesses.guess_anew(&concerned) {
                 continue;
             }
             // What is wrong with the file that is here is what its writer can do something about.
@@ -159,7 +157,7 @@ impl Both<'_> {
                 old.sources = std::mem::take(&mut loaded.sources);
             }
             let notes = self.notes(&new, old.loaded.as_ref(), &guesses);
-            for warning in load::warnings(&new) {
+            if let Some(warning) = load::warning(&new) {
                 ui.warn(&warning);
             }
             return Ok((old, New { loaded: new, notes }));
@@ -169,19 +167,20 @@ impl Both<'_> {
     fn notes(&self, new: &Loaded, old: Option<&Loaded>, guesses: &Guesses) -> Vec<String> {
         let values = guesses.values();
         let used = |loaded: &Loaded| loaded.values.clone();
-        let used: std::collections::BTreeSet<String> = used(new).into_iter().chain(old.map(used).into_iter().flatten()).collect();
-        let names: Vec<String> = values.iter().filter(|(_, value)| used.contains(*value)).map(|(name, value)| {
-            let itself = format!("${{{name}}}");
-            if *value == itself { itself } else { format!("{itself} as {value}") }
-        }).collect();
+        let used: BTreeSet<String> = used(new).into_iter().chain(old.map(used).into_iter().flatten()).collect();
+        let names: Vec<String> = values
+            .iter()
+            .filter(|(_, value)| used.contains(*value))
+            .map(|(name, value)| {
+                let itself = format!("${{{name}}}");
+                if *value == itself { itself } else { format!("{itself} (taken as {value})") }
+            })
+            .collect();
         let mut notes = vec![];
         if !names.is_empty() {
-            notes.push(format!(
-                "nothing in the repository sets {}: alike in both files here; `--env-file FILE` gives values",
-                names.join(", ")
-            ));
+            notes.push(format!("nothing in the repository sets {}: alike on both sides; `--env-file FILE` gives values", names.join(", ")));
         }
-        let unseen: std::collections::BTreeSet<&String> = new.unseen.iter().chain(old.iter().flat_map(|old| &old.unseen)).collect();
+        let unseen: BTreeSet<&String> = new.unseen.iter().chain(old.iter().flat_map(|old| &old.unseen)).collect();
         if !unseen.is_empty() {
             let unseen: Vec<&str> = unseen.into_iter().map(String::as_str).collect();
             notes.push(format!("outside of the repository, and not looked at: {}", unseen.join(", ")));
@@ -210,7 +209,9 @@ fn diagnostic(reference: &str, error: revision::Error) -> Diagnostic {
         Error::NoRevision(_) => vec![fetch(1), "`git branch --all` lists the branches that are here".to_owned()],
         Error::Shallow(_) => vec!["`git fetch --deepen 50` gets more of the history".to_owned()],
         Error::Partial(_) | Error::Missing(_) => vec!["`git fetch --refetch origin` gets all of it".to_owned()],
-        Error::Borrowed(_) => vec!["`git repack -a -d` copies what this repository needs; then `.git/objects/info/alternates` can go".to_owned()],
+        Error::Borrowed(_) => {
+            vec!["`git repack -a -d` copies what this repository needs; then `.git/objects/info/alternates` can go".to_owned()]
+        }
         Error::Reftable => vec!["name the commit itself: `git rev-parse REF`, or `git refs migrate --ref-format=files`".to_owned()],
         Error::Ambiguous(_) => vec!["more of its digits".to_owned()],
         Error::LinkedFolder(_) | Error::Stranger(..) => vec!["`git worktree repair` writes it down anew, if it is a worktree".to_owned()],

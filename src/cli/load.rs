@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub(super) use files::{Files, NO_HOME, Read, unseen_key};
 use files::STDIN;
+pub(super) use files::{Files, NO_HOME, Read, unseen_key};
 pub(super) use guess::Guesses;
 
 use super::failure::{Failure, Sources};
@@ -58,7 +58,13 @@ pub(super) fn load(settings: &Settings, ui: &Ui) -> Result<Loaded, Failure> {
 }
 
 /// The same, with nothing read but what is in this folder, and no key of whoever runs fly asked for.
-pub(super) fn load_beneath(settings: &Settings, version: Option<String>, found: &Found, folder: &Folder, ui: &Ui) -> Result<Loaded, Failure> {
+pub(super) fn load_beneath(
+    settings: &Settings,
+    version: Option<String>,
+    found: &Found,
+    folder: &Folder,
+    ui: &Ui,
+) -> Result<Loaded, Failure> {
     let surroundings = Surroundings { files: Files::Beneath(folder), guesses: None, version };
     let text = surroundings.files.text(&found.path, &found.shown, folder.path())?;
     let mut loaded = resolve(settings, &surroundings, found, text, &|warning| ui.warn(warning))?;
@@ -238,7 +244,7 @@ fn unseen_variables(path: &str) -> String {
 }
 
 /// What is right in a file, but may not be meant.
-pub(super) fn warnings(file: &Loaded) -> Option<String> {
+pub(super) fn warning(file: &Loaded) -> Option<String> {
     no_machines(&file.desired, &file.shown)
 }
 

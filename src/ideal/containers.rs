@@ -71,10 +71,14 @@ impl Builder<'_> {
             };
             self.links(Ns::Host).insert(bridge.clone(), host::state(link, index, Owner::Stranger));
         }
-        let is_it = |wanted: &crate::desired::Network| matches!(&wanted.kind, crate::desired::NetworkKind::Nat { name: its, .. } if *its == name);
+        let is_it =
+            |wanted: &crate::desired::Network| matches!(&wanted.kind, crate::desired::NetworkKind::Nat { name: its, .. } if *its == name);
         if let Some((own, _)) = self.desired.networks.iter().find(|(_, wanted)| is_it(wanted)) {
             let id = index.to_string();
-            self.actual.engine.networks.insert(own.clone(), NetworkState { id, name, network, containers: std::collections::BTreeSet::new() });
+            self.actual
+                .engine
+                .networks
+                .insert(own.clone(), NetworkState { id, name, network, containers: std::collections::BTreeSet::new() });
         }
     }
 

@@ -108,11 +108,24 @@ fn links(files: &[&Desired]) -> BTreeMap<String, LinkState> {
         }
     }
     let address: Option<IpNet> = DEFAULT_BRIDGE.1.parse().ok();
-    kinds.into_iter().zip(1..).map(|((name, (kind, mtu)), index)| {
-        let addresses = address.into_iter().filter(|_| name == DEFAULT_BRIDGE.0).collect();
-        let link = Link { kind, mac: mac(&name), mtu: Some(mtu), up: true, master: None, addresses, routes: Default::default(), tuning: Tuning::default() };
-        (name, state(link, index, Owner::Stranger))
-    }).collect()
+    kinds
+        .into_iter()
+        .zip(1..)
+        .map(|((name, (kind, mtu)), index)| {
+            let addresses = address.into_iter().filter(|_| name == DEFAULT_BRIDGE.0).collect();
+            let link = Link {
+                kind,
+                mac: mac(&name),
+                mtu: Some(mtu),
+                up: true,
+                master: None,
+                addresses,
+                routes: Default::default(),
+                tuning: Tuning::default(),
+            };
+            (name, state(link, index, Owner::Stranger))
+        })
+        .collect()
 }
 
 /// As good as a card's own: nobody else has it.

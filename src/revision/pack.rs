@@ -185,7 +185,8 @@ impl Pack {
                 let mut back = u64::from(next & 0x7f);
                 while next & 0x80 != 0 {
                     next = byte()?;
-                    back = back.checked_add(1).and_then(|back| back.checked_mul(128)).ok_or_else(|| wrong("a difference is from nothing"))?;
+                    back =
+                        back.checked_add(1).and_then(|back| back.checked_mul(128)).ok_or_else(|| wrong("a difference is from nothing"))?;
                     back |= u64::from(next & 0x7f);
                 }
                 let base = offset.checked_sub(back).filter(|_| back > 0).ok_or_else(|| wrong("a difference is from nothing"))?;

@@ -28,7 +28,11 @@ impl Repository {
         if name.contains(':') {
             return Err(form("the file is named by `--file`"));
         }
-        if name.is_empty() || name.starts_with('-') || name.contains(|c: char| c.is_control() || " ?*[\\".contains(c)) || name.contains("..") {
+        if name.is_empty()
+            || name.starts_with('-')
+            || name.contains(|c: char| c.is_control() || " ?*[\\".contains(c))
+            || name.contains("..")
+        {
             return Err(form("a branch, a tag or a commit, as `main`, `v1.2` or `HEAD~1`"));
         }
         let id = self.named(if name == "@" { "HEAD" } else { name })?.ok_or_else(|| Error::NoRevision(name.to_owned()))?;

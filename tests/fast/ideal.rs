@@ -100,5 +100,10 @@ fn every_file_that_is_right_gives_a_world_in_which_it_has_nothing_to_do() {
         assert!(again.is_empty() && changed.is_empty(), "{}: {changed:#?}{}", path.display(), steps(&again));
         tried += 1;
     }
+    let spec = spec::parse("fly.yml", crate::canary::WHOLE, &BTreeMap::new()).unwrap();
+    let desired = resolve(&spec, &crate::canary::context("x"))
+        .unwrap_or_else(|wrong| panic!("{:?}", wrong.iter().map(|it| &it.message).collect::<Vec<_>>()));
+    let again = between(&desired, &desired).unwrap();
+    assert!(again.is_empty(), "{}", steps(&again));
     assert!(tried >= 8, "only {tried} files");
 }

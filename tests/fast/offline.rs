@@ -76,7 +76,7 @@ fn a_branch_is_compared_with_its_base() {
     assert_eq!(fly(git.path(), &["plan", "--check", "--base", "HEAD"]).code, Some(0));
     // Taken back, it is the other way round.
     git.write("fly.yml", SHOP);
-    assert!(good(git.path(), &["plan", "--base", "HEAD"]).contains("10.10.0.6/24 -> 10.10.0.5/24"));
+    assert!(good(git.path(), &["plan", "--base", "HEAD"]).contains("environment.MODE: live -> dev"));
 }
 
 #[test]
@@ -124,7 +124,10 @@ machines:
     volumes: ['~/src:/srv', '../beside:/beside']
   db: {image: db, sshd: true}
 ";
-    let file = file.replace("back: {}", "back: {subnet: 192.0.2.0/24}").replace("'${NET}'", "'${NET:-10.1.0.0/24}'").replace("ports: ['${PORT}:80']\n", "cpus: ${CPUS}\n");
+    let file = file
+        .replace("back: {}", "back: {subnet: 192.0.2.0/24}")
+        .replace("'${NET}'", "'${NET:-10.1.0.0/24}'")
+        .replace("ports: ['${PORT}:80']\n", "cpus: ${CPUS}\n");
     git.write("fly.yml", &file);
     git.commit("first");
     git.write("fly.yml", &file.replace("image: db", "image: db:2"));
@@ -159,7 +162,7 @@ fn files_that_are_new_moved_or_wrong() {
     git.commit("nothing yet");
     git.write("fly.yml", SHOP);
     let out = good(git.path(), &["plan", "--base", "HEAD"]);
-    assert!(out.contains("there is no fly.yml in HEAD: all of it is new") && out.contains("+ machine/web"), "{out}");
+    assert!(out.contains("there is no fly.yml in HEAD: all of it is new") && out.contains("+   machine/web"), "{out}");
     git.write("fly.yml", &SHOP.replace("name: shop", "name: other"));
     let out = good(git.path(), &["plan", "--base", "main"]);
     assert!(out.contains("the project is called shop in main"), "{out}");
@@ -215,14 +218,34 @@ fn nothing_that_a_repository_names_is_run() {
     git.write(".git/included", &format!("[core]\n\tpager = {program}\n"));
     git.write("fly.yml", &SHOP.replace("db:16", "db:17"));
     for (key, value) in [
-        ("core.fsmonitor", program), ("core.pager", program), ("core.editor", program), ("core.askPass", program),
-        ("core.sshCommand", program), ("core.gitProxy", program), ("core.hooksPath", ".git/hooks"), ("core.alternateRefsCommand", program),
-        ("diff.external", program), ("diff.trap.textconv", program), ("diff.trap.command", program), ("filter.trap.smudge", program),
-        ("filter.trap.clean", program), ("filter.trap.process", program), ("alias.show", &format!("!{program}")),
-        ("alias.cat-file", &format!("!{program}")), ("alias.rev-parse", &format!("!{program}")), ("credential.helper", program),
-        ("gpg.program", program), ("uploadpack.packObjectsHook", program), ("include.path", "included"),
-        ("remote.origin.url", &format!("ext::{program}")), ("remote.origin.promisor", "true"), ("protocol.ext.allow", "always"),
-        ("remote.origin.uploadpack", program), ("pager.show", program), ("pager.cat-file", program), ("trace2.eventTarget", program),
+        ("core.fsmonitor", program),
+        ("core.pager", program),
+        ("core.editor", program),
+        ("core.askPass", program),
+        ("core.sshCommand", program),
+        ("core.gitProxy", program),
+        ("core.hooksPath", ".git/hooks"),
+        ("core.alternateRefsCommand", program),
+        ("diff.external", program),
+        ("diff.trap.textconv", program),
+        ("diff.trap.command", program),
+        ("filter.trap.smudge", program),
+        ("filter.trap.clean", program),
+        ("filter.trap.process", program),
+        ("alias.show", &format!("!{program}")),
+        ("alias.cat-file", &format!("!{program}")),
+        ("alias.rev-parse", &format!("!{program}")),
+        ("credential.helper", program),
+        ("gpg.program", program),
+        ("uploadpack.packObjectsHook", program),
+        ("include.path", "included"),
+        ("remote.origin.url", &format!("ext::{program}")),
+        ("remote.origin.promisor", "true"),
+        ("protocol.ext.allow", "always"),
+        ("remote.origin.uploadpack", program),
+        ("pager.show", program),
+        ("pager.cat-file", program),
+        ("trace2.eventTarget", program),
     ] {
         git.write(".git/config.new", &std::fs::read_to_string(git.path().join(".git/config")).unwrap());
         let done = git.command(&["config", "--file", ".git/config", key, value]).output().unwrap();
@@ -230,7 +253,11 @@ fn nothing_that_a_repository_names_is_run() {
     }
     for revision in ["HEAD", "main", "origin/main", "gone"] {
         let mut command = command(git.path(), &["plan", "--base", revision]);
-        command.env("PATH", std::env::var("PATH").unwrap()).env("GIT_PAGER", program).env("PAGER", program).env("GIT_EXTERNAL_DIFF", program);
+        command
+            .env("PATH", std::env::var("PATH").unwrap())
+            .env("GIT_PAGER", program)
+            .env("PAGER", program)
+            .env("GIT_EXTERNAL_DIFF", program);
         said(command);
         assert!(!mark.exists(), "{revision}: {}", std::fs::read_to_string(&mark).unwrap());
     }
@@ -274,12 +301,23 @@ fn nothing_outside_of_a_repository_is_read() {
     };
     let whole = secret.display().to_string();
     let above = format!("../{}/secret", outside.file_name().unwrap().to_str().unwrap());
-    for path in ["link", "folder/secret", "zero", "environ", "round", "pipe", "huge", ".git/../link", &whole, &above, "~/secret", "/proc/self/environ"] {
-        for key in [
-            format!("env_file: '{path}'"),
-            format!("sshd: {{authorized_keys: ['{path}']}}"),
-            format!("security_opt: ['seccomp={path}']"),
-        ] {
+    for path in [
+        "link",
+        "folder/secret",
+        "zero",
+        "environ",
+        "round",
+        "pipe",
+        "huge",
+        ".git/../link",
+        &whole,
+        &above,
+        "~/secret",
+        "/proc/self/environ",
+    ] {
+        for key in
+            [format!("env_file: '{path}'"), format!("sshd: {{authorized_keys: ['{path}']}}"), format!("security_opt: ['seccomp={path}']")]
+        {
             git.write("fly.yml", &format!("name: shop\nmachines: {{web: {{image: a, {key}}}}}\n"));
             run(&key);
         }
@@ -314,7 +352,10 @@ fn calls(folder: &Path, args: &[&str]) -> String {
 #[test]
 fn no_socket_is_opened_and_no_program_is_started() {
     let git = shop("strace");
-    git.write("fly.yml", &SHOP.replace("db:16", "db:17"));
+    git.write(
+        "fly.yml",
+        &SHOP.replace("db:16", "db:17").replace(", eth1: lan", "").replace("  lan: {parent: eth1, subnet: 192.168.1.0/24}\n", ""),
+    );
     let world = git.path().join("world.json");
     std::fs::write(&world, serde_json::to_string(&fly::actual::Actual::default()).unwrap()).unwrap();
     for args in [&["plan", "--base", "HEAD"][..], &["plan", "--world", "world.json"]] {

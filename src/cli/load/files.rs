@@ -94,9 +94,9 @@ impl Files<'_> {
                     .map(|_| bytes)
                     .map_err(|error| io(&error, shown))
             }
-            Self::Beneath(folder) => folder.read(&inside(folder.path())?, LARGEST).map_err(|error| {
-                if error.kind() == std::io::ErrorKind::FileTooLarge { too_large(shown) } else { io(&error, shown) }
-            }),
+            Self::Beneath(folder) => folder
+                .read(&inside(folder.path())?, LARGEST)
+                .map_err(|error| if error.kind() == std::io::ErrorKind::FileTooLarge { too_large(shown) } else { io(&error, shown) }),
             Self::In { repository, commit } => {
                 let path = inside(repository.root())?.display().to_string();
                 match repository.file(commit, &path, LARGEST) {

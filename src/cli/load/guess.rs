@@ -18,12 +18,16 @@ impl Guesses {
         self.0.iter().filter_map(|(name, tried)| Some((name.clone(), guess(name, *tried)?))).collect()
     }
 
-    /// Another guess for every variable on the lines of these mistakes. Whether there was one.
-    pub(in crate::cli) fn guess_anew<'a>(&mut self, text: &str, mistakes: impl Iterator<Item = &'a Place>) -> bool {
+    /// The variables on the lines of these mistakes.
+    pub(in crate::cli) fn concerned<'a>(text: &str, mistakes: impl Iterator<Item = &'a Place>) -> BTreeSet<String> {
         let lines: BTreeSet<u32> = mistakes.map(|place| place.line).collect();
-        let concerned: BTreeSet<&str> = used(text).filter(|(_, line)| lines.contains(line)).map(|(name, _)| name).collect();
+        used(text).filter(|(_, line)| lines.contains(line)).map(|(name, _)| name.to_owned()).collect()
+    }
+
+    /// Another guess for each of these. Whether there was one.
+    pub(in crate::cli) fn guess_anew(&mut self, names: &BTreeSet<String>) -> bool {
         let mut is_new = false;
-        for name in concerned {
+        for name in names {
             if let Some(tried) = self.0.get_mut(name).filter(|tried| guess(name, **tried + 1).is_some()) {
                 *tried += 1;
                 is_new = true;
@@ -40,7 +44,7 @@ fn guess(name: &str, tried: usize) -> Option<String> {
         1 => name.to_ascii_lowercase().replace('_', "-").trim_matches('-').to_owned(),
         // A number, an address, a subnet, a size, a switch, a MAC: all from where nobody lives.
         2 => "1".to_owned(),
-        3 => "192.0.2.1".to_owned(),
+        3 => "192.0.2.77".to_owned(),
         4 => "192.0.2.0/24".to_owned(),
         5 => "64M".to_owned(),
         6 => "true".to_owned(),
