@@ -35,7 +35,7 @@ pub(super) fn compare(reference: &str, without_agent: bool, settings: &Settings,
     if !is_stdin {
         found.path = found.directory.join(&named);
     }
-    let wrong = |error: revision::Error| diagnostic(reference, error);
+    let wrong = |error: revision::Error| diagnostic(reference, &error);
     let repository = Repository::find(&found.directory).map_err(wrong)?.ok_or_else(|| no_repository(&found))?;
     let folder = Folder::open(repository.root())
         .map_err(|error| Diagnostic::new(Kind::Failed, format!("cannot read `{}`", repository.root().display())).cause(error))?;
@@ -156,7 +156,7 @@ impl Both<'_> {
             if let Some(loaded) = &mut old.loaded {
                 old.sources = std::mem::take(&mut loaded.sources);
             }
-            let notes = self.notes(&new, old.loaded.as_ref(), &guesses);
+            let notes = Self::notes(&new, old.loaded.as_ref(), &guesses);
             if let Some(warning) = load::warning(&new) {
                 ui.warn(&warning);
             }
@@ -164,7 +164,7 @@ impl Both<'_> {
         }
     }
 
-    fn notes(&self, new: &Loaded, old: Option<&Loaded>, guesses: &Guesses) -> Vec<String> {
+    fn notes(new: &Loaded, old: Option<&Loaded>, guesses: &Guesses) -> Vec<String> {
         let values = guesses.values();
         let used = |loaded: &Loaded| loaded.values.clone();
         let used: BTreeSet<String> = used(new).into_iter().chain(old.map(used).into_iter().flatten()).collect();
@@ -194,7 +194,7 @@ fn no_repository(found: &Found) -> Diagnostic {
         .hint("`fly plan --world FILE` plans against a recorded world")
 }
 
-fn diagnostic(reference: &str, error: revision::Error) -> Diagnostic {
+fn diagnostic(reference: &str, error: &revision::Error) -> Diagnostic {
     use revision::Error;
     let kind = match error {
         Error::NoRevision(_) | Error::Form(..) | Error::Ambiguous(_) | Error::NoCommit(..) | Error::NoParent(..) | Error::Shallow(_) => {
@@ -205,7 +205,7 @@ fn diagnostic(reference: &str, error: revision::Error) -> Diagnostic {
     let branch = reference.split(['~', '^']).next().unwrap_or_default();
     let branch = branch.strip_prefix("origin/").unwrap_or(branch);
     let fetch = |depth: usize| format!("`git fetch --depth {depth} origin {branch}` gets it, and `--base FETCH_HEAD` names it then");
-    let hints = match &error {
+    let hints = match error {
         Error::NoRevision(_) => vec![fetch(1), "`git branch --all` lists the branches that are here".to_owned()],
         Error::Shallow(_) => vec!["`git fetch --deepen 50` gets more of the history".to_owned()],
         Error::Partial(_) | Error::Missing(_) => vec!["`git fetch --refetch origin` gets all of it".to_owned()],
@@ -217,7 +217,7 @@ fn diagnostic(reference: &str, error: revision::Error) -> Diagnostic {
         Error::LinkedFolder(_) | Error::Stranger(..) => vec!["`git worktree repair` writes it down anew, if it is a worktree".to_owned()],
         _ => vec![],
     };
-    let cause = std::error::Error::source(&error).map(ToString::to_string);
+    let cause = std::error::Error::source(error).map(ToString::to_string);
     let diagnostic = Diagnostic::new(kind, error.to_string());
     let diagnostic = match cause {
         Some(cause) => diagnostic.cause(cause),

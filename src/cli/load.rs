@@ -35,6 +35,12 @@ pub(super) struct Loaded {
     pub(super) unseen: BTreeSet<String>,
 }
 
+impl Loaded {
+    pub(super) fn new(desired: Desired, shown: String, sources: Sources) -> Self {
+        Self { desired, shown, sources, values: BTreeSet::new(), unseen: BTreeSet::new() }
+    }
+}
+
 /// Where all that a file needs besides itself is from.
 pub(super) struct Surroundings<'a> {
     pub(super) files: Files<'a>,
@@ -77,13 +83,7 @@ pub(super) fn load_beneath(
 /// Like `load`, but a file that cannot be understood is no obstacle as long as the project's name can be known: taking machines
 /// away needs no more. Gives what is wrong along with it.
 pub(super) fn load_leniently(settings: &Settings) -> Result<(Loaded, Option<Failure>), Failure> {
-    let bare = |project, shown, sources| Loaded {
-        desired: Desired::empty(project),
-        shown,
-        sources,
-        values: BTreeSet::new(),
-        unseen: BTreeSet::new(),
-    };
+    let bare = |project, shown, sources| Loaded::new(Desired::empty(project), shown, sources);
     let named = settings.project.clone();
     let found = match (find(settings), named) {
         (Ok(found), _) => found,
@@ -189,7 +189,7 @@ pub(super) fn resolve(
                 warn(&warning);
             }
             let values = spec.veil.values().map(str::to_owned).collect();
-            Ok(Loaded { desired, shown: found.shown.clone(), sources, values, unseen })
+            Ok(Loaded { values, unseen, ..Loaded::new(desired, found.shown.clone(), sources) })
         }
         resolved => {
             mistakes.extend(resolved.err().into_iter().flatten());

@@ -1,6 +1,6 @@
 //! A host that has what files ask of it: its cards, other people's bridges, volumes and containers, and the images.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
@@ -120,7 +120,7 @@ fn links(files: &[&Desired]) -> BTreeMap<String, LinkState> {
                 up: true,
                 master: None,
                 addresses,
-                routes: Default::default(),
+                routes: BTreeSet::default(),
                 tuning: Tuning::default(),
             };
             (name, state(link, index, Owner::Stranger))
@@ -147,11 +147,11 @@ pub(super) fn state(mut link: Link, index: u32, owner: Owner) -> LinkState {
         group: 0,
         alias: None,
         owner,
-        users: Default::default(),
+        users: BTreeSet::default(),
         connected,
         carrier,
-        foreign_addresses: Default::default(),
-        foreign_routes: Default::default(),
+        foreign_addresses: BTreeSet::default(),
+        foreign_routes: BTreeSet::default(),
         leases: BTreeMap::new(),
         counters: None,
         sysctls,

@@ -79,10 +79,11 @@ fn a_branch_is_compared_with_its_base() {
     assert!(good(git.path(), &["plan", "--base", "HEAD"]).contains("environment.MODE: live -> dev"));
 }
 
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ2yYx3fG2cZ0oYwUqI9d8B8l2yWw5m0m8oRrG1q2h3k";
+
 #[test]
 fn what_files_name_comes_from_the_same_revision() {
     let git = Git::new("named", &[]);
-    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ2yYx3fG2cZ0oYwUqI9d8B8l2yWw5m0m8oRrG1q2h3k";
     let file = "machines:\n  web:\n    image: web:${TAG}\n    env_file: ../common.env\n    sshd: {authorized_keys: [team.pub]}\n    security_opt: ['seccomp=profile.json']\n";
     git.write("deploy/fly.yml", file);
     git.write("deploy/.env", "TAG=1\n");
@@ -264,13 +265,14 @@ fn nothing_that_a_repository_names_is_run() {
     assert!(good(git.path(), &["plan", "--base", "HEAD"]).contains("db:16 -> db:17"));
 }
 
+const CANARY: &str = "CANARY-7f3a";
+
 /// Files that are not what they seem, by every way in which a file can be named.
 #[test]
 fn nothing_outside_of_a_repository_is_read() {
     let git = Git::new("hostile", &[]);
     let outside = git.path().with_extension("outside");
     std::fs::create_dir_all(&outside).unwrap();
-    const CANARY: &str = "CANARY-7f3a";
     std::fs::write(outside.join("secret"), format!("X={CANARY}\n")).unwrap();
     std::fs::write(outside.join("fly.yml"), format!("name: shop\nmachines: {{web: {{image: {CANARY}}}}}\n")).unwrap();
     git.write("fly.yml", "name: shop\nmachines: {web: {image: a}}\n");

@@ -270,7 +270,7 @@ fn broken_objects_break_nothing_else() {
             if round % 10 == 0 {
                 bad.truncate(next(bad.len()));
             }
-            for _ in 0..1 + next(8) {
+            for _ in 0..=next(8) {
                 let at = next(bad.len().max(1));
                 if let Some(byte) = bad.get_mut(at) {
                     *byte = u8::try_from(next(256)).unwrap();
