@@ -123,15 +123,16 @@ impl Builder<'_> {
         let Some(state) = self.state(container) else { return };
         (state.state, state.pid) = (RunState::Running, Some(pid));
         state.published.clone_from(&state.container.ports);
-        let given = state.container.hosts.iter().cloned();
-        let names = state.container.gateway_hosts.iter();
-        let entries = given.chain(names.filter_map(|name| Some(HostEntry { name: name.clone(), address: gateway?.addr() })));
-        let hosts = match state.container.network_mode {
-            NetworkMode::Own => entries.map(|entry| HostsLine { entry, marked: false }).collect(),
-            _ => std::collections::BTreeSet::new(),
+        let (given, names) = (Arc::clone(&state.container.hosts), state.container.gateway_hosts.clone());
+        let is_own = state.container.network_mode == NetworkMode::Own;
+        let lines = || {
+            let gates = names.iter().filter_map(|name| Some(HostEntry { name: name.clone(), address: gateway?.addr() }));
+            Arc::new(given.iter().cloned().chain(gates).map(|entry| HostsLine { entry, marked: false }).collect())
         };
+        let key = (Arc::as_ptr(&given).addr(), names.clone());
+        let hosts = if is_own { Arc::clone(self.files.entry(key).or_insert_with(lines)) } else { Arc::default() };
         let Some(name) = self.machines.get(container).map(|name| (*name).clone()) else { return };
-        let namespace = Namespace { inode: u64::from(pid), links: BTreeMap::new(), hosts: Arc::new(hosts), ..Namespace::default() };
+        let namespace = Namespace { inode: u64::from(pid), links: BTreeMap::new(), hosts, ..Namespace::default() };
         self.actual.net.namespaces.insert(Ns::Machine(name), namespace);
     }
 

@@ -7,7 +7,8 @@ mod containers;
 mod host;
 mod links;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 pub use host::host;
 
@@ -15,6 +16,7 @@ use crate::actual::Actual;
 use crate::desired::{Desired, DesiredState, Machine};
 use crate::diag::Diagnostic;
 use crate::engine::RunState;
+use crate::net::HostsLine;
 use crate::plan::{Op, plan};
 use crate::types::{LinkKind, Name, NetworkMode, Ns};
 
@@ -22,7 +24,7 @@ use crate::types::{LinkKind, Name, NetworkMode, Ns};
 pub fn world(desired: &Desired, host: Actual) -> Result<Actual, Vec<Diagnostic>> {
     let plan = plan(desired, &host)?;
     let machines = desired.machines.iter().map(|(name, machine)| (machine.name.as_str(), name)).collect();
-    let mut builder = Builder { desired, actual: host, machines, counter: FIRST_NUMBER };
+    let mut builder = Builder { desired, actual: host, machines, counter: FIRST_NUMBER, files: BTreeMap::new() };
     for step in plan.steps {
         match step.op {
             Op::Engine(op) => builder.engine(op),
@@ -42,6 +44,9 @@ struct Builder<'a> {
     /// By the engine's names.
     machines: BTreeMap<&'a str, &'a Name>,
     counter: u32,
+    /// `/etc/hosts` of machines that were created with the same lines, in the same place of memory: with hundreds of machines, one for
+    /// each would be most of the world.
+    files: BTreeMap<(usize, BTreeSet<String>), Arc<BTreeSet<HostsLine>>>,
 }
 
 impl Builder<'_> {

@@ -40,7 +40,13 @@ fn a_recorded_world_gives_the_plan_that_the_live_one_gives() {
     lab.docker(&["update", "--memory", "128m", "--memory-swap", "128m", "shop.web"]);
     lab.docker(&["stop", "-t", "0", "shop.db"]);
     assert!(plans("drift").contains("memory: 128"));
-    project.write("fly.yml", &FILE.replace("10.99.0.5", "10.99.0.6").replace("MODE: dev", "MODE: live").replace("  db: {", "  more: {image: fly/busybox:test}\n  db: {"));
+    project.write(
+        "fly.yml",
+        &FILE
+            .replace("10.99.0.5", "10.99.0.6")
+            .replace("MODE: dev", "MODE: live")
+            .replace("  db: {", "  more: {image: fly/busybox:test}\n  db: {"),
+    );
     // What the environment was before, a record does not say; all the rest is as it is.
     let record = project.dir().join("world.json").display().to_string();
     project.fly(&["snapshot", "-o", &record]).success();
