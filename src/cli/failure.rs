@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::diagnostic;
 use super::exit::Exit;
-use crate::diag::{self, Diagnostic};
+use crate::diag::{self, Diagnostic, Place};
 
 #[derive(Debug)]
 pub(super) struct Failure {
@@ -20,6 +20,11 @@ impl Failure {
     pub(super) fn new(mut diagnostics: Vec<Diagnostic>, sources: &Sources) -> Self {
         diag::sort(&mut diagnostics);
         Self { diagnostics, sources: sources.clone() }
+    }
+
+    /// Where in a file mistakes were found.
+    pub(super) fn places<'a>(&'a self, file: &'a str) -> impl Iterator<Item = &'a Place> {
+        self.diagnostics.iter().filter_map(|diagnostic| diagnostic.place.as_ref()).filter(move |place| &*place.file == file)
     }
 
     pub(super) fn exit(&self) -> Exit {

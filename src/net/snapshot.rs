@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::types::{Dynamic, GuestConfig, GuestStatus, HostEntry, Link, Mac, Name, Ns, Origin, Owner, Route, Routing, SshdStatus, Sysctl};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NetSnapshot {
     /// The host's, and that of every machine that runs.
     pub namespaces: BTreeMap<Ns, Namespace>,
@@ -49,6 +50,7 @@ impl Cards {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Namespace {
     /// Two machines with one inode share one namespace.
     pub inode: u64,
@@ -66,6 +68,7 @@ pub struct Namespace {
 
 /// The files that fly and a machine's guest share. What cannot be read is not there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct GuestSeen {
     pub config: Option<GuestConfig>,
     pub status: Option<GuestStatus>,
@@ -77,6 +80,7 @@ pub struct GuestSeen {
 
 /// A name of `/etc/hosts`, and whether fly's mark stands behind it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HostsLine {
     #[serde(flatten)]
     pub entry: HostEntry,
@@ -84,6 +88,7 @@ pub struct HostsLine {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LinkState {
     #[serde(flatten)]
     pub link: Link,
@@ -132,6 +137,7 @@ impl LinkState {
 
 /// What a link has counted since it was made, seen from where it is: `rx` has come in there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Counters {
     pub rx_bytes: u64,
     pub rx_packets: u64,
@@ -145,6 +151,7 @@ pub struct Counters {
 
 /// What the firewall does with frames between the ports of a bridge.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Firewall {
     /// Bridged frames go through a FORWARD chain whose policy is DROP (Docker's), so a bridge needs a rule of its own.
     pub drops_bridged: bool,
