@@ -22,6 +22,11 @@ impl Failure {
         Self { diagnostics, sources: sources.clone() }
     }
 
+    /// The diagnostics, and the texts that they point into.
+    pub(super) fn into_parts(self) -> (Vec<Diagnostic>, Sources) {
+        (self.diagnostics, self.sources)
+    }
+
     pub(super) fn exit(&self) -> Exit {
         Exit::of_diagnostics(&self.diagnostics)
     }

@@ -5,13 +5,14 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::elsewhere;
 use super::failure::{Failure, Sources};
 use super::keys;
 use super::settings::Settings;
 use super::ui::Ui;
 use crate::desired::{self, Context, Desired, EnvText};
-use crate::diag::{At, Diagnostic, Kind, Mistakes, Place};
-use crate::spec::{self, Spec};
+use crate::diag::{self, At, Diagnostic, Kind, Mistakes, Place};
+use crate::spec::{self, Spec, Unset};
 use crate::types::Name;
 
 /// Names that are looked for, the first first.
@@ -34,7 +35,52 @@ pub(super) struct Loaded {
 pub(super) fn load(settings: &Settings, ui: &Ui) -> Result<Loaded, Failure> {
     let found = find(settings)?;
     let text = read(&found.path, &found.shown)?;
-    resolve(settings, &found, text, &|warning| ui.warn(warning))
+    resolve(settings, &found, text, Where::Here, &|warning| ui.warn(&one_line(&warning)))
+}
+
+/// For whom the file has to be right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Where {
+    /// For this computer, with its files and variables.
+    Here,
+    /// For any: what may be missing on this one alone is a warning.
+    Anywhere,
+}
+
+/// All that is to be said of a file.
+pub(super) struct Checked {
+    pub(super) shown: String,
+    pub(super) diagnostics: Vec<Diagnostic>,
+    pub(super) sources: Sources,
+    /// How many machines it has; nothing if it is wrong.
+    pub(super) machines: Option<usize>,
+}
+
+/// Reads and resolves as `load` does, and says what is wrong in any place.
+pub(super) fn check(settings: &Settings) -> Checked {
+    let unread = |shown: String, error| Checked { shown, diagnostics: vec![error], sources: Sources::new(), machines: None };
+    let found = match find(settings) {
+        Ok(found) => found,
+        Err(error) => return unread(NAMES[0].to_owned(), error),
+    };
+    let text = match read(&found.path, &found.shown) {
+        Ok(text) => text,
+        Err(error) => return unread(found.shown, error),
+    };
+    let warnings = std::cell::RefCell::new(vec![]);
+    let resolved = resolve(settings, &found, text, Where::Anywhere, &|warning| warnings.borrow_mut().push(warning));
+    let (errors, sources, machines) = match resolved {
+        Ok(loaded) => (vec![], loaded.sources, Some(loaded.desired.machines.len())),
+        Err(failure) => {
+            let (errors, sources) = failure.into_parts();
+            (errors, sources, None)
+        }
+    };
+    let mut diagnostics = warnings.into_inner();
+    diagnostics.extend(errors);
+    // What is missing here alone may have kept the file from being resolved, without being wrong.
+    diag::sort(&mut diagnostics);
+    Checked { shown: found.shown, diagnostics, sources, machines }
 }
 
 /// Like `load`, but a file that cannot be understood is no obstacle as long as the project's name can be known: taking machines
@@ -49,7 +95,7 @@ pub(super) fn load_leniently(settings: &Settings) -> Result<(Loaded, Option<Fail
         (Err(error), _) => return Err(error.into()),
     };
     let text = read(&found.path, &found.shown)?;
-    match resolve(settings, &found, text.clone(), &|_| ()) {
+    match resolve(settings, &found, text.clone(), Where::Here, &|_| ()) {
         Ok(loaded) => Ok((loaded, None)),
         Err(failure) => match settings.project.clone().or_else(|| name_line(&text)) {
             Some(project) => Ok((bare(project, found.shown, Sources::new()), Some(failure))),
@@ -107,7 +153,11 @@ fn find(settings: &Settings) -> Result<Found, Diagnostic> {
 fn read(path: &Path, shown: &str) -> Result<String, Diagnostic> {
     let cannot = |error: std::io::Error| {
         let kind = if error.kind() == std::io::ErrorKind::NotFound { Kind::Usage } else { Kind::Failed };
-        Diagnostic::new(kind, format!("cannot read `{shown}`")).cause(error)
+        let hint = match kind {
+            Kind::Usage => "the name of a file that is there",
+            _ => "it is to be a file that this user may read",
+        };
+        Diagnostic::new(kind, format!("cannot read `{shown}`")).cause(error).hint(hint)
     };
     let mut bytes = vec![];
     if path.as_os_str() == STDIN {
@@ -116,7 +166,8 @@ fn read(path: &Path, shown: &str) -> Result<String, Diagnostic> {
         std::fs::File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes)).map_err(cannot)?;
     }
     if bytes.len() as u64 > LARGEST {
-        return Err(Diagnostic::invalid(format!("`{shown}` is larger than 16 MiB")));
+        let error = Diagnostic::invalid(format!("`{shown}` is larger than 16 MiB"));
+        return Err(error.hint("a file for each part of the project, each with a `name` of its own"));
     }
     String::from_utf8(bytes).map_err(|error| not_utf8(shown, &error))
 }
@@ -128,46 +179,70 @@ fn not_utf8(shown: &str, error: &std::string::FromUtf8Error) -> Diagnostic {
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let place = Place { file: Arc::from(shown), line: number(line), column: number(column), offset, len: 1 };
     let byte = error.as_bytes().get(offset).copied().unwrap_or_default();
-    Diagnostic::invalid(format!("`{shown}` is not UTF-8 text: the byte 0x{byte:02x} is none"))
-        .at(&place)
-        .hint(format!("`iconv -f LATIN1 -t UTF-8 {shown}`, if it was written in that"))
+    let (what, from) = match error.as_bytes() {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => ("it is UTF-16".to_owned(), "UTF-16"),
+        _ => (format!("the byte 0x{byte:02x} is none"), "LATIN1"),
+    };
+    let error = Diagnostic::invalid(format!("`{shown}` is not UTF-8 text: {what}")).at(&place);
+    let turn = format!("iconv -f {from} -t UTF-8 {shown}");
+    error.hint(if from == "LATIN1" { format!("`{turn}`, if it was written in that") } else { format!("`{turn}` turns it") })
 }
 
 /// `warn` is told what is right, but may not be meant: also of a file that is wrong, where it may be the reason.
-fn resolve(settings: &Settings, found: &Found, text: String, warn: &dyn Fn(&str)) -> Result<Loaded, Failure> {
+fn resolve(settings: &Settings, found: &Found, text: String, place: Where, warn: &dyn Fn(Diagnostic)) -> Result<Loaded, Failure> {
     let mut sources = Sources::new();
-    let Variables { known: environment, unreadable, errors } = variables(settings, found, &mut sources);
+    let Variables { known: environment, mut unreadable, errors } = variables(settings, found);
     let mut mistakes = Mistakes::default();
     mistakes.extend(errors);
-    let (spec, wrong) = spec::read(&found.shown, &text, &environment, &unreadable);
+    let (mut spec, mut wrong) = spec::read(&found.shown, &text, &environment, &unreadable);
+    let unset = spec.as_ref().map(|spec| first_uses(&spec.unset)).unwrap_or_default();
+    if place == Where::Anywhere && !unset.is_empty() {
+        // Whatever they stand for elsewhere: nothing can be said of the values that they are part of.
+        unreadable.extend(unset.iter().map(|unset| unset.name.value.clone()));
+        (spec, wrong) = spec::read(&found.shown, &text, &environment, &unreadable);
+        for unset in &unset {
+            warn(elsewhere::unset(unset));
+        }
+    }
     sources.insert(Arc::from(found.shown.as_str()), text);
     mistakes.extend(wrong.finish());
     let Some(mut spec) = spec else { return Err(Failure::new(mistakes.finish(), &sources)) };
-    for warning in unset(&spec) {
-        warn(&warning);
+    if place == Where::Here {
+        for unset in unset.iter().filter(|unset| unset.required.is_none()) {
+            warn(empty(unset));
+        }
     }
     if let Some(project) = &settings.project {
         let place = Place { file: Arc::from("--project"), line: 1, column: 1, offset: 0, len: 0 };
         spec.name = Some(At::new(project.to_string(), place));
     }
-    let version = crate::engine::guest_version().unwrap_or_else(|_| env!("CARGO_PKG_VERSION").to_owned());
-    let context = Context {
+    let (version, own_keys) = match place {
+        Where::Here => {
+            (crate::engine::guest_version().unwrap_or_else(|_| env!("CARGO_PKG_VERSION").to_owned()), keys::own(&settings.environment))
+        }
+        // Neither can be wrong: no agent is asked for keys.
+        Where::Anywhere => (env!("CARGO_PKG_VERSION").to_owned(), BTreeSet::new()),
+    };
+    let mut context = Context {
         directory: found.directory.display().to_string(),
         home: settings.environment.variable("HOME").map(str::to_owned),
         env_files: env_files(&spec, found),
         seccomp_profiles: seccomp_profiles(&spec, found, settings.environment.variable("HOME")),
         key_files: key_files(&spec, found, settings.environment.variable("HOME")),
-        own_keys: keys::own(&settings.environment),
+        own_keys,
         agent: Some(version.clone()),
         guest: version,
         environment,
     };
-    let texts = context.env_files.values().filter_map(|file| Some((Arc::from(file.shown.as_str()), file.text.clone().ok()?)));
-    sources.extend(texts.collect::<Sources>());
+    if place == Where::Anywhere {
+        for warning in elsewhere::forgive(&spec, &mut context) {
+            warn(warning);
+        }
+    }
     match desired::resolve(&spec, &context) {
         Ok(desired) if mistakes.is_empty() => {
             if let Some(warning) = no_machines(&desired, &found.shown) {
-                warn(&warning);
+                warn(warning);
             }
             Ok(Loaded { desired, shown: found.shown.clone(), sources })
         }
@@ -179,20 +254,28 @@ fn resolve(settings: &Settings, found: &Found, text: String, warn: &dyn Fn(&str)
 }
 
 /// A file with nothing in it is right, but hardly what its writer meant: all that there is would go.
-fn no_machines(desired: &Desired, shown: &str) -> Option<String> {
+fn no_machines(desired: &Desired, shown: &str) -> Option<Diagnostic> {
     let text = || format!("{shown} describes no machine: `fly up` takes away all that there are of `{}`", desired.project);
-    desired.machines.is_empty().then(text)
+    desired.machines.is_empty().then(|| Diagnostic::warning(text()))
 }
 
 /// Each variable once, where it is used first.
-fn unset(spec: &Spec) -> Vec<String> {
+fn first_uses(unset: &[Unset]) -> Vec<Unset> {
     let mut known = BTreeSet::new();
-    let first = spec.unset.iter().filter(|name| known.insert(name.value.as_str()));
-    let text = |name: &At<String>| {
-        let place = &name.place;
-        format!("{}:{}: the variable `{}` is not set, and an empty text stands for it", place.file, place.line, name.value)
-    };
-    first.map(text).collect()
+    unset.iter().filter(|unset| known.insert(unset.name.value.as_str())).cloned().collect()
+}
+
+fn empty(unset: &Unset) -> Diagnostic {
+    let message = format!("the variable `{}` is not set, and an empty text stands for it", unset.name.value);
+    Diagnostic::warning(message).at(&unset.name.place)
+}
+
+/// A warning in one line, for those who have more to say than that.
+fn one_line(warning: &Diagnostic) -> String {
+    match &warning.place {
+        Some(place) => format!("{}:{}: {}", place.file, place.line, warning.message),
+        None => warning.message.clone(),
+    }
 }
 
 /// What variables stand for, as far as it could be read.
@@ -203,8 +286,8 @@ struct Variables {
     errors: Vec<Diagnostic>,
 }
 
-/// `.env`, or the files of `--env-file`, and over them the user's environment.
-fn variables(settings: &Settings, found: &Found, sources: &mut Sources) -> Variables {
+/// `.env`, or the files of `--env-file`, and over them the user's environment. Their lines are never drawn: they hold secrets.
+fn variables(settings: &Settings, found: &Found) -> Variables {
     let own = &settings.environment.variables;
     let mut files: Vec<(PathBuf, String)> =
         settings.env_files.iter().map(|file| (settings.environment.directory.join(file), file.display().to_string())).collect();
@@ -217,7 +300,6 @@ fn variables(settings: &Settings, found: &Found, sources: &mut Sources) -> Varia
         match read(&path, &shown) {
             Ok(text) => {
                 let read = spec::dotenv(&shown, &text, &[own, &all.known]);
-                sources.insert(Arc::from(shown.as_str()), text);
                 all.unreadable.retain(|name| !read.variables.contains_key(name));
                 all.known.extend(read.variables);
                 all.unreadable.extend(read.unreadable);
@@ -258,17 +340,7 @@ fn seccomp_profiles(spec: &Spec, found: &Found, home: Option<&str>) -> BTreeMap<
 
 /// The same for its files of public keys.
 fn key_files(spec: &Spec, found: &Found, home: Option<&str>) -> BTreeMap<String, Result<String, String>> {
-    let machines = spec.machines.0.iter().map(|(_, machine)| machine).chain(&spec.defaults);
-    let users = |sshd: &spec::Sshd| {
-        let users = sshd.users.iter().flat_map(|users| &users.0);
-        users.filter_map(|(_, user)| user.authorized_keys.clone()).flatten().collect::<Vec<_>>()
-    };
-    let named = machines.filter_map(|machine| machine.sshd.as_ref()).flat_map(|sshd| {
-        let common = sshd.authorized_keys.clone().into_iter().flatten();
-        common.chain(users(sshd)).collect::<Vec<_>>()
-    });
-    // A key itself is no path.
-    let paths: BTreeSet<String> = named.map(|name| name.value).filter(|name| !name.contains(' ')).collect();
+    let paths: BTreeSet<String> = elsewhere::key_files(spec).into_iter().map(|name| name.value).collect();
     paths.into_iter().map(|path| (path.clone(), near_file(&path, found, home))).collect()
 }
 

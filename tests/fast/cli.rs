@@ -73,6 +73,8 @@ fn help() {
         "cp",
         "console",
         "config",
+        "init",
+        "validate",
         "schema",
         "version",
     ] {
