@@ -7,6 +7,7 @@ mod carried;
 mod cli;
 mod compose;
 mod desired;
+mod drift;
 mod editor;
 mod examples;
 mod exchange;
