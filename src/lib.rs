@@ -42,8 +42,11 @@
 //! | [`diff`] | desired, actual and what they are made of |
 //! | [`plan`] | diff, and the operations of both boundaries |
 //! | [`observe`], [`apply`], [`verify`] | all of these |
+//! | [`ideal`] | plan, and what it is made of: the world that a file would leave behind |
 //! | [`agent`] | observe, engine, net: fly beside the engine; the planner is none of its business |
 //! | [`lock`] | types, diag |
+//! | [`beneath`] | types: files of one folder, and no way out of it |
+//! | [`revision`] | beneath, types: files as they were in a git revision; git is never run |
 //! | [`archive`] | nothing: files into a tar stream and out of one |
 //! | [`fake`] | engine, net, types: a small world for the fast tests, with faults to order |
 //! | [`guest`] | types; nothing uses it but `main` |
@@ -74,6 +77,7 @@ pub mod actual;
 pub mod agent;
 pub mod apply;
 pub mod archive;
+pub mod beneath;
 pub mod cli;
 pub mod desired;
 pub mod diag;
@@ -83,10 +87,12 @@ pub mod engine;
 pub mod fake;
 pub mod graph;
 pub mod guest;
+pub mod ideal;
 pub mod lock;
 pub mod net;
 pub mod observe;
 pub mod plan;
+pub mod revision;
 pub mod spec;
 pub mod types;
 pub mod verify;

@@ -5,4 +5,5 @@ mod record;
 mod veil;
 
 pub use model::Actual;
-pub use veil::VEIL;
+pub use record::RecordError;
+pub use veil::{Said, VEIL, shown};

@@ -51,6 +51,8 @@ pub(super) enum When {
 pub(super) enum Command {
     /// Say what would change, in which order, why, and with what impact; change nothing
     Plan(PlanArgs),
+    /// Record the world that a plan is made from, without secrets: for `fly plan --world`
+    Snapshot(SnapshotArgs),
     /// Make the machines as the file says, and check that they are
     Up(UpArgs),
     /// Take the project's machines and networks away
@@ -126,12 +128,12 @@ pub(super) struct PlanArgs {
     pub(super) check: bool,
     #[arg(long, value_name = "FORMAT", default_value = "text", help = "How to print it")]
     pub(super) format: Format,
-    /// Plan from a recorded world; no engine is asked
-    #[arg(long, value_name = "FILE", conflicts_with = "record")]
-    pub(super) snapshot: Option<PathBuf>,
-    /// Record the world that the plan is made from, without the values of the machines' environment
+    /// Compare with the file of a git revision instead of the machines: no engine, no variables, nothing outside of the repository
+    #[arg(long, value_name = "REVISION", allow_hyphen_values = true, conflicts_with = "world")]
+    pub(super) base: Option<String>,
+    /// Plan against a world that `fly snapshot` has recorded; no engine is asked
     #[arg(long, value_name = "FILE")]
-    pub(super) record: Option<PathBuf>,
+    pub(super) world: Option<PathBuf>,
     #[command(flatten)]
     pub(super) agent: AgentArgs,
 }
@@ -161,6 +163,16 @@ pub(super) struct InitArgs {
     /// Where to [default: here]
     #[arg(value_name = "DIR")]
     pub(super) directory: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+It holds no values of the machines' environment, no passwords, and no words that variables are part of.
+Names, addresses and public keys are in it.")]
+pub(super) struct SnapshotArgs {
+    /// Where to write it, readable by nobody else [default: the standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::diagnostic;
 use super::exit::Exit;
-use crate::diag::{self, Diagnostic};
+use crate::diag::{self, Diagnostic, Place};
 
 #[derive(Debug)]
 pub(super) struct Failure {
@@ -25,6 +25,11 @@ impl Failure {
     /// The diagnostics, and the texts that they point into.
     pub(super) fn into_parts(self) -> (Vec<Diagnostic>, Sources) {
         (self.diagnostics, self.sources)
+    }
+
+    /// Where in a file mistakes were found.
+    pub(super) fn places<'a>(&'a self, file: &'a str) -> impl Iterator<Item = &'a Place> {
+        self.diagnostics.iter().filter_map(|diagnostic| diagnostic.place.as_ref()).filter(move |place| &*place.file == file)
     }
 
     pub(super) fn exit(&self) -> Exit {

@@ -6,9 +6,11 @@
 mod agent;
 mod args;
 mod ask;
+mod base;
 mod capture;
 mod color;
 mod config;
+mod confine;
 mod console;
 mod cp;
 mod detach;
@@ -35,6 +37,7 @@ mod plan;
 mod progress;
 mod ps;
 mod pump;
+mod recorded;
 mod schema;
 mod settings;
 mod ssh;
@@ -98,6 +101,7 @@ fn command(command: Command, settings: &Settings, ui: &Ui) -> Result<ExitCode, F
         Command::Ssh(args) => return ssh::run(&args, settings, ui),
         Command::Console(args) => return console::run(&args, settings, ui),
         Command::Plan(args) => plan::run(&args, settings, ui),
+        Command::Snapshot(args) => recorded::snapshot(&args, settings, ui),
         Command::Up(args) => up::run(&args, settings, ui),
         Command::Down(args) => down::run(&args, settings, ui),
         Command::Ps(args) => ps::run(&args, settings, ui),

@@ -1,40 +1,21 @@
 //! `fly plan`: what would be done. It takes no lock and changes nothing.
 
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
-
 use super::args::{Format, PlanArgs};
+use super::base::{self, Compared};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::load::{self, Loaded};
+use super::recorded;
 use super::settings::Settings;
 use super::ui::Ui;
 use super::world::{self, Real};
 use crate::actual::Actual;
 use crate::desired::Desired;
-use crate::diag::{Diagnostic, Kind};
-use crate::plan::render;
+use crate::diag::Diagnostic;
+use crate::plan::{Plan, render};
 
 pub(super) fn run(args: &PlanArgs, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
-    let mut file = load::load(settings, ui)?;
-    if args.agent.no_agent {
-        file.desired.agent = None;
-    }
-    let actual = match &args.snapshot {
-        Some(path) => {
-            let mut actual = from_snapshot(path)?;
-            actual.unveil_passwords(|name| Some(&file.desired.machines.get(name)?.guest.as_ref()?.config));
-            actual.unveil(|name| Some(&file.desired.machines.get(name)?.container.environment));
-            actual
-        }
-        None => world::block_on(look(settings, &file.desired))??,
-    };
-    if let Some(path) = &args.record {
-        record(path, &actual.clone().veiled())?;
-    }
-    let Loaded { desired, shown, sources, .. } = file;
-    let plan = crate::plan::plan(&desired, &actual).map_err(|wrong| Failure::new(wrong, &sources))?;
+    let (plan, shown) = make(args, settings, ui)?;
     ui.out(&match args.format {
         Format::Text => render::text(&plan, &render::Options { color: ui.out_color, steps: true, file: shown }),
         Format::Json => render::json(&plan),
@@ -42,7 +23,34 @@ pub(super) fn run(args: &PlanArgs, settings: &Settings, ui: &Ui) -> Result<Exit,
     Ok(if args.check { Exit::of_plan(&plan) } else { Exit::Done })
 }
 
-async fn look(settings: &Settings, desired: &Desired) -> Result<Actual, Diagnostic> {
+/// The plan, and the file as the user would type it.
+fn make(args: &PlanArgs, settings: &Settings, ui: &Ui) -> Result<(Plan, String), Failure> {
+    let mut notes = vec![];
+    let (mut file, actual) = match (&args.base, &args.world) {
+        (Some(reference), _) => {
+            let Compared { file, world, notes: said } = base::compare(reference, args.agent.no_agent, settings, ui)?;
+            notes = said;
+            (file, world)
+        }
+        (None, Some(path)) => recorded::load(path, settings, ui)?,
+        (None, None) => {
+            let file = load::load(settings, ui)?;
+            // The agent is looked at in any case.
+            let actual = world::block_on(look(settings, &file.desired))??;
+            (file, actual)
+        }
+    };
+    if args.agent.no_agent {
+        file.desired.agent = None;
+    }
+    let Loaded { desired, shown, sources, .. } = file;
+    let mut plan = crate::plan::plan(&desired, &actual).map_err(|wrong| Failure::new(wrong, &sources))?;
+    plan.notes.extend(notes);
+    Ok((plan, shown))
+}
+
+/// The world that a plan for `desired` is made from.
+pub(super) async fn look(settings: &Settings, desired: &Desired) -> Result<Actual, Diagnostic> {
     let look = async |world: &Real| {
         let mut actual = world.observe_for(desired).await?;
         if let Ok(plan) = crate::plan::plan(desired, &actual) {
@@ -51,21 +59,4 @@ async fn look(settings: &Settings, desired: &Desired) -> Result<Actual, Diagnost
         Ok(actual)
     };
     Real::with(world::reach(&settings.engine()?).await?, look).await?
-}
-
-fn from_snapshot(path: &Path) -> Result<Actual, Diagnostic> {
-    let cannot = |kind| Diagnostic::new(kind, format!("cannot use the snapshot `{}`", path.display()));
-    let text = std::fs::read(path).map_err(|error| cannot(Kind::Failed).cause(error))?;
-    serde_json::from_slice(&text)
-        .map_err(|error| cannot(Kind::Failed).cause(error).hint(format!("record a new one: `fly plan --record {}`", path.display())))
-}
-
-/// Readable by its owner only: commands and labels are in it, but no values of the environment.
-fn record(path: &Path, actual: &Actual) -> Result<(), Diagnostic> {
-    let cannot =
-        |error: &dyn std::error::Error| Diagnostic::new(Kind::Failed, format!("cannot write `{}`", path.display())).caused_by(error);
-    let mut text = serde_json::to_string_pretty(actual).map_err(|error| cannot(&error))?;
-    text.push('\n');
-    let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
-    file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| cannot(&error))
 }

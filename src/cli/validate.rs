@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::args::{Annotated, ValidateArgs};
+use super::confine::confine;
 use super::diagnostic::{self, counted, escaped};
 use super::exit::Exit;
 use super::failure::{Failure, Sources};
 use super::load::{self, Checked};
+use super::recorded;
 use super::settings::Settings;
 use super::ui::Ui;
 use crate::diag::{self, Diagnostic, Kind, Place, Severity};
@@ -19,11 +22,20 @@ use crate::diag::{self, Diagnostic, Kind, Place, Severity};
 const VERSION: u32 = 1;
 
 pub(super) fn run(args: &ValidateArgs, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
-    let one = |file| load::check(&Settings { file: Some(file), ..settings.clone() });
-    let checked: Vec<Checked> = match &args.files[..] {
-        [] => vec![load::check(settings)],
-        files => files.iter().cloned().map(one).collect(),
+    let one = |file: &PathBuf| Settings { file: Some(file.clone()), ..settings.clone() };
+    let each: Vec<Settings> = if args.files.is_empty() { vec![settings.clone()] } else { args.files.iter().map(one).collect() };
+    let found: Vec<_> = each.iter().map(recorded::in_project).collect();
+    let folders = found.iter().flatten().map(|(_, folder)| folder.path().to_owned());
+    let given = settings.env_files.iter().map(|file| settings.environment.directory.join(file));
+    let readable: Vec<PathBuf> = folders.chain(given).collect();
+    confine(&readable.iter().map(PathBuf::as_path).collect::<Vec<_>>());
+    let check = |(settings, found): (&Settings, Result<_, Diagnostic>)| match found {
+        Ok((found, folder)) => load::check(settings, &found, &folder),
+        Err(error) => {
+            Checked::unread(settings.file.as_ref().map_or_else(|| "fly.yml".to_owned(), |file| file.display().to_string()), error)
+        }
     };
+    let checked: Vec<Checked> = each.iter().zip(found).map(check).collect();
     let errors: Vec<Diagnostic> =
         checked.iter().flat_map(|file| &file.diagnostics).filter(|diagnostic| diagnostic.is_error()).cloned().collect();
     ui.out(&match args.format {

@@ -54,6 +54,11 @@ fn shown(written: &str) -> String {
 }
 
 impl Veil {
+    /// What the file's variables stand for.
+    pub fn values(&self) -> impl Iterator<Item = &str> {
+        self.0.covers.iter().flat_map(|cover| &cover.parts).map(|(value, _)| value.as_str())
+    }
+
     pub fn over(&self, mut error: Diagnostic) -> Diagnostic {
         if self.0.covers.is_empty() {
             return error;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Effect, FieldChange};
+use crate::actual::shown;
 use crate::desired::Places;
 
 /// Collects field changes of one resource.
@@ -19,14 +20,15 @@ impl<'a> Fields<'a> {
     /// A field that differs for certain.
     pub(super) fn push(&mut self, field: impl Into<String>, old: Option<String>, new: Option<String>, effect: Effect) {
         let field = field.into();
-        let key = field.split('.').next().unwrap_or_default();
-        let place = self.places.of(key).cloned();
-        self.changes.push(FieldChange { field, old, new, place, effect });
+        let key = field.split('.').next().unwrap_or_default().to_owned();
+        self.push_of(&key, field, old, new, effect);
     }
 
     /// The same by another name than its key in the file.
     pub(super) fn push_of(&mut self, key: &str, field: String, old: Option<String>, new: Option<String>, effect: Effect) {
         let place = self.places.of(key).cloned();
+        // Of a recorded world, not everything is known.
+        let old = old.map(|old| shown(&old).into_owned());
         self.changes.push(FieldChange { field, old, new, place, effect });
     }
 

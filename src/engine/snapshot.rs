@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::types::{Bytes, Container, Endpoint, EngineNetwork, ImageDefaults, Name, Owner, Port};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct EngineSnapshot {
     pub facts: EngineFacts,
     /// Containers of this project, by machine, running or not.
@@ -48,12 +49,14 @@ pub struct EngineSnapshot {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AgentState {
     pub version: String,
     pub running: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct EngineFacts {
     /// `20.10.24`.
     pub version: String,
@@ -72,6 +75,7 @@ pub struct EngineFacts {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct MachineState {
     pub id: String,
     /// The engine's name of it: `shop.web`, or `shop.web.new` where a replacement was cut off before it got its name.
@@ -124,12 +128,14 @@ pub enum Health {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Leftover {
     pub id: String,
     pub running: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NetworkState {
     pub id: String,
     pub name: String,
@@ -139,12 +145,14 @@ pub struct NetworkState {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct VolumeState {
     pub name: String,
     pub labels: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ImageState {
     pub id: String,
     pub defaults: ImageDefaults,
@@ -166,6 +174,7 @@ pub enum InRegistry {
 
 /// Names that are not ours to use, with their owners.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Taken {
     pub containers: BTreeMap<String, Owner>,
     /// The names of these containers, by id.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::types::{Dynamic, GuestConfig, GuestStatus, HostEntry, Link, Mac, Name, Ns, Owner, Route, Routing, SshdStatus, Sysctl};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NetSnapshot {
     /// The host's, and that of every machine that runs.
     pub namespaces: BTreeMap<Ns, Namespace>,
@@ -32,6 +33,7 @@ pub struct NetSnapshot {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Namespace {
     /// Two machines with one inode share one namespace.
     pub inode: u64,
@@ -49,6 +51,7 @@ pub struct Namespace {
 
 /// The files that fly and a machine's guest share. What cannot be read is not there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct GuestSeen {
     pub config: Option<GuestConfig>,
     pub status: Option<GuestStatus>,
@@ -60,6 +63,7 @@ pub struct GuestSeen {
 
 /// A name of `/etc/hosts`, and whether fly's mark stands behind it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HostsLine {
     #[serde(flatten)]
     pub entry: HostEntry,
@@ -67,6 +71,7 @@ pub struct HostsLine {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LinkState {
     #[serde(flatten)]
     pub link: Link,
@@ -108,6 +113,7 @@ pub struct LinkState {
 
 /// What a link has counted since it was made, seen from where it is: `rx` has come in there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Counters {
     pub rx_bytes: u64,
     pub rx_packets: u64,
@@ -121,6 +127,7 @@ pub struct Counters {
 
 /// What the firewall does with frames between the ports of a bridge.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Firewall {
     /// Bridged frames go through a FORWARD chain whose policy is DROP (Docker's), so a bridge needs a rule of its own.
     pub drops_bridged: bool,

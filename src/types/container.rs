@@ -14,6 +14,7 @@ use super::{Bytes, Cpus, HostEntries, IfName, Mac, Name, Seconds};
 /// actual side is what inspect shows, in which the image's values are merged in: `diff::tolerance` takes them out again.
 #[expect(clippy::struct_excessive_bools, reason = "they are the engine's own, each by itself")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Container {
     /// As written: `debian:12`.
     pub image: String,
@@ -85,6 +86,7 @@ pub fn is_no_new_privileges(option: &str) -> bool {
 
 /// The limits that the engine changes while the container runs. `None` is unlimited.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Limits {
     pub cpus: Option<Cpus>,
     /// As the kernel takes it: `0-3,5`.
@@ -115,6 +117,7 @@ fn cpuset_has(set: &str, cpu: u32) -> bool {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Mount {
     pub source: MountSource,
     pub read_only: bool,
@@ -176,6 +179,7 @@ impl std::fmt::Display for Protocol {
 
 /// A published port.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Port {
     pub target: u16,
     pub protocol: Protocol,
@@ -228,6 +232,7 @@ impl std::fmt::Display for Restart {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Healthcheck {
     /// `["CMD", …]`, `["CMD-SHELL", text]`, or `["NONE"]` to switch the image's off; empty: the image's.
     pub test: Vec<String>,
@@ -242,12 +247,14 @@ pub struct Healthcheck {
 
 /// `-1` is unlimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Ulimit {
     pub soft: i64,
     pub hard: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Device {
     /// The path on the host.
     pub source: String,
@@ -284,6 +291,7 @@ impl std::fmt::Display for NetworkMode {
 
 /// A container's place in a Docker network.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Endpoint {
     pub ipv4: Option<Ipv4Addr>,
     pub ipv6: Option<Ipv6Addr>,
@@ -297,6 +305,7 @@ pub struct Endpoint {
 
 /// A Docker network of driver `bridge`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct EngineNetwork {
     pub subnets: BTreeSet<IpNet>,
     pub gateways: BTreeSet<IpAddr>,
@@ -309,6 +318,7 @@ pub struct EngineNetwork {
 
 /// What an image says of the containers made from it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ImageDefaults {
     pub command: Option<Vec<String>>,
     pub entrypoint: Option<Vec<String>>,

@@ -1,4 +1,4 @@
-//! `fly plan` for many machines from a recorded world: nothing but fly itself is measured.
+//! `fly plan` for many machines from a recorded world, and against another revision: nothing but fly itself is measured.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -34,13 +34,39 @@ pub(crate) fn figures(asked: &Asked) {
         std::fs::write(folder.join(name), serde_json::to_vec_pretty(actual).unwrap()).unwrap();
     }
     drop((empty, full));
-    for (name, what) in [("empty", "all to be created"), ("full", "all running")] {
-        let runs: Vec<Measured> = (0..asked.rounds.max(7)).map(|_| fly_plan(&folder, name)).collect();
+    for (way, name, what) in [
+        ("--world", "empty", "all to be created"),
+        ("--world", "full", "all running"),
+        ("--base", "HEAD", "the same revision"),
+        ("--base", "HEAD~1", "one in ten changed since a revision"),
+    ] {
+        if name == "HEAD" {
+            revisions(&folder, &file);
+        }
+        let runs: Vec<Measured> = (0..asked.rounds.max(7)).map(|_| fly_plan(&folder, way, name)).collect();
         report::within(&format!("plan {MACHINES} machines, {what}: time"), &runs.iter().map(|run| run.time).collect::<Times>(), TIME);
         report::shown("  of the processor's", &runs.iter().map(|run| run.processor).collect::<Times>().text());
         report::memory(&format!("plan {MACHINES} machines, {what}: memory"), runs.iter().map(|run| run.memory).max().unwrap(), MEMORY);
     }
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// A revision with other images for some, and one with the file.
+fn revisions(folder: &Path, file: &str) {
+    let git = |args: &[&str]| {
+        let name = ["-c", "user.name=bench", "-c", "user.email=bench@example.org"];
+        let done = Command::new("git").args(name).args(args).current_dir(folder).status().unwrap();
+        assert!(done.success(), "git {args:?}");
+    };
+    let old: String =
+        file.lines().map(|line| if line.ends_with("0:") { format!("{line}\n    image: other:1\n") } else { format!("{line}\n") }).collect();
+    git(&["init", "-q"]);
+    for text in [old.as_str(), file] {
+        std::fs::write(folder.join("fly.yml"), text).unwrap();
+        git(&["add", "fly.yml"]);
+        git(&["commit", "-q", "-m", "file"]);
+    }
+    git(&["gc", "-q"]);
 }
 
 /// So many machines, each with an address of its own on one macvlan network.
@@ -84,8 +110,8 @@ fn worlds(file: &str) -> (Actual, Actual) {
     })
 }
 
-fn fly_plan(folder: &Path, snapshot: &str) -> Measured {
-    let words = measure::command(&[env!("CARGO_BIN_EXE_fly"), "plan", "--snapshot", snapshot]);
+fn fly_plan(folder: &Path, way: &str, name: &str) -> Measured {
+    let words = measure::command(&[env!("CARGO_BIN_EXE_fly"), "plan", way, name]);
     let output = Command::new(&words[0]).args(&words[1..]).current_dir(folder).stderr(Stdio::inherit()).output().unwrap();
     measure::read(&String::from_utf8_lossy(&output.stdout)).good("fly plan")
 }

@@ -60,6 +60,7 @@ fn help() {
     for command in [
         "",
         "plan",
+        "snapshot",
         "up",
         "down",
         "ps",
@@ -105,7 +106,7 @@ fn a_wrong_command_line_is_64() {
         &["plan", "--chek"],
         &["plan", "--format", "xml"],
         &["up", "--parallel", "0"],
-        &["plan", "--snapshot", "a", "--record", "b"],
+        &["plan", "--base", "main", "--world", "b"],
         &["--project", "a.b", "plan"],
         &["-p", "shop", "exec"],
         &["-p", "shop", "exec", "-t", "web", "sh"],
@@ -238,7 +239,7 @@ fn a_full_disk_is_a_failure() {
 
 const SHOP: &str = "name: shop\nmachines:\n  web: {image: 'debian:12', nics: {eth0: back}}\nnetworks:\n  back: {subnet: 10.10.0.0/24}\n";
 
-/// A world with nothing in it, as `fly plan --record` would write it.
+/// A world with nothing in it, as `fly snapshot` would write it.
 fn empty_world(folder: &Folder) {
     let text = serde_json::to_string(&fly::actual::Actual::default()).unwrap();
     std::fs::write(folder.path().join("world.json"), text).unwrap();
@@ -268,7 +269,8 @@ machines:
 fn a_wrong_file_is_65_with_all_its_mistakes() {
     let folder = Folder::new("invalid");
     std::fs::write(folder.path().join("fly.yml"), "machines:\n  web: {iamge: 'debian:12'}\n  db: {image: [1]}\n").unwrap();
-    for args in [&["plan"][..], &["up"], &["config"], &["plan", "--snapshot", "world.json"]] {
+    empty_world(&folder);
+    for args in [&["plan"][..], &["up"], &["config"], &["plan", "--world", "world.json"]] {
         let said = folder.fly(args);
         assert_eq!((said.code, said.out.as_str()), (Some(65), ""), "{args:?}: {said:?}");
         assert!(said.err.contains("fly.yml:2:") && said.err.contains("fly.yml:3:"), "{}", said.err);
@@ -280,17 +282,17 @@ fn a_plan_from_a_recorded_world_asks_no_engine() {
     let folder = Folder::new("snapshot");
     std::fs::write(folder.path().join("fly.yml"), SHOP).unwrap();
     empty_world(&folder);
-    let said = folder.fly(&["plan", "--snapshot", "world.json"]);
+    let said = folder.fly(&["plan", "--world", "world.json"]);
     assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{said:?}");
     // The guest's version is of the binary's own contents.
     let version = said.out.split("guest/").nth(1).and_then(|rest| rest.get(..12)).unwrap().to_owned();
-    insta::assert_snapshot!("plan_snapshot", said.out.replace(&version, "0123456789ab"));
-    let said = folder.fly(&["plan", "--check", "--snapshot", "world.json"]);
+    insta::assert_snapshot!("plan_world", said.out.replace(&version, "0123456789ab"));
+    let said = folder.fly(&["plan", "--check", "--world", "world.json"]);
     assert_eq!(said.code, Some(2), "{said:?}");
-    let said = folder.fly(&["plan", "--format", "json", "--snapshot", "world.json"]);
+    let said = folder.fly(&["plan", "--format", "json", "--world", "world.json"]);
     let value: serde_json::Value = serde_json::from_str(&said.out).unwrap();
     assert_eq!((said.code, &value["project"]), (Some(0), &serde_json::json!("shop")));
-    let said = folder.fly(&["plan", "--snapshot", "gone.json"]);
+    let said = folder.fly(&["plan", "--world", "gone.json"]);
     assert_eq!((said.code, said.out.as_str()), (Some(1), ""), "{said:?}");
 }
 
@@ -300,7 +302,7 @@ fn the_file_is_found_in_a_folder_above() {
     std::fs::write(folder.path().join("fly.yaml"), SHOP).unwrap();
     empty_world(&folder);
     std::fs::create_dir_all(folder.path().join("a/b")).unwrap();
-    let mut command = folder.command(&["plan", "--snapshot", "../../world.json"]);
+    let mut command = folder.command(&["plan", "--world", "../../world.json"]);
     let said = Said::new(&command.current_dir(folder.path().join("a/b")).output().unwrap());
     assert_eq!(said.code, Some(0), "{said:?}");
     assert!(said.out.contains("../../fly.yaml:3"), "{}", said.out);

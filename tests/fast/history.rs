@@ -145,6 +145,23 @@ impl History {
     }
 }
 
+/// A host as there are many, with images that say nothing.
+pub(crate) fn ordinary() -> World {
+    let world = World::new();
+    world.set_engine("28.5.1");
+    world.set_drops_bridged(true);
+    world.add_bridge("br0");
+    for card in ["eth2", "eth3", "eth4"] {
+        world.add_parent(card);
+    }
+    for image in IMAGES {
+        let check = Healthcheck { test: vec!["CMD-SHELL".into(), "(the image's)".into()], ..Healthcheck::default() };
+        world.add_image(image, ImageDefaults { healthcheck: (image == "checked").then_some(check), ..ImageDefaults::default() });
+    }
+    world.set_image_ends("job", 0);
+    world
+}
+
 fn images(world: &World) {
     let words = |text: &str| Some(vec![text.to_owned()]);
     for image in IMAGES {

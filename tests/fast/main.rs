@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod apply;
+mod canary;
 mod carried;
 mod cli;
 mod compose;
@@ -16,16 +17,19 @@ mod guest_file;
 mod guest_sftp;
 mod guest_ssh;
 mod history;
+mod ideal;
 mod layers;
 mod lock;
 mod manners;
 mod mistakes;
 mod moves;
+mod offline;
 mod plan_text;
 mod properties;
 mod readme;
 mod record;
 mod refusals;
+mod revision;
 mod sketch;
 mod spec;
 mod unseen;

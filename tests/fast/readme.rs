@@ -141,7 +141,7 @@ fn every_command_and_option_is_there_and_no_other() {
     let invented: Vec<&str> = options(README)
         .difference(&known)
         .copied()
-        .filter(|option| !["--dry-run", "--path", "--wait", "--direct-phys"].contains(option))
+        .filter(|option| !["--depth", "--dry-run", "--path", "--wait", "--direct-phys"].contains(option))
         .collect();
     assert!(invented.is_empty(), "no options of fly: {invented:?}");
     for command in README.lines().filter_map(|line| line.strip_prefix("$ fly ")) {

@@ -206,9 +206,9 @@ fn a_password_is_only_for_those_whom_the_file_gives_one() {
     let record = project.dir().join("world.json").display().to_string();
     let config = lab.docker(&["exec", "vm.web", "cat", "/.fly/machine/config.json"]);
     assert!(config.contains("$6$") && !config.contains("hunter2"), "{config}");
-    project.fly(&["plan", "--record", &record]).success();
+    project.fly(&["snapshot", "-o", &record]).success();
     assert!(!std::fs::read_to_string(&record).unwrap().contains("$6$"));
-    assert!(project.fly(&["plan", "--snapshot", &record]).success().stdout.contains("nothing to do"));
+    assert!(project.fly(&["plan", "--world", &record]).success().stdout.contains("nothing to do"));
 }
 
 /// No host can reach a macvlan card of its own; and nobody has a key here.

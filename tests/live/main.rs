@@ -39,6 +39,7 @@ mod neighbours;
 mod net;
 mod networks;
 mod nics;
+mod offline;
 mod order;
 mod quickstart;
 mod refusals;

@@ -20,7 +20,7 @@ machines:
 fn loaded(text: &str) -> Loaded {
     let spec = spec::parse("fly.yml", text, &std::collections::BTreeMap::new()).unwrap();
     let context = Context { directory: "/srv/shop".into(), ..Context::default() };
-    Loaded { desired: desired::resolve(&spec, &context).unwrap(), shown: "fly.yml".into(), sources: Sources::new() }
+    Loaded::new(desired::resolve(&spec, &context).unwrap(), "fly.yml".into(), Sources::new())
 }
 
 fn rate(text: &str) -> Traffic {
