@@ -79,9 +79,21 @@ pub enum Kind {
     Failed,
 }
 
+/// Whether it is in the way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    #[default]
+    Error,
+    /// It may be meant so, or be so only here.
+    Warning,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnostic {
     pub kind: Kind,
+    #[serde(default)]
+    pub severity: Severity,
     /// One phrase: lower-case, literals in backticks, no full stop.
     pub message: String,
     pub place: Option<Place>,
@@ -100,11 +112,20 @@ pub struct Diagnostic {
 
 impl Diagnostic {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), place: None, label: None, also: vec![], causes: vec![], hints: vec![], unshown: 0 }
+        let (severity, message) = (Severity::Error, message.into());
+        Self { kind, severity, message, place: None, label: None, also: vec![], causes: vec![], hints: vec![], unshown: 0 }
     }
 
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(Kind::Invalid, message)
+    }
+
+    pub fn warning(message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::new(Kind::Invalid, message) }
+    }
+
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
     }
 
     #[must_use]

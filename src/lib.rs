@@ -36,7 +36,7 @@
 //! | [`types`], [`diag`] | nothing |
 //! | [`spec`] | types, diag |
 //! | [`desired`] | spec, types, diag |
-//! | [`engine`], [`net`] | types |
+//! | [`engine`], [`net`] | types; the engine also diag, for what was meant |
 //! | [`actual`] | engine, net, types |
 //! | [`graph`] | desired, types: the project as a picture |
 //! | [`diff`] | desired, actual and what they are made of |

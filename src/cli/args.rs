@@ -82,6 +82,10 @@ pub(super) enum Command {
     Graph(GraphArgs),
     /// Make a machine's cards slow or lossy for a while; then they are as the file says again
     Impair(ImpairArgs),
+    /// Write a small fly.yml to begin with, and its JSON Schema for editors
+    Init(InitArgs),
+    /// Say what is wrong with the file, without asking the engine
+    Validate(ValidateArgs),
     /// Print the file with everything decided: defaults, names, addresses
     Config,
     /// Print the JSON Schema of fly.yml
@@ -132,6 +136,33 @@ pub(super) struct PlanArgs {
     pub(super) world: Option<PathBuf>,
     #[command(flatten)]
     pub(super) agent: AgentArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What only this computer lacks, as variables without a default and files outside the project, is a warning here.
+Exit code 0: nothing is wrong, or there are warnings alone; 65: a file is wrong; 64: there is none.")]
+pub(super) struct ValidateArgs {
+    #[arg(long, value_name = "FORMAT", default_value = "text", help = "How to print it; github: annotations of a workflow's run")]
+    pub(super) format: Annotated,
+    /// Which, or - for the standard input [default: that of --file]
+    #[arg(value_name = "FILE", conflicts_with = "file")]
+    pub(super) files: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Annotated {
+    Text,
+    Json,
+    Github,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Files that are there already are not touched. `fly validate` checks the file, `fly plan` says what would be done.")]
+pub(super) struct InitArgs {
+    /// Where to [default: here]
+    #[arg(value_name = "DIR")]
+    pub(super) directory: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

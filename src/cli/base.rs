@@ -133,8 +133,8 @@ impl Both<'_> {
         let old_text = then.as_ref().map(|then| there().text(&then.path, &then.shown, self.folder.path())).transpose()?;
         let mut guesses = Guesses::of(old_text.iter().chain([&new_text]).map(String::as_str));
         loop {
-            let load = |found: &Found, files: Files<'_>, text: &str, warn: &dyn Fn(&str)| {
-                let from = Surroundings { files, guesses: Some(&guesses), version: None };
+            let load = |found: &Found, files: Files<'_>, text: &str, warn: &dyn Fn(Diagnostic)| {
+                let from = Surroundings { files, guesses: Some(&guesses), version: None, lenient: false };
                 load::resolve(self.settings, &from, found, text.to_owned(), warn)
             };
             let new = load(found, Files::Beneath(self.folder), &new_text, &|_| ());

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
-use crate::diag::{self, Diagnostic, Place};
+use crate::diag::{self, Diagnostic, Place, Severity};
 
 /// The same on every terminal, so that what is pasted into a report looks as it did.
 const WIDTH: usize = 120;
@@ -28,7 +28,8 @@ pub fn render(diagnostics: &[Diagnostic], sources: &BTreeMap<Arc<str>, String>, 
         out.push_str("\n\n");
     }
     if sorted.len() > 1 {
-        out.push_str(&renderer.render(&[Group::with_title(Level::ERROR.primary_title(total(&sorted)))]));
+        let level = if sorted.iter().any(Diagnostic::is_error) { Level::ERROR } else { Level::WARNING };
+        out.push_str(&renderer.render(&[Group::with_title(level.primary_title(total(&sorted)))]));
         out.push('\n');
     } else if out.ends_with("\n\n") {
         out.pop();
@@ -40,12 +41,25 @@ fn total(diagnostics: &[Diagnostic]) -> String {
     let files: BTreeSet<_> = diagnostics.iter().filter_map(|d| Some(d.place.as_ref()?.file.to_string())).collect();
     let files: Vec<_> = files.iter().map(|file| escaped(file)).collect();
     let place = if files.is_empty() { String::new() } else { format!(" in {}", files.join(", ")) };
-    let count: usize = diagnostics.iter().map(|diagnostic| diagnostic.unshown.max(1)).sum();
-    format!("{count} errors{place}")
+    format!("{}{place}", counted(diagnostics))
+}
+
+/// `2 errors, 1 warning`; nothing for none.
+pub(super) fn counted(diagnostics: &[Diagnostic]) -> String {
+    let count = |severity: Severity| -> usize {
+        diagnostics.iter().filter(|it| it.severity == severity).map(|diagnostic| diagnostic.unshown.max(1)).sum()
+    };
+    let words = [(count(Severity::Error), "error"), (count(Severity::Warning), "warning")].map(|(count, word)| match count {
+        0 => None,
+        1 => Some(format!("1 {word}")),
+        _ => Some(format!("{count} {word}s")),
+    });
+    words.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn groups<'a>(diagnostic: &Diagnostic, sources: &'a BTreeMap<Arc<str>, String>) -> Vec<Group<'a>> {
-    let mut group = Group::with_title(Level::ERROR.primary_title(escaped(&diagnostic.message)));
+    let level = if diagnostic.is_error() { Level::ERROR } else { Level::WARNING };
+    let mut group = Group::with_title(level.primary_title(escaped(&diagnostic.message)));
     let mut marks: Vec<Mark<'_>> = vec![];
     if let Some(place) = &diagnostic.place {
         marks.push(Mark { place, label: diagnostic.label.as_deref(), kind: AnnotationKind::Primary });
@@ -130,7 +144,8 @@ fn harmless(text: &str) -> String {
     text.chars().map(|c| if ('\u{80}'..='\u{9f}').contains(&c) { '¿' } else { c }).collect::<String>().replace("\r\n", " \n")
 }
 
-fn escaped(text: &str) -> String {
+/// Without what a terminal would obey.
+pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

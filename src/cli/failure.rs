@@ -22,6 +22,11 @@ impl Failure {
         Self { diagnostics, sources: sources.clone() }
     }
 
+    /// The diagnostics, and the texts that they point into.
+    pub(super) fn into_parts(self) -> (Vec<Diagnostic>, Sources) {
+        (self.diagnostics, self.sources)
+    }
+
     /// Where in a file mistakes were found.
     pub(super) fn places<'a>(&'a self, file: &'a str) -> impl Iterator<Item = &'a Place> {
         self.diagnostics.iter().filter_map(|diagnostic| diagnostic.place.as_ref()).filter(move |place| &*place.file == file)

@@ -11,14 +11,15 @@ use files::STDIN;
 pub(super) use files::{Files, NO_HOME, Read, unseen_key};
 pub(super) use guess::Guesses;
 
+use super::elsewhere;
 use super::failure::{Failure, Sources};
 use super::keys;
 use super::settings::Settings;
 use super::ui::Ui;
 use crate::beneath::Folder;
 use crate::desired::{self, Context, Desired, EnvText};
-use crate::diag::{At, Diagnostic, Kind, Mistakes, Place};
-use crate::spec::{self, Spec};
+use crate::diag::{self, At, Diagnostic, Kind, Mistakes, Place};
+use crate::spec::{self, Spec, Unset};
 use crate::types::Name;
 
 /// Names that are looked for, the first first.
@@ -48,11 +49,13 @@ pub(super) struct Surroundings<'a> {
     pub(super) guesses: Option<&'a Guesses>,
     /// Of this build of fly, where that counts.
     pub(super) version: Option<String>,
+    /// What may be missing here alone is a warning.
+    pub(super) lenient: bool,
 }
 
 impl Surroundings<'_> {
     fn usual() -> Self {
-        Self { files: Files::Anywhere, guesses: None, version: crate::engine::guest_version().ok() }
+        Self { files: Files::Anywhere, guesses: None, version: crate::engine::guest_version().ok(), lenient: false }
     }
 }
 
@@ -60,7 +63,7 @@ impl Surroundings<'_> {
 pub(super) fn load(settings: &Settings, ui: &Ui) -> Result<Loaded, Failure> {
     let found = find(settings)?;
     let text = read(&found.path, &found.shown)?;
-    resolve(settings, &Surroundings::usual(), &found, text, &|warning| ui.warn(warning))
+    resolve(settings, &Surroundings::usual(), &found, text, &|warning| ui.warn(&one_line(&warning)))
 }
 
 /// The same, with nothing read but what is in this folder, and no key of whoever runs fly asked for.
@@ -71,13 +74,51 @@ pub(super) fn load_beneath(
     folder: &Folder,
     ui: &Ui,
 ) -> Result<Loaded, Failure> {
-    let surroundings = Surroundings { files: Files::Beneath(folder), guesses: None, version };
+    let surroundings = Surroundings { files: Files::Beneath(folder), guesses: None, version, lenient: false };
     let text = surroundings.files.text(&found.path, &found.shown, folder.path())?;
-    let mut loaded = resolve(settings, &surroundings, found, text, &|warning| ui.warn(warning))?;
+    let mut loaded = resolve(settings, &surroundings, found, text, &|warning| ui.warn(&one_line(&warning)))?;
     for path in std::mem::take(&mut loaded.unseen) {
         ui.warn(&format!("{}: `{path}` is outside of the project, and was not looked at", found.shown));
     }
     Ok(loaded)
+}
+
+/// All that is to be said of a file.
+pub(super) struct Checked {
+    pub(super) shown: String,
+    pub(super) diagnostics: Vec<Diagnostic>,
+    pub(super) sources: Sources,
+    /// How many machines it has; nothing if it is wrong.
+    pub(super) machines: Option<usize>,
+}
+
+impl Checked {
+    /// Of a file that cannot be read.
+    pub(super) fn unread(shown: String, error: Diagnostic) -> Self {
+        Self { shown, diagnostics: vec![error], sources: Sources::new(), machines: None }
+    }
+}
+
+/// Reads and resolves as `load` does, with nothing read but what is in this folder, and says what is wrong wherever the file is.
+pub(super) fn check(settings: &Settings, found: &Found, folder: &Folder) -> Checked {
+    let from = Surroundings { files: Files::Beneath(folder), guesses: None, version: None, lenient: true };
+    let text = match from.files.text(&found.path, &found.shown, folder.path()) {
+        Ok(text) => text,
+        Err(error) => return Checked::unread(found.shown.clone(), error),
+    };
+    let warnings = std::cell::RefCell::new(vec![]);
+    let resolved = resolve(settings, &from, found, text, &|warning| warnings.borrow_mut().push(warning));
+    let (errors, sources, machines) = match resolved {
+        Ok(loaded) => (vec![], loaded.sources, Some(loaded.desired.machines.len())),
+        Err(failure) => {
+            let (errors, sources) = failure.into_parts();
+            (errors, sources, None)
+        }
+    };
+    let mut diagnostics = warnings.into_inner();
+    diagnostics.extend(errors);
+    diag::sort(&mut diagnostics);
+    Checked { shown: found.shown.clone(), diagnostics, sources, machines }
 }
 
 /// Like `load`, but a file that cannot be understood is no obstacle as long as the project's name can be known: taking machines
@@ -157,18 +198,24 @@ pub(super) fn resolve(
     from: &Surroundings<'_>,
     found: &Found,
     text: String,
-    warn: &dyn Fn(&str),
+    warn: &dyn Fn(Diagnostic),
 ) -> Result<Loaded, Failure> {
     let mut sources = Sources::new();
-    let Variables { known: mut environment, unreadable, errors } = variables(settings, from, found, &mut sources);
+    let Variables { known: mut environment, mut unreadable, errors } = variables(settings, from, found);
     let mut mistakes = Mistakes::default();
     mistakes.extend(errors);
-    let (spec, wrong) = spec::read(&found.shown, &text, &environment, &unreadable);
+    let (mut spec, mut wrong) = spec::read(&found.shown, &text, &environment, &unreadable);
+    let unset = spec.as_ref().map(|spec| first_uses(&spec.unset)).unwrap_or_default();
+    if from.lenient && !unset.is_empty() {
+        // Whatever they stand for elsewhere: nothing can be said of the values that they are part of.
+        unreadable.extend(unset.iter().map(|unset| unset.name.value.clone()));
+        (spec, wrong) = spec::read(&found.shown, &text, &environment, &unreadable);
+    }
     sources.insert(Arc::from(found.shown.as_str()), text);
     mistakes.extend(wrong.finish());
     let Some(mut spec) = spec else { return Err(Failure::new(mistakes.finish(), &sources)) };
-    for warning in unset(&spec) {
-        warn(&warning);
+    for unset in unset.iter().filter(|unset| from.lenient || unset.required.is_none()) {
+        warn(if from.lenient { elsewhere::unset(unset) } else { empty(unset) });
     }
     if let Some(project) = &settings.project {
         let place = Place { file: Arc::from("--project"), line: 1, column: 1, offset: 0, len: 0 };
@@ -181,12 +228,15 @@ pub(super) fn resolve(
     }
     let context = context(settings, from, found, &spec, environment);
     let unseen = unseen(&context);
-    let texts = context.env_files.values().filter_map(|file| Some((Arc::from(file.shown.as_str()), file.text.clone().ok()?)));
-    sources.extend(texts.collect::<Sources>());
+    if from.lenient {
+        for warning in elsewhere::unseen(&spec, &unseen) {
+            warn(warning);
+        }
+    }
     match desired::resolve(&spec, &context) {
         Ok(desired) if mistakes.is_empty() => {
             if let Some(warning) = no_machines(&desired, &found.shown) {
-                warn(&warning);
+                warn(warning);
             }
             let values = spec.veil.values().map(str::to_owned).collect();
             Ok(Loaded { values, unseen, ..Loaded::new(desired, found.shown.clone(), sources) })
@@ -245,24 +295,32 @@ fn unseen_variables(path: &str) -> String {
 
 /// What is right in a file, but may not be meant.
 pub(super) fn warning(file: &Loaded) -> Option<String> {
-    no_machines(&file.desired, &file.shown)
+    no_machines(&file.desired, &file.shown).map(|warning| warning.message)
 }
 
 /// A file with nothing in it is right, but hardly what its writer meant: all that there is would go.
-fn no_machines(desired: &Desired, shown: &str) -> Option<String> {
+fn no_machines(desired: &Desired, shown: &str) -> Option<Diagnostic> {
     let text = || format!("{shown} describes no machine: `fly up` takes away all that there are of `{}`", desired.project);
-    desired.machines.is_empty().then(text)
+    desired.machines.is_empty().then(|| Diagnostic::warning(text()).hint("`machines: {web: {image: debian:12}}`"))
 }
 
 /// Each variable once, where it is used first.
-fn unset(spec: &Spec) -> Vec<String> {
+fn first_uses(unset: &[Unset]) -> Vec<Unset> {
     let mut known = BTreeSet::new();
-    let first = spec.unset.iter().filter(|name| known.insert(name.value.as_str()));
-    let text = |name: &At<String>| {
-        let place = &name.place;
-        format!("{}:{}: the variable `{}` is not set, and an empty text stands for it", place.file, place.line, name.value)
-    };
-    first.map(text).collect()
+    unset.iter().filter(|unset| known.insert(unset.name.value.as_str())).cloned().collect()
+}
+
+fn empty(unset: &Unset) -> Diagnostic {
+    let message = format!("the variable `{}` is not set, and an empty text stands for it", unset.name.value);
+    Diagnostic::warning(message).at(&unset.name.place)
+}
+
+/// A warning in one line, for those who have more to say than that.
+pub(super) fn one_line(warning: &Diagnostic) -> String {
+    match &warning.place {
+        Some(place) => format!("{}:{}: {}", place.file, place.line, warning.message),
+        None => warning.message.clone(),
+    }
 }
 
 /// What variables stand for, as far as it could be read.
@@ -273,8 +331,8 @@ struct Variables {
     errors: Vec<Diagnostic>,
 }
 
-/// `.env`, or the files of `--env-file`, and over them the user's environment.
-fn variables(settings: &Settings, from: &Surroundings<'_>, found: &Found, sources: &mut Sources) -> Variables {
+/// `.env`, or the files of `--env-file`, and over them the user's environment. Their lines are never drawn: they hold secrets.
+fn variables(settings: &Settings, from: &Surroundings<'_>, found: &Found) -> Variables {
     let nobodys = BTreeMap::new();
     let own = if from.guesses.is_some() { &nobodys } else { &settings.environment.variables };
     let mut all = Variables::default();
@@ -296,7 +354,6 @@ fn variables(settings: &Settings, from: &Surroundings<'_>, found: &Found, source
         match text {
             Ok(text) => {
                 let read = spec::dotenv(&shown, &text, &[own, &all.known]);
-                sources.insert(Arc::from(shown.as_str()), text);
                 all.unreadable.retain(|name| !read.variables.contains_key(name));
                 all.known.extend(read.variables);
                 all.unreadable.extend(read.unreadable);
@@ -344,17 +401,7 @@ fn seccomp_profiles(spec: &Spec, from: &Surroundings<'_>, found: &Found, home: O
 
 /// The same for its files of public keys.
 fn key_files(spec: &Spec, from: &Surroundings<'_>, found: &Found, home: Option<&str>) -> BTreeMap<String, Result<String, String>> {
-    let machines = spec.machines.0.iter().map(|(_, machine)| machine).chain(&spec.defaults);
-    let users = |sshd: &spec::Sshd| {
-        let users = sshd.users.iter().flat_map(|users| &users.0);
-        users.filter_map(|(_, user)| user.authorized_keys.clone()).flatten().collect::<Vec<_>>()
-    };
-    let named = machines.filter_map(|machine| machine.sshd.as_ref()).flat_map(|sshd| {
-        let common = sshd.authorized_keys.clone().into_iter().flatten();
-        common.chain(users(sshd)).collect::<Vec<_>>()
-    });
-    // A key itself is no path.
-    let paths: BTreeSet<String> = named.map(|name| name.value).filter(|name| !name.contains(' ')).collect();
+    let paths: BTreeSet<String> = elsewhere::key_files(spec).into_iter().map(|name| name.value).collect();
     paths.into_iter().map(|path| (path.clone(), near_file(&path, from, found, home, || unseen_key(&path)))).collect()
 }
 

@@ -16,6 +16,7 @@ mod cp;
 mod detach;
 pub mod diagnostic;
 mod down;
+mod elsewhere;
 mod engine;
 mod environment;
 mod exec;
@@ -23,6 +24,7 @@ mod exit;
 mod failure;
 mod graph;
 mod impair;
+mod init;
 mod keys;
 mod load;
 mod log_lines;
@@ -47,6 +49,7 @@ mod terminal;
 mod trouble;
 mod ui;
 mod up;
+mod validate;
 mod version;
 mod world;
 
@@ -111,6 +114,8 @@ fn command(command: Command, settings: &Settings, ui: &Ui) -> Result<ExitCode, F
         Command::Graph(args) => graph::run(&args, settings, ui),
         Command::Impair(args) => impair::run(&args, settings, ui),
         Command::Config => config::run(settings, ui),
+        Command::Validate(args) => validate::run(&args, settings, ui),
+        Command::Init(args) => init::run(&args, settings, ui),
         Command::Schema => schema::run(ui),
         Command::Version => version::run(ui),
     };

@@ -48,13 +48,7 @@ pub(super) fn load(path: &Path, settings: &Settings, ui: &Ui) -> Result<(Loaded,
     let anew = format!("record it anew: `fly snapshot -o {}`", path.display());
     let record = std::fs::File::open(settings.environment.directory.join(path)).map_err(|error| cannot(Kind::Failed).cause(error))?;
     let version = crate::engine::guest_version().ok();
-    let mut found = load::find(settings)?;
-    if found.path.as_os_str() != "-" {
-        found.directory = std::fs::canonicalize(&found.directory).unwrap_or(found.directory);
-        found.path = found.directory.join(found.path.file_name().unwrap_or_default());
-    }
-    let folder = Folder::open(&root(&found.directory, settings))
-        .map_err(|error| Diagnostic::new(Kind::Failed, format!("cannot read `{}`", found.directory.display())).cause(error))?;
+    let (found, folder) = in_project(settings)?;
     let given: Vec<PathBuf> = settings.env_files.iter().map(|file| settings.environment.directory.join(file)).collect();
     confine(&[folder.path()].into_iter().chain(given.iter().map(PathBuf::as_path)).collect::<Vec<_>>());
     let mut text = vec![];
@@ -72,6 +66,18 @@ pub(super) fn load(path: &Path, settings: &Settings, ui: &Ui) -> Result<(Loaded,
     actual.unveil(|name| Some(&desired.machines.get(name)?.container));
     actual.unveil_labels(labels(desired));
     Ok((file, actual))
+}
+
+/// The file, and the folder that it may name files in.
+pub(super) fn in_project(settings: &Settings) -> Result<(load::Found, Folder), Diagnostic> {
+    let mut found = load::find(settings)?;
+    if found.path.as_os_str() != "-" {
+        found.directory = std::fs::canonicalize(&found.directory).unwrap_or(found.directory);
+        found.path = found.directory.join(found.path.file_name().unwrap_or_default());
+    }
+    let folder = Folder::open(&root(&found.directory, settings))
+        .map_err(|error| Diagnostic::new(Kind::Failed, format!("cannot read `{}`", found.directory.display())).cause(error))?;
+    Ok((found, folder))
 }
 
 /// The repository that the file is in, so that it can name files beside it there; or its folder. A home is no project.

@@ -8,6 +8,7 @@ use super::environment::Environment;
 use crate::diag::{Diagnostic, Kind};
 use crate::types::Name;
 
+#[derive(Clone)]
 pub(super) struct Settings {
     /// Nothing: look for it.
     pub(super) file: Option<PathBuf>,

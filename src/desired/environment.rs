@@ -22,7 +22,7 @@ pub(super) fn resolve(machine: &spec::Machine, context: &Context, errors: &mut E
             }
             Some((_, Err(_))) | None if !file.required => {}
             missing => {
-                let mut error = Diagnostic::invalid(format!("`env_file` {} cannot be read", file.path.value)).at(&file.path.place);
+                let mut error = Diagnostic::invalid(format!("the `env_file` `{}` cannot be read", file.path.value)).at(&file.path.place);
                 if let Some((_, Err(why))) = missing {
                     error = error.cause(why);
                 }

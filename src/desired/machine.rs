@@ -188,7 +188,8 @@ fn check_network_mode(group: &Group, on_nat: bool, cards: &BTreeSet<&str>, nets:
     // A card on a network that nothing is known of may well be one.
     let unknown = written.any(|(_, nic)| of(nic).and_then(|name| nets.get(&name)).is_none_or(|net| net.kind == NetKind::Unknown));
     if let Some(ports) = ports.filter(|_| !unknown && !group.has_unknown_cards() && !group.names.is_empty()) {
-        let error = Diagnostic::invalid("ports are published by the engine, and this machine has no card on a network of its").at(ports);
+        let error =
+            Diagnostic::invalid("ports are published by the engine, and this machine has no card on a network of kind `nat`").at(ports);
         errors.push(error.hint(nat_card(spec, cards, nets)));
     }
     false

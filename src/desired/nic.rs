@@ -98,7 +98,8 @@ fn card(
         if !nets.broken {
             let error = Diagnostic::invalid(format!("there is no network `{}`", network.value)).at(&network.place);
             let error = suggest(error, &network.value, nets.keys().map(Name::as_str), errors.is_full());
-            errors.push(error.hint(format!("networks: {{{}: {{}}}}", network.value)));
+            let is_name = error.hints.iter().all(|hint| !hint.starts_with("did you mean")) && Name::new(network.value.clone()).is_ok();
+            errors.push(if is_name { error.hint(format!("`{}: {{}}` in `networks` makes one", network.value)) } else { error });
         }
         return;
     };

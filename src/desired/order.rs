@@ -150,14 +150,21 @@ fn check_cycles(groups: &Groups, needs: &BTreeMap<&Name, Vec<Need<'_>>>, errors:
     }
 }
 
+/// More members of a circle are counted.
+const SHOWN: usize = 12;
+
 fn cycle(members: &[&Name], needs: &[&Need<'_>]) -> Diagnostic {
     if let ([name], [need]) = (members, needs) {
         return Diagnostic::invalid(format!("`{name}` needs itself")).at(need.place).hint(format!("leave it out of `{}`", need.key));
     }
-    let way: Vec<String> = members.iter().chain(members.first()).map(|name| format!("`{name}`")).collect();
+    // Of a long one, the beginning shows which it is.
+    let more = members.len().saturating_sub(SHOWN);
+    let way = members.iter().take(SHOWN).map(|name| format!("`{name}`"));
+    let left = (more > 0).then(|| format!("{more} more, and the last"));
+    let way: Vec<String> = way.chain(left).chain(members.first().map(|name| format!("`{name}`"))).collect();
     let mut error = Diagnostic::invalid(format!("machines need each other in a circle: {}", way.join(" needs "))).at(needs[0].place);
     error = error.label(format!("`{}` needs `{}`", members[0], needs[0].target.base));
-    for (name, need) in members.iter().zip(needs).skip(1) {
+    for (name, need) in members.iter().zip(needs).skip(1).take(SHOWN) {
         error = error.also(need.place, format!("`{name}` needs `{}`", need.target.base));
     }
     error.hint(format!("leave one of them out of its `{}`", needs[needs.len() - 1].key))

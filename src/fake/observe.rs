@@ -18,7 +18,7 @@ impl State {
         let mut snapshot = EngineSnapshot {
             facts: EngineFacts {
                 version: self.version.clone(),
-                api: "1.41".to_owned(),
+                api: if self.version.starts_with("28.") { "1.48" } else { "1.41" }.to_owned(),
                 cpus: 4,
                 memory: Bytes(8 << 30),
                 cgroups: "2".to_owned(),

@@ -117,8 +117,10 @@ fn network(key: &str) -> Option<Hint> {
         "subnets" => Instead("`subnet`, which may be a list"),
         "ip_range" | "range" => Instead("`pool`, as in `pool: 192.168.1.100-192.168.1.199`"),
         "external" => Instead("`bridge`, with the name of a bridge that exists already"),
-        "driver_opts" | "attachable" | "enable_ipv4" | "enable_ipv6" | "name" | "labels" | "vni" | "vlan" | "remotes" | "remote"
-        | "port" | "uplink" | "dhcp" | "promisc" => NotYet,
+        "remote" => Instead("`remotes`"),
+        "promisc" => Instead("`promiscuous`"),
+        "dhcp" => Instead("`ip: dhcp` of the cards on it"),
+        "driver_opts" | "attachable" | "enable_ipv4" | "enable_ipv6" | "name" | "labels" => NotYet,
         _ => return None,
     })
 }
@@ -133,7 +135,9 @@ fn card(key: &str) -> Option<Hint> {
         "latency" => Instead("`delay`"),
         "bandwidth" | "speed" => Instead("`rate`"),
         "rule" | "routing_policy" | "routing-policy" => Instead("`rules`"),
-        "limit" | "dhcp" | "aliases" | "driver_opts" | "gw_priority" | "priority" | "link_local_ips" | "vlan" => NotYet,
+        "dhcp" => Instead("`ip: dhcp`"),
+        "vlan" => Instead("`vlan` of the network"),
+        "limit" | "aliases" | "driver_opts" | "gw_priority" | "priority" | "link_local_ips" => NotYet,
         _ => return None,
     })
 }

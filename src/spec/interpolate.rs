@@ -14,6 +14,8 @@ pub(super) struct Error {
     pub len: usize,
     pub message: String,
     pub hint: Option<String>,
+    /// The variable that is required and not set: elsewhere it may be.
+    pub unset: Option<String>,
 }
 
 /// A text with its variables replaced.
@@ -66,7 +68,7 @@ fn expand(text: &str, start: usize, variables: Variables<'_>, limit: usize, dept
     while let Some(dollar) = text[at..].find('$').map(|found| at + found) {
         out.text.push_str(&text[at..dollar]);
         let rest = &text[dollar + 1..];
-        let error = |len, message: String| Error { at: start + dollar, len, message, hint: None };
+        let error = |len, message: String| Error { at: start + dollar, len, message, hint: None, unset: None };
         if rest.starts_with('$') {
             out.text.push('$');
             at = dollar + 2;
@@ -108,7 +110,7 @@ struct Braced<'a> {
 
 impl Braced<'_> {
     fn error(&self, message: String) -> Error {
-        Error { at: self.start.saturating_sub(2), len: self.len, message, hint: None }
+        Error { at: self.start.saturating_sub(2), len: self.len, message, hint: None, unset: None }
     }
 
     fn expand(&self, variables: Variables<'_>, limit: usize, out: &mut Filled) -> Result<(), Error> {
@@ -135,8 +137,10 @@ impl Braced<'_> {
             "+" => self.word(word, variables, limit, out),
             "?" if value.is_none() => {
                 let message = if word.is_empty() { "it is required" } else { word };
-                let state = if variables.get(name).is_some() { "empty" } else { "not set" };
+                let unset = variables.get(name).is_none().then(|| name.to_owned());
+                let state = if unset.is_some() { "not set" } else { "empty" };
                 Err(Error {
+                    unset,
                     hint: Some(format!("set it in the environment or in `.env`: `{name}=...`")),
                     ..self.error(format!("the variable `{name}` is {state}: {message}"))
                 })

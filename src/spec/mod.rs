@@ -37,7 +37,7 @@ pub use dotenv::{Dotenv, dotenv};
 pub use model::{
     Broken, Cable, CableEnd, Condition, Dependency, Entries, EnvFile, Gateway, HostAddress, Init, Ip, Machine, MachineLink, ModeSpec,
     Network, NetworkKind, NetworkModeSpec, Nic, PortRange, PullPolicy, RouteSpec, RuleSpec, Spec, Sshd, SshdUser, Tmpfs, TrafficSpec,
-    Tuning, Volume, VolumeMount, VolumeMountKind,
+    Tuning, Unset, Volume, VolumeMount, VolumeMountKind,
 };
 pub use schema::schema;
 pub use security::seccomp_profile;

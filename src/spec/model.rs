@@ -61,13 +61,21 @@ pub struct Spec {
     pub machines: Entries<Machine>,
     pub links: Vec<Cable>,
     pub volumes: Entries<Volume>,
-    /// Variables that are used and neither set nor given a default: an empty text stands for them.
-    pub unset: Vec<At<String>>,
+    /// Variables that are used and neither set nor given a default.
+    pub unset: Vec<Unset>,
     pub broken: Broken,
     /// Where something is wrong in a way that has been said.
     pub wrong: Spans,
     /// What no message shows.
     pub veil: Veil,
+}
+
+/// A variable that is used and not set.
+#[derive(Clone, Debug)]
+pub struct Unset {
+    pub name: At<String>,
+    /// It is required, which is the error that this says; otherwise an empty text stands for it.
+    pub required: Option<String>,
 }
 
 #[derive(Clone, Debug)]

@@ -242,7 +242,8 @@ fn short(r: &mut Reader, part: &Part<'_>) -> Option<VolumeMount> {
             other => {
                 let Some((name, _)) = PROPAGATIONS.iter().find(|(name, _)| *name == other) else {
                     let known = "one of `ro`, `rw`, `z`, `Z`, `nocopy`, `rslave`, `rshared`, `rprivate`";
-                    return r.bad_hint(&option, "an option of a mount", known);
+                    let words = ["ro", "rw", "nocopy", "rslave", "rshared", "rprivate", "cached", "delegated", "consistent"];
+                    return r.bad_near(&option, "an option of a mount", &words, known);
                 };
                 mount.propagation = Some((*name).to_owned());
             }
@@ -350,5 +351,14 @@ fn tmpfs(r: &mut Reader, node: &Node) -> Option<At<Tmpfs>> {
         None => (part, None),
     };
     let target = target(r, &place)?.value;
+    let sizes = options.iter().flat_map(|options| options.split(',')).filter_map(|option| option.strip_prefix("size="));
+    // As the kernel reads it; the engine would say so only when the machine is to start.
+    let is_size = |size: &str| {
+        let digits = size.strip_suffix(['k', 'K', 'm', 'M', 'g', 'G', '%']).unwrap_or(size);
+        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    if sizes.into_iter().any(|size| !is_size(size)) {
+        return r.bad_hint(&part, "a place for a tmpfs", "its `size` is a number with `k`, `m`, `g` or `%`, as in `/run:size=64m`");
+    }
     Some(part.at(Tmpfs { target, options }))
 }

@@ -113,7 +113,7 @@ fn network_mode(r: &mut Reader, node: &Node) -> Option<At<NetworkModeSpec>> {
         (_, Some((kind, name))) if kind.text == "container" => {
             NetworkModeSpec::Container(scalars::filled(r, &name, "the name of a container")?.value)
         }
-        _ => return r.bad_hint(&part, WHAT, "one of `none`, `host`, `machine:NAME` and `container:NAME`"),
+        _ => return r.bad_near(&part, WHAT, &["none", "host"], "one of `none`, `host`, `machine:NAME` and `container:NAME`"),
     };
     Some(part.at(mode))
 }

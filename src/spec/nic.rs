@@ -118,7 +118,10 @@ fn ip(r: &mut Reader, part: &Part<'_>) -> Option<At<Ip>> {
         Some((host, prefix)) => (host, Some(prefix)),
         None => (*part, None),
     };
-    let Ok(address) = host.text.parse::<IpAddr>() else { return r.bad(&host, WHAT) };
+    let Ok(address) = host.text.parse::<IpAddr>() else {
+        let (what, example) = WHAT.split_once(", ").unwrap_or((WHAT, ""));
+        return r.bad_near(&host, what, &["auto", "dhcp", "dhcp6", "slaac", "none"], example.replacen("as ", "as in ", 1));
+    };
     if address.is_unspecified() {
         return r.bad_hint(&host, "an address that a card can have", "`ip: none` for a card without an address");
     }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::interpolate::{Variables, interpolate};
+use super::model::Unset;
 use super::yaml::{self, Raw};
 use crate::diag::{At, Diagnostic, Mistakes, Place, Weaver};
 
@@ -188,7 +189,7 @@ pub(super) struct Builder<'a> {
     pub unreadable: &'a BTreeSet<String>,
     pub errors: Mistakes,
     /// Variables that are not set and have no default, where they are used.
-    pub unset: Vec<At<String>>,
+    pub unset: Vec<Unset>,
     /// What the variables stand for.
     pub weaver: Weaver,
     interpolated: usize,
@@ -268,13 +269,17 @@ impl<'a> Builder<'a> {
             Ok(None) => {}
             Ok(Some(filled)) => {
                 self.interpolated += filled.text.len();
-                self.unset.extend(filled.unset.into_iter().map(|name| At::new(name, place.clone())));
+                let unset = |name| Unset { name: At::new(name, place.clone()), required: None };
+                self.unset.extend(filled.unset.into_iter().map(unset));
                 self.weaver.cover(place, &filled.text, &scalar.text, filled.used);
                 scalar.written = Some(std::mem::replace(&mut scalar.text, filled.text));
                 scalar.inset = None;
             }
             Err(error) => {
                 let part = Part { place, scalar: Some(&scalar), text: &scalar.text[error.at..error.at + error.len], start: error.at };
+                if let Some(name) = error.unset {
+                    self.unset.push(Unset { name: At::new(name, part.place()), required: Some(error.message.clone()) });
+                }
                 let diagnostic = Diagnostic::invalid(error.message).at(&part.place());
                 self.errors.push(error.hint.into_iter().fold(diagnostic, Diagnostic::hint));
                 scalar.kind = Kind::Broken;

@@ -68,7 +68,8 @@ impl Reader {
         } else {
             let (what, example) = example(what);
             let error = Diagnostic::invalid(format!("expected {what}, found {}", node.what())).at(&node.place);
-            self.push(error.hint(example.unwrap_or_else(|| instead_of(node).to_owned())));
+            let hint = run_together(node, &[]).or(example).unwrap_or_else(|| instead_of(node).to_owned());
+            self.push(error.hint(hint));
         }
         None
     }
@@ -85,6 +86,14 @@ impl Reader {
     pub(super) fn bad_hint<T>(&mut self, part: &Part<'_>, what: &str, hint: impl Into<String>) -> Option<T> {
         self.push(not(part, example(what).0).hint(hint));
         None
+    }
+
+    /// The same, with the one of `known` that was probably meant in its place.
+    pub(super) fn bad_near<T>(&mut self, part: &Part<'_>, what: &str, known: &[&str], hint: impl Into<String>) -> Option<T> {
+        match near(part, known.iter().copied()) {
+            Some(meant) => self.bad_hint(part, what, format!("did you mean `{meant}`?")),
+            None => self.bad_hint(part, what, hint),
+        }
     }
 
     /// A scalar's text, whatever it looks like: `true` and `1.50` as written.
@@ -138,8 +147,7 @@ impl Reader {
         }
         let names = values.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         let error = not(part, what);
-        let meant = (!part.is_secret() && part.text.len() < 64).then(|| similar(part.text, values.iter().map(|(name, _)| *name))).flatten();
-        self.push(match meant {
+        self.push(match near(part, values.iter().map(|(name, _)| *name)) {
             Some(meant) => error.hint(format!("did you mean `{meant}`?")),
             None => error.hint(format!("one of {names}")),
         });
@@ -207,7 +215,14 @@ impl Reader {
             }
             Body::Scalar(scalar) if scalar.kind == Kind::Null => {}
             _ => {
-                let _: Option<()> = self.wrong(node, &format!("the keys of {whose}"));
+                let known: Vec<&str> = keys.iter().flat_map(|table| table.iter()).map(|key| key.name).collect();
+                match run_together(node, &known) {
+                    Some(hint) => {
+                        let message = format!("expected the keys of {whose}, found {}", node.what());
+                        self.push(Diagnostic::invalid(message).at(&node.place).hint(hint));
+                    }
+                    None => drop(self.wrong::<()>(node, &format!("the keys of {whose}"))),
+                }
                 broken = Broken::all();
             }
         }
@@ -231,6 +246,9 @@ impl Reader {
                 let first = hint.strip_prefix('`').and_then(|hint| hint.split('`').next());
                 let hint = if first.is_some() { format!("use {hint}") } else { hint.to_owned() };
                 (error.label("unknown key").hint(hint), known().find(|name| Some(*name) == first))
+            }
+            None if name.value.trim() != name.value => {
+                (error.label("unknown key").hint("YAML takes plain spaces alone for an indent, and these are others: type them anew"), None)
             }
             None if name.value.len() > 64 => (error.label("unknown key").hint("`fly schema` knows all keys"), None),
             None => {
@@ -258,6 +276,22 @@ const WHOLE: &str = "a whole number within these bounds, without a unit";
 /// "a size, as `512M`" in two.
 fn example(what: &str) -> (&str, Option<String>) {
     what.split_once(", as ").map_or((what, None), |(what, example)| (what, Some(format!("as in {example}"))))
+}
+
+/// `-NET_ADMIN` and `image:x` are text: YAML wants a space there.
+fn run_together(node: &Node, keys: &[&str]) -> Option<String> {
+    let part = node.part().filter(|part| !part.is_secret() && part.text.len() < 64 && !part.text.contains('\n'))?;
+    if let Some(item) = part.text.strip_prefix('-').filter(|item| item.starts_with(|c: char| c.is_ascii_alphabetic())) {
+        return Some(format!("a space is missing behind the `-`: `- {item}`"));
+    }
+    let (key, value) = part.text.split_once(':').filter(|(key, value)| keys.contains(key) && !value.is_empty())?;
+    Some(format!("a space is missing behind the `:`: `{key}: {value}`"))
+}
+
+/// Of `known`, what was probably meant.
+fn near<'a>(part: &Part<'_>, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let is_word = !part.is_secret() && (3..64).contains(&part.text.len());
+    is_word.then(|| similar(part.text, known)).flatten()
 }
 
 /// What to do about a value of the wrong kind where there is no example of a right one.

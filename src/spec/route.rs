@@ -199,7 +199,7 @@ fn short_route(r: &mut Reader, part: &Part<'_>, draft: &mut Draft) -> Option<()>
             continue;
         }
         if !matches!(word.text, "via" | "metric" | "table" | "src" | "scope") {
-            return r.bad_hint(word, "part of a route", KNOWN);
+            return r.bad_near(word, "part of a route", &["via", "src", "metric", "table", "scope", "onlink"], KNOWN);
         }
         let Some(value) = words.next() else { return r.bad(part, WHAT) };
         match word.text {
@@ -374,7 +374,14 @@ fn short_rule(r: &mut Reader, part: &Part<'_>, draft: &mut RuleDraft) -> Option<
             "iif" => draft.iif = Some(scalars::ifname(r, value, "the name of a network card")?),
             "table" | "lookup" => draft.table = Some(table(r, value)?),
             "priority" | "pref" => draft.priority = Some(priority(r, value)?),
-            _ => return r.bad_hint(word, "part of a rule", "`from`, `to`, `fwmark`, `iif`, `table` and `priority` are, each with a value"),
+            _ => {
+                return r.bad_near(
+                    word,
+                    "part of a rule",
+                    &["from", "fwmark", "iif", "table", "priority"],
+                    "`from`, `to`, `fwmark`, `iif`, `table` and `priority` are, each with a value",
+                );
+            }
         }
     }
     if words.is_empty() { r.bad(part, "a rule, as `from 10.1.0.5 table 100`") } else { Some(()) }

@@ -36,7 +36,7 @@ pub(super) const INIT: Form<At<Init>> = Form {
         }
         let is_truth = ["true", "false"].iter().any(|word| part.text.eq_ignore_ascii_case(word));
         if !is_truth {
-            return r.bad_hint(&part, WHAT, "`init: true`, or `init: systemd` where the image has systemd");
+            return r.bad_near(&part, WHAT, &["true", "false", "systemd"], "`init: true`, or `init: systemd` where the image has systemd");
         }
         Some(scalars::boolean(r, node)?.map(|on| if on { Init::Small } else { Init::Program }))
     },
@@ -63,6 +63,7 @@ pub(super) const MEMORY: Form<At<Bytes>> = Form {
 pub(super) const CPUSET: Form<At<String>> = Form {
     schema: || json!({"type": ["string", "integer"], "pattern": r"^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$|\$"}),
     read: |r, node| {
+        const HINT: &str = "as in `0-3,5`: processors are counted from 0, and a range goes up";
         let what = "a set of processors, as `0-3,5`";
         let part = r.scalar(node, what)?;
         let number = |text: &str| text.parse::<u16>().ok();
@@ -73,7 +74,7 @@ pub(super) const CPUSET: Form<At<String>> = Form {
         if part.text.split([',', '-']).any(zero_led) {
             return r.bad_hint(&part, what, NO_ZEROS);
         }
-        if part.text.split(',').all(good) { Some(part.text()) } else { r.bad_hint(&part, what, "processors are counted from 0") }
+        if part.text.split(',').all(good) { Some(part.text()) } else { r.bad_hint(&part, what, HINT) }
     },
 };
 
@@ -165,7 +166,7 @@ fn restart(r: &mut Reader, node: &Node) -> Option<At<Restart>> {
         (_, Some((policy, times))) if policy.text == "on-failure" => {
             Restart::OnFailure(r.number(&times, (0, i64::from(i32::MAX)), "a number of times")?.value)
         }
-        _ => return r.bad_hint(&part, WHAT, HINT),
+        _ => return r.bad_near(&part, WHAT, &["no", "always", "unless-stopped", "on-failure"], HINT),
     };
     Some(part.at(policy))
 }

@@ -135,7 +135,7 @@ pub(super) fn boolean(r: &mut Reader, node: &Node) -> Option<At<bool>> {
         "false" | "False" | "FALSE" => Some(part.at(false)),
         "yes" | "on" | "Yes" | "On" | "y" => r.bad_hint(&part, what, "write `true`"),
         "no" | "off" | "No" | "Off" | "n" => r.bad_hint(&part, what, "write `false`"),
-        _ => r.bad_hint(&part, what, "a truth value is written `true` or `false`"),
+        _ => r.bad_near(&part, what, &["true", "false"], "a truth value is written `true` or `false`"),
     }
 }
 
@@ -152,6 +152,7 @@ pub(super) fn bytes(r: &mut Reader, node: &Node, what: &str) -> Option<At<Bytes>
     }
     let number = part.text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match part.text[number.len()..].chars().next() {
+        _ if number.trim_end().parse::<f64>().is_err() => "a number with `K`, `M`, `G` or `T`, as `512M`".to_owned(),
         Some(unit @ ('k' | 'K' | 'm' | 'M' | 'g' | 'G' | 't' | 'T')) if !part.is_secret() => {
             format!("`{}{}`: `K`, `M`, `G` and `T` are each 1024 of the one before", number.trim_end(), unit.to_ascii_uppercase())
         }

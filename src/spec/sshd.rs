@@ -87,7 +87,7 @@ fn users(r: &mut Reader, node: &Node) -> Option<Entries<SshdUser>> {
 fn user_name(r: &mut Reader, part: &Part<'_>) -> Option<At<String>> {
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     if part.text.starts_with('-') || part.text.len() > 32 || !part.text.chars().all(good) {
-        return r.bad(part, "the name of a user");
+        return r.bad_hint(part, "the name of a user", "letters, digits, `_`, `-` and `.`, at most 32, not `-` first: as in `/etc/passwd`");
     }
     scalars::filled(r, part, "the name of a user")
 }

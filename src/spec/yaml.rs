@@ -73,16 +73,16 @@ fn refusal(error: &serde_saphyr::Error, source: &str) -> Refusal {
     let at = error.location().unwrap_or(Location::UNKNOWN);
     let (line, column) = (u32::try_from(at.line()).unwrap_or(0), u32::try_from(at.column()).unwrap_or(0));
     let (message, hint) = match innermost(error) {
-        serde_saphyr::Error::MultipleDocuments { .. } => {
-            ("a second document begins here, and the file may have one only".to_owned(), "remove the line `---`".to_owned())
-        }
+        serde_saphyr::Error::MultipleDocuments { .. } => (
+            "a second document begins here, and the file may have one only".to_owned(),
+            "remove the line `---` or `...` before it".to_owned(),
+        ),
         serde_saphyr::Error::Budget { .. }
         | serde_saphyr::Error::AliasReplayLimitExceeded { .. }
         | serde_saphyr::Error::AliasExpansionLimitExceeded { .. }
-        | serde_saphyr::Error::AliasReplayStackDepthExceeded { .. } => {
-            let message = "the file holds too much: too many values, or too deep a nesting, once its aliases are expanded";
-            (message.to_owned(), "a file for each part of the project, each with a `name` of its own".to_owned())
-        }
+        | serde_saphyr::Error::AliasReplayStackDepthExceeded { .. } => too_much(),
+        // Its own word for a nesting that its limits do not count.
+        other if other.to_string().contains("recursion limit") => too_much(),
         other => {
             let text = other.to_string();
             let end = text.find(" at line ").unwrap_or(text.len());
@@ -92,6 +92,11 @@ fn refusal(error: &serde_saphyr::Error, source: &str) -> Refusal {
         }
     };
     Refusal { message, hint, line, column }
+}
+
+fn too_much() -> (String, String) {
+    let message = "the file holds too much: too many values, or too deep a nesting, once its aliases are expanded";
+    (message.to_owned(), "a file for each part of the project, each with a `name` of its own".to_owned())
 }
 
 /// The parser's words where they are for people, and what to do about it.
@@ -107,10 +112,27 @@ fn explained(text: &str, line: &str) -> (String, &'static str) {
         _ if line.contains("${") && text.contains("expected") => {
             (text, "between `{` and `}`, a variable stands in quotes: `{image: \"${IMAGE:-debian:12}\"}`")
         }
-        _ if text.contains("unknown anchor") || text.contains("unknown alias") || text.contains("not defined") => {
-            (text, "`&name` stands before the value that `*name` repeats further down")
+        _ if text.contains("unexpected character") && text.contains("\\u{") => (
+            text,
+            "no such character stands in YAML: leave it out; a file full of them is UTF-16, which `iconv -f UTF-16LE -t UTF-8` turns",
+        ),
+        _ if text.contains("unexpected character") => (text, "a value that begins with such a character stands in quotes"),
+        _ if text.contains("escape character") => {
+            (text, "between `\"` and `\"`, a `\\` is written twice; between single quotes it is itself")
         }
-        _ if text.contains("mapping values are not allowed") => (text, "a value with `: ` in it stands in quotes"),
+        _ if text.contains("merge value") => {
+            ("`<<` takes in the keys of a mapping, and this is none", "`<<: *name`, where `&name` stands before a mapping")
+        }
+        _ if line.contains("!!") && (text.contains("!!") || text.starts_with("invalid ")) => {
+            ("a value is not what its tag says", "leave the tag, `!!…`, out")
+        }
+        _ if text.contains("YAML major version") => (text, "remove the line that begins with `%YAML`"),
+        _ if text.contains("unknown anchor") || text.contains("unknown alias") || text.contains("not defined") => {
+            (text, "`&name` stands before the value that `*name` repeats further down; a text that begins with `*` stands in quotes")
+        }
+        _ if text.contains("mapping values are not allowed") => {
+            (text, "a value with `: ` in it stands in quotes; keys of one mapping stand exactly below each other")
+        }
         _ => (text, "is every quote, `[` and `{` closed, and is everything indented by spaces as it belongs together?"),
     };
     (message.to_owned(), hint)

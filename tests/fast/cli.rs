@@ -74,6 +74,8 @@ fn help() {
         "cp",
         "console",
         "config",
+        "init",
+        "validate",
         "schema",
         "version",
     ] {

@@ -9,7 +9,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("diag", &[]),
     ("spec", &["types", "diag"]),
     ("desired", &["spec", "types", "diag"]),
-    ("engine", &["types"]),
+    ("engine", &["types", "diag"]),
     ("net", &["types"]),
     ("actual", &["engine", "net", "types"]),
     ("graph", &["desired", "types"]),

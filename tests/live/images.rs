@@ -204,6 +204,10 @@ fn an_unknown_image_holds_up_only_who_needs_it() {
     project.fly(&["up", "--yes"]).success();
     lab.pid_and_start("pulled.web");
     assert_eq!(changes(&project), vec![]);
+    // What is called nearly so is named.
+    project.write("fly.yml", &file(&registry.name("not/their:7"), ""));
+    let up = project.fly(&["up", "--yes"]);
+    assert!(matches!(up.code, 1 | 6) && up.stderr.contains(&format!("did you mean `{image}`, which the engine has?")), "{up}");
     // A registry that is not there at all.
     drop(registry);
     project.write("fly.yml", &file("127.0.0.1:5000/gone:1", ""));

@@ -111,11 +111,16 @@ impl Files<'_> {
 
 fn io(error: &std::io::Error, shown: &str) -> Diagnostic {
     let kind = if error.kind() == std::io::ErrorKind::NotFound { Kind::Usage } else { Kind::Failed };
-    Diagnostic::new(kind, format!("cannot read `{shown}`")).cause(error)
+    let hint = match kind {
+        Kind::Usage => "the name of a file that is there",
+        _ => "it is to be a file that this user may read",
+    };
+    Diagnostic::new(kind, format!("cannot read `{shown}`")).cause(error).hint(hint)
 }
 
 fn too_large(shown: &str) -> Diagnostic {
-    Diagnostic::invalid(format!("`{shown}` is larger than 16 MiB"))
+    let error = Diagnostic::invalid(format!("`{shown}` is larger than 16 MiB"));
+    error.hint("a file for each part of the project, each with a `name` of its own")
 }
 
 fn not_utf8(shown: &str, error: &std::string::FromUtf8Error) -> Diagnostic {
@@ -125,9 +130,13 @@ fn not_utf8(shown: &str, error: &std::string::FromUtf8Error) -> Diagnostic {
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let place = Place { file: Arc::from(shown), line: number(line), column: number(column), offset, len: 1 };
     let byte = error.as_bytes().get(offset).copied().unwrap_or_default();
-    Diagnostic::invalid(format!("`{shown}` is not UTF-8 text: the byte 0x{byte:02x} is none"))
-        .at(&place)
-        .hint(format!("`iconv -f LATIN1 -t UTF-8 {shown}`, if it was written in that"))
+    let (what, from) = match error.as_bytes() {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => ("it is UTF-16".to_owned(), "UTF-16"),
+        _ => (format!("the byte 0x{byte:02x} is none"), "LATIN1"),
+    };
+    let error = Diagnostic::invalid(format!("`{shown}` is not UTF-8 text: {what}")).at(&place);
+    let turn = format!("iconv -f {from} -t UTF-8 {shown}");
+    error.hint(if from == "LATIN1" { format!("`{turn}`, if it was written in that") } else { format!("`{turn}` turns it") })
 }
 
 /// A line that stands for the keys in a file which nobody looks at: the same for the same file.

@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use super::error::Failure;
 use super::inspect;
 use super::{Docker, answer};
+use crate::diag::similar;
 use crate::engine::{EngineErrorKind, ImageState, InRegistry, Progress};
 use crate::types::{ImageDefaults, clean_path};
 
@@ -103,9 +104,30 @@ pub(super) async fn pull(api: &bollard::Docker, image: &str, progress: &(dyn Fn(
     loop {
         let next = tokio::time::timeout(SILENCE, stream.next()).await.map_err(|_| Failure::timeout(SILENCE.as_secs()))?;
         let Some(line) = next else { return Ok(()) };
-        if layers.take(&line?) {
+        let line = match line {
+            Ok(line) => line,
+            Err(error) => return Err(meant(api, image, error.into()).await),
+        };
+        if layers.take(&line) {
             progress(layers.sum(image));
         }
+    }
+}
+
+/// Where the registry knows no such image, the engine may have one that is called nearly so.
+async fn meant(api: &bollard::Docker, image: &str, failure: Failure) -> Failure {
+    // A registry that wants a login first says that it may not be there.
+    let is_unknown = ["not found", "manifest unknown", "does not exist", "no such"].iter().any(|words| failure.message.contains(words));
+    if !is_unknown {
+        return failure;
+    }
+    let listed = tokio::time::timeout(ASKING, api.list_images(None::<bollard::query_parameters::ListImagesOptions>)).await;
+    let tags: Vec<String> = listed.ok().and_then(Result::ok).into_iter().flatten().flat_map(|image| image.repo_tags).collect();
+    // `debian` is what people write for `debian:latest`.
+    let names = tags.iter().flat_map(|tag| [tag.as_str(), tag.strip_suffix(":latest").unwrap_or(tag)]);
+    match similar(image, names.filter(|name| *name != image)) {
+        Some(near) => Failure { message: format!("{}; did you mean `{near}`, which the engine has?", failure.message), ..failure },
+        None => failure,
     }
 }
 
