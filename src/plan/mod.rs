@@ -16,6 +16,8 @@ mod step;
 
 pub use step::{Op, Plan, Reason, Step, StepId};
 
+use std::collections::BTreeMap;
+
 use crate::actual::Actual;
 use crate::desired::Desired;
 use crate::diag::{self, Diagnostic};
@@ -49,8 +51,10 @@ pub fn plan(desired: &Desired, actual: &Actual) -> Result<Plan, Vec<Diagnostic>>
     guests::remove(&mut b);
     agent::tell(&mut b, orders);
     let steps = handover::settled(&b);
+    let drift = if steps.is_empty() { BTreeMap::new() } else { agent::drift(desired, actual, &diff) };
     Ok(Plan {
         project: desired.project.clone(),
+        drift,
         changes: diff.changes.into_values().collect(),
         steps,
         notes: diff.notes.into_iter().collect(),

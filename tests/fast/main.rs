@@ -7,6 +7,7 @@ mod carried;
 mod cli;
 mod compose;
 mod desired;
+mod drift;
 mod examples;
 mod exchange;
 mod graph;
