@@ -3,11 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod apply;
+mod by_hand;
 mod carried;
 mod cli;
 mod compose;
 mod desired;
-mod drift;
 mod examples;
 mod exchange;
 mod graph;
