@@ -89,7 +89,7 @@ mod tests {
     use crate::diff::Action;
 
     fn plan(changes: Vec<Change>) -> Plan {
-        Plan { project: "shop".parse().unwrap(), changes, steps: vec![], notes: vec![] }
+        Plan { project: "shop".parse().unwrap(), changes, steps: vec![], notes: vec![], drift: std::collections::BTreeMap::new() }
     }
 
     fn change(addr: &str, action: Action, impact: Impact, losses: Vec<Loss>) -> Change {

@@ -104,7 +104,7 @@ mod tests {
             may_rest: false,
         };
         let steps = vec![step(1, "shop.db"), step(2, "shop.web"), step(3, "shop.cache")];
-        Plan { project: "shop".parse().unwrap(), changes: vec![], steps, notes: vec![] }
+        Plan { project: "shop".parse().unwrap(), changes: vec![], steps, notes: vec![], drift: BTreeMap::new() }
     }
 
     #[test]

@@ -126,17 +126,25 @@ impl<E: Engine, N: NetPlane> World<E, N> {
         Ok(actual)
     }
 
+    /// Fills in what was done by hand where this plan finds something that was. Whether there is anything new to say.
+    async fn ask_who(&self, plan: &Plan, actual: &mut Actual) -> bool {
+        let Some(docker) = self.docker.as_ref().filter(|_| !plan.drift.is_empty()) else { return false };
+        actual.engine.deeds = docker.deeds().await;
+        !actual.engine.deeds.is_empty()
+    }
+
     /// Fills in how much is lost with the machines that go in this plan. Whether there is anything new to say.
     ///
     /// The engine counts file by file, so only these are asked about, and only for so long.
     pub(super) async fn weigh(&self, plan: &Plan, actual: &mut Actual) -> bool {
+        let is_known = self.ask_who(plan, actual).await;
         let Some(docker) = &self.docker else { return false };
         let is_unknown = |change: &&Change| change.losses.contains(&Loss::WritableLayer(None));
         let names = plan.changes.iter().filter(is_unknown).filter_map(|change| change.addr.machine());
         let asked = names.filter_map(|name| Some((name, actual.machine(name)?.name.clone())));
         let answers = asked.map(|(name, container)| async move { (name, docker.writable_layer(&container).await) });
-        let Ok(answers) = tokio::time::timeout(COUNTING, join_all(answers)).await else { return false };
-        let mut is_news = false;
+        let Ok(answers) = tokio::time::timeout(COUNTING, join_all(answers)).await else { return is_known };
+        let mut is_news = is_known;
         for (name, size) in answers {
             if let (Some(machine), Some(size)) = (actual.engine.machines.get_mut(name), size) {
                 machine.writable_layer = Some(size);

@@ -8,6 +8,7 @@ mod cable;
 mod context;
 mod defaults;
 mod environment;
+mod fingerprints;
 mod guest;
 mod hosts;
 mod ipam;
@@ -35,6 +36,7 @@ mod work;
 mod yaml;
 
 pub use context::{Context, EnvText};
+pub use fingerprints::fingerprints;
 pub use model::{Attach, Cable, Desired, DesiredState, Guest, Machine, Network, NetworkKind, Nic, OrphanVolumes, Places, Volume};
 pub use render::to_yaml;
 pub use resolve::resolve;

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::hosts::Reach;
-use super::model::{Attach, Desired, Guest, Machine, Network, NetworkKind, Nic};
+use super::model::{Attach, Desired, Guest, Machine, Network, NetworkKind, Nic, Volume};
 use super::yaml::{Map, Node, file};
 use crate::spec::{Condition, PullPolicy};
 use crate::types::{
@@ -23,20 +23,21 @@ pub fn to_yaml(desired: &Desired) -> String {
     let machines = desired.machines.iter().map(|(name, m)| (name.to_string(), machine(m, desired, derived.get(name).unwrap_or(&none))));
     top.put_full("machines", Node::Map(machines.collect()));
     top.put_full("links", Node::List(desired.cables.keys().map(|id| cable(id, desired)).collect()));
-    let volumes = desired.volumes.iter().map(|(name, volume)| {
-        let mut map = Map::default();
-        if volume.external {
-            map.put("external", Node::text(&volume.name));
-        }
-        map.put_full("labels", texts(&user_labels(&volume.labels)));
-        (name.to_string(), map.node())
-    });
-    top.put_full("volumes", Node::Map(volumes.collect()));
+    top.put_full("volumes", named(&desired.volumes, volume));
     file(&top.node())
 }
 
 fn named<K: ToString, V>(all: &BTreeMap<K, V>, node: impl Fn(&V) -> Node) -> Node {
     Node::Map(all.iter().map(|(key, value)| (key.to_string(), node(value))).collect())
+}
+
+pub(super) fn volume(volume: &Volume) -> Node {
+    let mut map = Map::default();
+    if volume.external {
+        map.put("external", Node::text(&volume.name));
+    }
+    map.put_full("labels", texts(&user_labels(&volume.labels)));
+    map.node()
 }
 
 fn texts(all: &BTreeMap<String, String>) -> Node {
@@ -47,7 +48,7 @@ fn user_labels(labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     labels.iter().filter(|(key, _)| !key.starts_with("fly.")).map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
-fn network(network: &Network) -> Node {
+pub(super) fn network(network: &Network) -> Node {
     let mut map = Map::default();
     let subnets = |map: &mut Map| match network.subnets.as_slice() {
         [] => map.put("subnet", Node::raw("none")),
@@ -122,7 +123,7 @@ fn beneath(network: &Network, card: Option<(&'static str, &str)>, map: &mut Map)
     }
 }
 
-fn machine(machine: &Machine, desired: &Desired, derived: &BTreeSet<HostEntry>) -> Node {
+pub(super) fn machine(machine: &Machine, desired: &Desired, derived: &BTreeSet<HostEntry>) -> Node {
     let container = &machine.container;
     let mut map = Map::default();
     map.put("image", Node::text(&container.image));
@@ -284,7 +285,7 @@ fn rights(container: &Container, map: &mut Map) {
     map.put_full("security_opt", Node::texts(&container.security_opt));
 }
 
-fn card(nic: &Nic, desired: &Desired, dead_ends: Option<&BTreeSet<Route>>) -> Node {
+pub(super) fn card(nic: &Nic, desired: &Desired, dead_ends: Option<&BTreeSet<Route>>) -> Node {
     let mut map = Map::default();
     let network = nic.attach.network().and_then(|name| desired.networks.get(name));
     let differs = network.is_some_and(|network| network.has_strangers() && network.probe != nic.probe);
@@ -347,7 +348,7 @@ fn rule(rule: &Rule) -> Node {
     map.node()
 }
 
-fn cable(id: &CableId, desired: &Desired) -> Node {
+pub(super) fn cable(id: &CableId, desired: &Desired) -> Node {
     let nic = |(machine, card): &(Name, IfName)| desired.machines.get(machine).and_then(|machine| machine.nics.get(card));
     let ends = id.ends().map(|end| {
         let mut map = Map::default();

@@ -102,7 +102,8 @@ fn block(node: &Node, depth: usize, out: &mut String) {
     }
 }
 
-fn flow(node: &Node) -> String {
+/// On one line.
+pub(super) fn flow(node: &Node) -> String {
     match node {
         Node::Raw(text) => text.clone(),
         Node::Text(text) => scalar(text, true),

@@ -4,6 +4,7 @@ use super::fields::Fields;
 use super::{Action, Change, Diff, Effect, Impact};
 use crate::actual::Actual;
 use crate::desired::{Desired, Places};
+use crate::net::Orders;
 use crate::types::Addr;
 
 /// `orders`: what it is to put back; nothing where this project does without it.
@@ -46,7 +47,7 @@ pub fn agent(desired: &Desired, actual: &Actual, orders: Option<&str>, diff: &mu
     }
 }
 
-/// Whether the agent has exactly these orders.
+/// Whether the agent has exactly these orders, whatever else the file said at the time.
 pub fn is_told(actual: &Actual, orders: Option<&str>) -> bool {
-    actual.engine.orders.iter().map(String::as_str).eq(orders)
+    actual.engine.orders.iter().map(|text| Orders::work(text)).eq(orders.map(Orders::work))
 }

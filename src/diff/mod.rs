@@ -6,6 +6,8 @@ mod agent;
 mod cable;
 mod change;
 mod container;
+mod deeds;
+mod drift;
 mod fields;
 mod guest;
 mod image;
@@ -25,6 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use agent::{agent, is_told};
 pub use change::{Action, Change, Effect, FieldChange, Impact, Loss};
+pub use drift::{Drift, drift};
 pub use guest::{guest_config, guest_to_write, guest_volume_to_drop, not_listening};
 pub use link::LinkDiff;
 pub use lower::{GivenBack, LowerDiff, given_back, lower, use_of};

@@ -9,6 +9,9 @@ use crate::desired::{Attach, Desired, Machine, NetworkKind, Nic};
 use crate::net::{LinkSet, LinkState};
 use crate::types::{Addr, Dynamic, IfName, Link, LinkKind, LinkRef, Name, Ns};
 
+/// Why a card is made with its machine.
+pub(super) const STARTS: &str = "its machine starts";
+
 /// How a network card gets from what it is to what it is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NicDiff {
@@ -252,7 +255,7 @@ fn nic_change(
         }
     }
     if !stays(machine) {
-        return change(Action::Create, created(actual, nic_desired), "its machine starts", Impact::None);
+        return change(Action::Create, created(actual, nic_desired), STARTS, Impact::None);
     }
     match nic(desired, actual, machine, name) {
         NicDiff::Same if !leases(actual, desired, machine, name).is_empty() => {

@@ -19,7 +19,7 @@ pub use docker::{Docker, Download, Event, Events, Execution, Helper};
 pub use endpoint::{EngineEndpoint, Tls};
 pub use op::{EngineOp, WaitFor};
 pub use snapshot::{
-    AgentState, EngineFacts, EngineSnapshot, Health, ImageState, InRegistry, Leftover, MachineState, NetworkState, RunState, Taken,
+    AgentState, Deed, EngineFacts, EngineSnapshot, Health, ImageState, InRegistry, Leftover, MachineState, NetworkState, RunState, Taken,
     VolumeState,
 };
 

@@ -42,10 +42,30 @@ pub struct EngineSnapshot {
     /// Other projects that it works for.
     #[serde(default)]
     pub agent_users: BTreeSet<Name>,
+    /// What was lately done to containers, the oldest first; only asked for where something is not as it was left.
+    #[serde(default)]
+    pub deeds: Vec<Deed>,
     /// Names in use by somebody else.
     pub taken: Taken,
     /// Subnets of Docker networks that are not this project's, by the network's name.
     pub foreign_subnets: BTreeSet<(IpNet, String)>,
+}
+
+/// Something that was done to a container, by whomever.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deed {
+    /// By its id.
+    pub container: String,
+    /// What it was called.
+    pub name: Option<String>,
+    /// In the engine's word: `update`, `die`.
+    pub action: String,
+    /// That it was taken off.
+    pub network: Option<String>,
+    /// That it ended with.
+    pub code: Option<String>,
+    /// `2026-01-31 12:00:00 UTC`, by the engine's clock.
+    pub at: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use super::World;
 use super::observe::{host_key_of, mark, owner_of};
 use super::state::{FakeLink, HOST, Instance, Kind, State};
+use crate::net::Orders;
 use crate::types::{LABEL_RESOURCE, MountSource, Name, Owner, Tuning};
 
 impl World {
@@ -49,7 +50,8 @@ impl State {
         }
         for (project, orders) in &self.orders {
             if wanted(&|own| if own == project { Owner::Ours } else { Owner::Project(project.clone()) }) {
-                say(format!("orders of {project} {orders}"));
+                // What the file said at the time only ever explains.
+                say(format!("orders of {project} {}", Orders::work(orders)));
             }
         }
         for (name, network) in &self.networks {

@@ -1,12 +1,12 @@
 //! The agent: started before it is needed, told last what it is to put back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::builder::Builder;
 use super::{Op, Step, networks, nics};
 use crate::actual::Actual;
-use crate::desired::Desired;
-use crate::diff::{self, Action, Impact};
+use crate::desired::{self, Desired};
+use crate::diff::{self, Action, Diff, Drift, Impact};
 use crate::engine::EngineOp;
 use crate::net::{MachineOrders, NetOp, Orders};
 use crate::types::{Addr, NetworkMode};
@@ -55,7 +55,14 @@ pub(super) fn orders(desired: &Desired) -> Option<String> {
             }
         }
     }
+    orders.file = desired::fingerprints(desired);
     (!orders.machines.is_empty()).then(|| orders.to_text())
+}
+
+/// What has changed of itself, by what was noted of the file at the last `up`.
+pub(super) fn drift(desired: &Desired, actual: &Actual, diff: &Diff) -> BTreeMap<Addr, Drift> {
+    let Some(then) = actual.engine.orders.last().map(|text| Orders::file(text)) else { return BTreeMap::new() };
+    diff::drift(desired, actual, &diff.changes, [&desired::fingerprints(desired), &then])
 }
 
 pub(super) fn install(b: &mut Builder<'_>) {
@@ -83,7 +90,9 @@ pub(super) fn whatever_leases_come_to(steps: &mut [Step]) {
 /// At the very end: until then it puts back what there was before.
 pub(super) fn tell(b: &mut Builder<'_>, orders: Option<String>) {
     let all = |b: &Builder<'_>| b.steps.iter().map(|step| step.id).collect();
-    if !diff::is_told(b.actual, orders.as_deref()) {
+    // What the file said is news only where something happens.
+    let is_news = !b.steps.is_empty() && !b.actual.engine.orders.iter().eq(orders.iter());
+    if is_news || !diff::is_told(b.actual, orders.as_deref()) {
         let reason = match &orders {
             Some(_) => "it puts the cards back when a machine starts again without fly",
             None => "this project has nothing for it any more",

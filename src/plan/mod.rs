@@ -17,6 +17,8 @@ mod step;
 
 pub use step::{Op, Plan, Reason, Step, StepId};
 
+use std::collections::BTreeMap;
+
 use crate::actual::Actual;
 use crate::desired::Desired;
 use crate::diag::{self, Diagnostic};
@@ -52,8 +54,10 @@ pub fn plan(desired: &Desired, actual: &Actual) -> Result<Plan, Vec<Diagnostic>>
     agent::tell(&mut b, orders);
     let mut steps = handover::settled(&b);
     agent::whatever_leases_come_to(&mut steps);
+    let drift = if steps.is_empty() { BTreeMap::new() } else { agent::drift(desired, actual, &diff) };
     Ok(Plan {
         project: desired.project.clone(),
+        drift,
         changes: diff.changes.into_values().collect(),
         steps,
         notes: diff.notes.into_iter().collect(),

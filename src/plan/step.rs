@@ -1,10 +1,10 @@
 //! One step of a plan, and the graph that steps make.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::diff::{Change, Impact};
+use crate::diff::{Change, Drift, Impact};
 use crate::engine::EngineOp;
 use crate::net::NetOp;
 use crate::types::{Addr, Name, Ns};
@@ -86,6 +86,8 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// In an order that could be run one by one.
     pub steps: Vec<Step>,
+    /// What of the changes does not come from the file: somebody has changed the world since the last `up`.
+    pub drift: BTreeMap<Addr, Drift>,
     /// What a reader should know although nothing is done about it.
     pub notes: Vec<String>,
 }

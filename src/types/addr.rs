@@ -1,5 +1,6 @@
 //! The one name of a resource, in plans, reports, logs and JSON.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,9 @@ pub enum Addr {
     Nic(Name, IfName),
     Link(CableId),
 }
+
+/// What the file says of each resource, key by key: only whether it is the same as another time.
+pub type Fingerprints = BTreeMap<Addr, BTreeMap<String, String>>;
 
 /// A cable by its two ends, the smaller first: the order in the file does not matter.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -23,7 +23,7 @@ mod sysctl;
 mod traffic;
 mod values;
 
-pub use addr::{Addr, AddrError, CableId};
+pub use addr::{Addr, AddrError, CableId, Fingerprints};
 pub use agent::{AGENT, LABEL_AGENT, LABEL_ORDERS, orders_named, orders_of, orders_volume};
 pub use container::{
     Container, Device, Endpoint, EngineNetwork, Healthcheck, ImageDefaults, Limits, Mount, MountSource, NetworkMode, Port, Protocol,

@@ -38,7 +38,7 @@ fn volumes(graph: &[(u32, &[u32])]) -> Plan {
 }
 
 fn plan(steps: Vec<Step>) -> Plan {
-    Plan { project: shop(), changes: vec![], steps, notes: vec![] }
+    Plan { project: shop(), changes: vec![], steps, notes: vec![], drift: BTreeMap::new() }
 }
 
 fn options(parallel: usize) -> Options {

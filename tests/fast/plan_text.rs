@@ -33,7 +33,7 @@ fn engine(op: EngineOp) -> Op {
 }
 
 fn plan(changes: Vec<Change>, steps: Vec<Step>) -> Plan {
-    Plan { project: "shop".parse().unwrap(), changes, steps, notes: vec![] }
+    Plan { project: "shop".parse().unwrap(), changes, steps, notes: vec![], drift: std::collections::BTreeMap::new() }
 }
 
 fn text(plan: &Plan) -> String {

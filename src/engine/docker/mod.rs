@@ -13,6 +13,7 @@
 //! | `observe` | everything at once: the snapshot |
 //! | `inspect`, `body` | a `Container` from the engine's words, and into them |
 //! | `agent` | the container that puts network cards back, what it is told, and what happens |
+//! | `history` | what was lately done to containers, by whomever |
 //! | `guest`, `helper` | fly's own binary on the engine: for machines, and beside the engine |
 //! | `network`, `image` | the same for networks and images; pulling |
 //! | `perform`, `wait` | one operation |
@@ -32,6 +33,7 @@ mod error;
 mod exec;
 mod guest;
 mod helper;
+mod history;
 mod image;
 mod inspect;
 mod lines;
