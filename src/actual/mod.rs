@@ -5,4 +5,4 @@ mod record;
 mod veil;
 
 pub use model::Actual;
-pub use veil::VEIL;
+pub use veil::{VEIL, fingerprint};

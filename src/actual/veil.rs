@@ -12,7 +12,8 @@ use crate::types::{GuestConfig, Name, stable_hash};
 /// What stands for a value that is not in the record.
 pub const VEIL: &str = "fly-veiled:";
 
-fn fingerprint(name: &str, value: &str) -> String {
+/// Of a value that may be secret: short, and the same wherever the value is under this name.
+pub fn fingerprint(name: &str, value: &str) -> String {
     let [a, b, c, ..] = stable_hash(&["veil", name, value]);
     format!("{VEIL}{a:02x}{b:02x}{c:02x}")
 }

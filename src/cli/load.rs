@@ -150,7 +150,7 @@ fn resolve(settings: &Settings, found: &Found, text: String, warn: &dyn Fn(&str)
         let place = Place { file: Arc::from("--project"), line: 1, column: 1, offset: 0, len: 0 };
         spec.name = Some(At::new(project.to_string(), place));
     }
-    let version = crate::engine::guest_version().unwrap_or_else(|_| env!("CARGO_PKG_VERSION").to_owned());
+    let version = build();
     let context = Context {
         directory: found.directory.display().to_string(),
         home: settings.environment.variable("HOME").map(str::to_owned),
@@ -176,6 +176,11 @@ fn resolve(settings: &Settings, found: &Found, text: String, warn: &dyn Fn(&str)
             Err(Failure::new(mistakes.finish(), &sources))
         }
     }
+}
+
+/// Which fly this is.
+pub(super) fn build() -> String {
+    crate::engine::guest_version().unwrap_or_else(|_| env!("CARGO_PKG_VERSION").to_owned())
 }
 
 /// A file with nothing in it is right, but hardly what its writer meant: all that there is would go.

@@ -11,30 +11,37 @@ use super::load::{self, Loaded};
 use super::settings::Settings;
 use super::ui::Ui;
 use super::world::{self, Real};
+use super::{only, saved};
 use crate::actual::Actual;
 use crate::desired::Desired;
 use crate::diag::{Diagnostic, Kind};
 use crate::plan::render;
+use crate::plan::saved::{Circumstances, Images, Saved};
 
 pub(super) fn run(args: &PlanArgs, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
     let mut file = load::load(settings, ui)?;
     if args.agent.no_agent {
         file.desired.agent = None;
     }
-    let actual = match &args.snapshot {
+    let only = only::ask_for(&mut file.desired, &args.only).map_err(|wrong| Failure::new(wrong, &file.sources))?;
+    let Seen { actual, engine, images } = match &args.snapshot {
         Some(path) => {
             let mut actual = from_snapshot(path)?;
             actual.unveil_passwords(|name| Some(&file.desired.machines.get(name)?.guest.as_ref()?.config));
             actual.unveil(|name| Some(&file.desired.machines.get(name)?.container.environment));
-            actual
+            Seen { actual, engine: String::new(), images: Images::new() }
         }
-        None => world::block_on(look(settings, &file.desired))??,
+        None => world::block_on(look(settings, &file.desired, args.out.is_some()))??,
     };
     if let Some(path) = &args.record {
         record(path, &actual.clone().veiled())?;
     }
     let Loaded { desired, shown, sources, .. } = file;
     let plan = crate::plan::plan(&desired, &actual).map_err(|wrong| Failure::new(wrong, &sources))?;
+    if let Some(path) = &args.out {
+        let now = Circumstances { fly: &load::build(), engine: &engine, desired: &desired, images: &images };
+        saved::write(path, &Saved::new(&plan, &now, only, args.agent.no_agent))?;
+    }
     ui.out(&match args.format {
         Format::Text => render::text(&plan, &render::Options { color: ui.out_color, steps: true, file: shown }),
         Format::Json => render::json(&plan),
@@ -42,15 +49,27 @@ pub(super) fn run(args: &PlanArgs, settings: &Settings, ui: &Ui) -> Result<Exit,
     Ok(if args.check { Exit::of_plan(&plan) } else { Exit::Done })
 }
 
-async fn look(settings: &Settings, desired: &Desired) -> Result<Actual, Diagnostic> {
+/// The world, and what a plan that is saved is bound to.
+struct Seen {
+    actual: Actual,
+    engine: String,
+    images: Images,
+}
+
+async fn look(settings: &Settings, desired: &Desired, saves: bool) -> Result<Seen, Diagnostic> {
+    let docker = world::reach(&settings.engine()?).await?;
+    let engine = if saves { world::engine_id(&docker).await? } else { String::new() };
     let look = async |world: &Real| {
-        let mut actual = world.observe_for(desired).await?;
+        let (mut actual, mut images) = (world.observe_for(desired).await?, Images::new());
         if let Ok(plan) = crate::plan::plan(desired, &actual) {
             world.weigh(&plan, &mut actual).await;
+            if saves {
+                images = saved::images(world, &plan, &actual).await;
+            }
         }
-        Ok(actual)
+        Ok(Seen { actual, engine, images })
     };
-    Real::with(world::reach(&settings.engine()?).await?, look).await?
+    Real::with(docker, look).await?
 }
 
 fn from_snapshot(path: &Path) -> Result<Actual, Diagnostic> {

@@ -19,6 +19,7 @@ mod mounts;
 mod network;
 mod nic;
 mod order;
+mod part;
 mod passthru;
 mod ports;
 mod render;

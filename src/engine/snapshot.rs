@@ -147,6 +147,9 @@ pub struct VolumeState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageState {
     pub id: String,
+    /// Of its manifests in the registries that it was pulled from.
+    #[serde(default)]
+    pub digests: BTreeSet<String>,
     pub defaults: ImageDefaults,
     /// What the registry has under its reference, where that was asked.
     #[serde(default)]

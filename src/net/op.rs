@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::types::{
-    Dynamic, GuestConfig, HostEntries, HostEntry, Leasing, LinkKind, LinkRef, Mac, Manners, Name, PlacedLink, Route, Routing, Sysctl,
+    Dynamic, GuestConfig, HostEntries, HostEntry, Leasing, LinkKind, LinkRef, Mac, Manners, Name, Ns, PlacedLink, Route, Routing, Sysctl,
     Traffic,
 };
 
@@ -149,6 +149,31 @@ impl LinkSet {
         let Self { keep_routes, tune, .. } = self;
         let kept = Tune { keep_neighbours: tune.keep_neighbours.clone(), ..Tune::default() };
         *self == Self { keep_routes: keep_routes.clone(), tune: kept, ..Self::default() }
+    }
+}
+
+impl NetOp {
+    /// The machines whose namespaces it works in.
+    pub fn machines(&self) -> BTreeSet<&Name> {
+        match self {
+            Self::CreateLink { link } | Self::AdoptPort { link, .. } => machine(&link.at).into_iter().collect(),
+            Self::CreateVeth { a, b } => machine(&a.at).into_iter().chain(machine(&b.at)).collect(),
+            Self::SetLink { at, .. }
+            | Self::Lease { at, .. }
+            | Self::Release { at, .. }
+            | Self::DeleteLink { at }
+            | Self::UseLink { at, .. }
+            | Self::LeaveLink { at, .. } => machine(at).into_iter().collect(),
+            Self::SetHosts { machine, .. } | Self::SetGuest { machine, .. } | Self::SetRouting { machine, .. } => BTreeSet::from([machine]),
+            Self::AllowForward { .. } | Self::RevokeForward { .. } => BTreeSet::new(),
+        }
+    }
+}
+
+fn machine(at: &LinkRef) -> Option<&Name> {
+    match &at.ns {
+        Ns::Machine(name) => Some(name),
+        Ns::Host => None,
     }
 }
 

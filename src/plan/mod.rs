@@ -10,8 +10,10 @@ mod machines;
 mod manners;
 mod networks;
 mod nics;
+mod part;
 mod removals;
 pub mod render;
+pub mod saved;
 mod step;
 
 pub use step::{Op, Plan, Reason, Step, StepId};
@@ -23,10 +25,10 @@ use crate::diff;
 
 /// What will be done so that the world is as desired; or every reason why that cannot be.
 pub fn plan(desired: &Desired, actual: &Actual) -> Result<Plan, Vec<Diagnostic>> {
-    let orders = agent::orders(desired);
     let mut diff = diff::diff(desired, actual);
+    let orders = agent::orders(desired, actual, &diff);
     diff::agent(desired, actual, orders.as_deref(), &mut diff);
-    let mut refusals = diff::refusals(desired, actual, &diff);
+    let mut refusals = diff::refusals(&desired.part(), actual, &diff);
     if !refusals.is_empty() {
         diag::sort(&mut refusals);
         return Err(refusals);
@@ -49,10 +51,5 @@ pub fn plan(desired: &Desired, actual: &Actual) -> Result<Plan, Vec<Diagnostic>>
     guests::remove(&mut b);
     agent::tell(&mut b, orders);
     let steps = handover::settled(&b);
-    Ok(Plan {
-        project: desired.project.clone(),
-        changes: diff.changes.into_values().collect(),
-        steps,
-        notes: diff.notes.into_iter().collect(),
-    })
+    part::narrowed(desired, actual, diff, steps)
 }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::cli::args::Progression;
 use crate::cli::failure::Sources;
 use crate::desired::{self, Context, OrphanVolumes};
 use crate::fake::{self, Fault, FaultKind, When};
@@ -65,8 +66,9 @@ fn world() -> fake::World {
 fn run(verb: Verb, file: &Loaded, desired: &Desired, world: &fake::World, yes: bool, wishes: usize) -> Ran {
     let (out, err) = (Memory::default(), Memory::default());
     let ui = Ui::into(out.clone(), err.clone());
-    let args = Run { yes, parallel: 1, wait_lock: false };
-    let job = Job { verb, desired, file, run: &args, settle: Duration::from_millis(100) };
+    let args = Run { yes, parallel: 1, wait_lock: false, format: Progression::Text };
+    let events = Events::new(&ui, args.format, verb);
+    let job = Job { verb, desired, file, run: &args, settle: Duration::from_millis(100), given: None, events: &events };
     let (tell, told) = mpsc::unbounded_channel();
     for _ in 0..wishes {
         tell.send(()).unwrap();
