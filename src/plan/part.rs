@@ -90,6 +90,8 @@ impl Part<'_> {
             for before in step.after.iter().filter(|before| !kept.contains(before)).collect::<Vec<_>>() {
                 let needed = self.all[before];
                 match &needed.op {
+                    // The other end's machine is there, and keeps what it has.
+                    _ if matches!((&step.addr, &needed.addr), (Addr::Link(_), Addr::Machine(_))) => {}
                     // What lies beneath several networks is made for the first of them.
                     Op::Net(NetOp::CreateLink { link }) if link.at.ns == Ns::Host => {
                         kept.insert(*before);
@@ -168,11 +170,19 @@ fn left_out(changes: &[Change]) -> Option<String> {
         let whose = change.addr.machine().map_or_else(|| change.addr.to_string(), |name| format!("machine/{name}"));
         *counts.entry(whose).or_default() += 1;
     }
-    let total: usize = counts.values().sum();
-    let mut parts: Vec<String> = counts.iter().take(NAMED).map(|(whose, count)| format!("{count} of {whose}")).collect();
-    if counts.len() > NAMED {
-        parts.push(format!("others of {} more", counts.len() - NAMED));
+    // The first says what is counted.
+    let what = |at: usize, count: usize| match (at, count) {
+        (0, 1) => " change",
+        (0, _) => " changes",
+        _ => "",
+    };
+    let of = |(at, (whose, count)): (usize, (&String, &usize))| format!("{count}{} of {whose}", what(at, *count));
+    let mut parts: Vec<String> = counts.iter().enumerate().take(NAMED).map(of).collect();
+    if parts.is_empty() {
+        return None;
     }
-    let what = if total == 1 { "1 change" } else { &format!("{total} changes") };
-    (total > 0).then(|| format!("left out by --only: {what}: {}", parts.join(", ")))
+    if counts.len() > NAMED {
+        parts.push(format!("and {} more", counts.len() - NAMED));
+    }
+    Some(format!("left out by --only: {}", parts.join(", ")))
 }

@@ -3,12 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::{Circumstances, Images, Pin, Saved, print, used};
+use super::{Circumstances, Images, Pin, Saved, makes, print, used};
 use crate::diff::Change;
 use crate::engine::EngineOp;
+use crate::net::{LinkSet, NetOp};
 use crate::plan::render::clean;
 use crate::plan::{Op, Plan, Step};
 use crate::types::Addr;
+
+/// Of a value; its beginning is enough to know it by.
+const LONGEST: usize = 60;
 
 /// What keeps a saved plan from being done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,9 +59,10 @@ impl Saved {
     fn of_world(&self, plan: &Plan, images: &Images) -> Option<Difference> {
         let known: BTreeSet<(&Addr, &str, &str)> =
             self.steps.iter().map(|step| (&step.addr, step.does.as_str(), step.payload.as_str())).collect();
-        let is_known =
-            |step: &Step| known.contains(&(&step.addr, step.does().as_str(), print::payload(&step.op).as_str())) || self.is_remnant(step);
-        let added: Vec<&Step> = plan.steps.iter().filter(|step| !is_known(step)).collect();
+        let is_known = |step: &&Step| known.contains(&(&step.addr, step.does().as_str(), print::payload(&step.op).as_str()));
+        let (again, unknown): (Vec<&Step>, Vec<&Step>) = plan.steps.iter().partition(is_known);
+        let made_again: BTreeSet<String> = again.iter().flat_map(|step| makes(&step.op)).collect();
+        let added: Vec<&Step> = unknown.into_iter().filter(|step| !self.is_remnant(step, &made_again)).collect();
         let moved = self.moved(plan, images);
         if added.is_empty() && moved.is_empty() {
             return None;
@@ -114,21 +119,35 @@ impl Saved {
 
     /// What an interrupted run of the saved plan itself leaves to be cleared away, or finished: always of something that the plan
     /// was to make, so nothing of anybody's is touched that its reader does not know of.
-    fn is_remnant(&self, step: &Step) -> bool {
-        let does = |text: &str| self.steps.iter().any(|saved| saved.addr == step.addr && saved.does == text);
+    fn is_remnant(&self, step: &Step, made_again: &BTreeSet<String>) -> bool {
+        let made = |name: &str| self.steps.iter().any(|saved| saved.addr == step.addr && saved.makes.contains(name));
         match &step.op {
-            Op::Engine(EngineOp::RemoveContainer { name, .. }) if name.ends_with(".new") => does(&format!("create container {name}")),
+            // The old machine is still there, and the new one has not got its name yet.
+            Op::Engine(EngineOp::RemoveContainer { name, .. }) => name.ends_with(".new") && made(name),
+            // Born, but bare: it is made again, which finishes it, and set where that finds it in another state.
+            Op::Net(NetOp::SetLink { at, set }) => made(&at.to_string()) && (made_again.contains(&at.to_string()) || only_adds(set)),
             _ => false,
         }
     }
 }
 
+/// What a bare link lacks, and nothing that anybody could have given it.
+fn only_adds(set: &LinkSet) -> bool {
+    let LinkSet { up, add_addresses, add_routes, keep_routes, connect, manners, .. } = set.clone();
+    up != Some(false) && *set == LinkSet { up, add_addresses, add_routes, keep_routes, connect, manners, ..LinkSet::default() }
+}
+
 /// `mtu: 1500 -> 1400`.
 fn fields(change: &Change) -> impl Iterator<Item = String> {
     change.fields.iter().map(|field| {
-        let value = |value: &Option<String>| value.as_deref().map_or_else(|| "(none)".to_owned(), clean);
+        let value = |value: &Option<String>| value.as_deref().map_or_else(|| "(none)".to_owned(), |text| cut(&clean(text)));
         format!("{}: {} -> {}", clean(&field.field), value(&field.old), value(&field.new))
     })
+}
+
+fn cut(text: &str) -> String {
+    let short: String = text.chars().take(LONGEST).collect();
+    if short.len() < text.len() { format!("{short}…") } else { short }
 }
 
 impl Difference {

@@ -17,6 +17,7 @@ use super::{Op, Plan, Reason, StepId};
 use crate::desired::Desired;
 use crate::diff::{Change, Impact};
 use crate::engine::EngineOp;
+use crate::net::NetOp;
 use crate::types::{Addr, Name};
 
 /// The shape of the file is promised: it changes only together with this.
@@ -53,6 +54,9 @@ pub struct SavedStep {
     pub does: String,
     /// A fingerprint of all that it does.
     pub payload: String,
+    /// What it makes, as the engine or the kernel calls it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub makes: BTreeSet<String>,
     pub after: BTreeSet<StepId>,
     pub reason: Reason,
     pub impact: Impact,
@@ -109,6 +113,7 @@ impl Saved {
             addr: step.addr.clone(),
             does: step.does(),
             payload: print::payload(&step.op),
+            makes: makes(&step.op),
             after: step.after.clone(),
             reason: step.reason.clone(),
             impact: step.impact,
@@ -120,7 +125,7 @@ impl Saved {
             engine: now.engine.to_owned(),
             only,
             no_agent,
-            file: print::file(now.desired),
+            file: file(now.desired),
             images: used(plan).into_iter().filter_map(|image| Some((image.to_owned(), pin(now.images.get(image)?)?))).collect(),
             changes: plan.changes.clone(),
             steps: steps.collect(),
@@ -172,6 +177,16 @@ pub fn pulled(plan: &Plan) -> BTreeSet<&str> {
         .iter()
         .filter_map(|step| if let Op::Engine(EngineOp::PullImage { image }) = &step.op { Some(image.as_str()) } else { None })
         .collect()
+}
+
+/// Containers and links that an operation makes.
+fn makes(op: &Op) -> BTreeSet<String> {
+    match op {
+        Op::Engine(EngineOp::CreateContainer { name, .. }) => BTreeSet::from([name.clone()]),
+        Op::Net(NetOp::CreateLink { link }) => BTreeSet::from([link.at.to_string()]),
+        Op::Net(NetOp::CreateVeth { a, b }) => BTreeSet::from([a.at.to_string(), b.at.to_string()]),
+        _ => BTreeSet::new(),
+    }
 }
 
 fn pin(image: &Image) -> Option<Pin> {
