@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::{Circumstances, Images, Pin, Saved, makes, print, used};
-use crate::diff::Change;
+use crate::diff::{Action, Change};
 use crate::engine::EngineOp;
 use crate::net::{LinkSet, NetOp};
 use crate::plan::render::clean;
 use crate::plan::{Op, Plan, Step};
-use crate::types::Addr;
+use crate::types::{Addr, Name, Ns};
 
 /// Of a value; its beginning is enough to know it by.
 const LONGEST: usize = 60;
@@ -117,15 +117,46 @@ impl Saved {
         moved
     }
 
-    /// What an interrupted run of the saved plan itself leaves to be cleared away, or finished: always of something that the plan
-    /// was to make, so nothing of anybody's is touched that its reader does not know of.
+    /// What an interrupted run of the saved plan itself leaves to be cleared away, or finished: always of something that was not
+    /// there when the plan was looked at, and that it was to make as the file says. Of what was there, nothing is done otherwise.
     fn is_remnant(&self, step: &Step, made_again: &BTreeSet<String>) -> bool {
         let made = |name: &str| self.steps.iter().any(|saved| saved.addr == step.addr && saved.makes.contains(name));
         match &step.op {
             // The old machine is still there, and the new one has not got its name yet.
             Op::Engine(EngineOp::RemoveContainer { name, .. }) => name.ends_with(".new") && made(name),
             // Born, but bare: it is made again, which finishes it, and set where that finds it in another state.
-            Op::Net(NetOp::SetLink { at, set }) => made(&at.to_string()) && (made_again.contains(&at.to_string()) || only_adds(set)),
+            Op::Net(NetOp::SetLink { at, set }) if at.ns == Ns::Host => {
+                made(&at.to_string()) && (made_again.contains(&at.to_string()) || only_adds(set))
+            }
+            // What the machine got when it started is put right.
+            Op::Net(
+                NetOp::SetLink { .. }
+                | NetOp::AdoptPort { .. }
+                | NetOp::CreateLink { .. }
+                | NetOp::CreateVeth { .. }
+                | NetOp::Lease { .. }
+                | NetOp::SetHosts { .. }
+                | NetOp::SetGuest { .. }
+                | NetOp::SetRouting { .. },
+            ) => self.makes_anew(&step.addr),
+            _ => false,
+        }
+    }
+
+    /// Whether a card, a cable or a machine's namespace is the saved plan's to make: whatever was there goes, or is gone, with it.
+    fn makes_anew(&self, addr: &Addr) -> bool {
+        let starts = |name: &Name| {
+            let addr = Addr::Machine(name.clone());
+            self.steps.iter().any(|step| step.addr == addr && step.starts)
+        };
+        let is_made = || {
+            let made = |change: &&Change| matches!(change.action, Action::Create | Action::Replace);
+            self.changes.iter().filter(made).any(|change| change.addr == *addr)
+        };
+        match addr {
+            Addr::Machine(name) => starts(name),
+            Addr::Nic(name, _) => starts(name) || is_made(),
+            Addr::Link(id) => is_made() || id.ends().iter().any(|(name, _)| starts(name)),
             _ => false,
         }
     }

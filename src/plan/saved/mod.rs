@@ -57,6 +57,9 @@ pub struct SavedStep {
     /// What it makes, as the engine or the kernel calls it.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub makes: BTreeSet<String>,
+    /// It starts its machine.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub starts: bool,
     pub after: BTreeSet<StepId>,
     pub reason: Reason,
     pub impact: Impact,
@@ -114,6 +117,7 @@ impl Saved {
             does: step.does(),
             payload: print::payload(&step.op),
             makes: makes(&step.op),
+            starts: matches!(step.op, Op::Engine(EngineOp::StartContainer { .. })),
             after: step.after.clone(),
             reason: step.reason.clone(),
             impact: step.impact,
