@@ -29,3 +29,38 @@ pub(super) fn ask_for(desired: &mut Desired, names: &[String]) -> Result<BTreeSe
     }
     Ok(chosen)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::failure::Failure;
+    use crate::desired::{Context, resolve};
+
+    fn file() -> Desired {
+        let text = "name: shop\nmachines:\n  web: {image: a, links: [db]}\n  db: {image: a}\n  node: {image: a, scale: 2}\n";
+        let spec = crate::spec::parse("fly.yml", text, &std::collections::BTreeMap::new()).unwrap();
+        resolve(&spec, &Context { directory: "/srv/shop".into(), ..Context::default() }).unwrap()
+    }
+
+    fn part(names: &[&str]) -> Vec<String> {
+        let mut desired = file();
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        ask_for(&mut desired, &names).unwrap();
+        desired.only.into_iter().flatten().map(|name| name.to_string()).collect()
+    }
+
+    #[test]
+    fn names_become_machines_with_what_they_need() {
+        assert_eq!(part(&["web"]), ["db", "web"]);
+        assert_eq!(part(&["node"]), ["node-1", "node-2"]);
+        assert_eq!(part(&["node-2", "db"]), ["db", "node-2"]);
+        assert!(part(&[]).is_empty());
+    }
+
+    #[test]
+    fn each_unknown_name_is_told() {
+        let wrong = ask_for(&mut file(), &["wbe".to_owned(), "db".to_owned(), "nod".to_owned()]).unwrap_err();
+        let failure = Failure::new(wrong, &crate::cli::failure::Sources::new());
+        insta::assert_snapshot!(failure.render(false));
+    }
+}

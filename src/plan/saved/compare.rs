@@ -89,7 +89,9 @@ impl Saved {
             lines.push(('-', clean(&step.does)));
         }
         lines.extend(added.iter().filter(|step| step.addr == *addr).map(|step| ('+', clean(&step.does()))));
-        let change = |changes: &[Change]| changes.iter().filter(|change| change.addr == *addr).flat_map(fields).collect::<Vec<_>>();
+        // Of what is made, every field would be new.
+        let tells = |change: &&Change| change.addr == *addr && change.action != Action::Create;
+        let change = |changes: &[Change]| changes.iter().filter(tells).flat_map(fields).collect::<Vec<_>>();
         let (saved, new) = (change(&self.changes), change(&plan.changes));
         lines.extend(saved.iter().filter(|field| !new.contains(field)).map(|field| ('-', format!("  {field}"))));
         lines.extend(new.iter().filter(|field| !saved.contains(field)).map(|field| ('+', format!("  {field}"))));
