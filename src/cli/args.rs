@@ -163,16 +163,17 @@ pub(super) struct Run {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Progression {
     Text,
-    /// One JSON object a line
+    // One JSON object a line.
     Jsonl,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 It asks first when something would be lost or interrupted. Ctrl-C finishes what is being done and starts nothing new.
---plan: it observes and plans again, and does what is left of the saved plan; if anything else would have to be done, or fly.yml says
-something else, it does nothing and ends with 4. It does not ask: the plan was looked at.
---format jsonl: lines {\"version\": 1, \"event\": ...}: start, plan, step (state: started, progress, done, failed, skipped), verify, end.")]
+--plan: it observes and plans again, and does what is left of the saved plan, without asking. If
+anything else would have to be done, or fly.yml says something else, it does nothing and ends with 4.
+--format jsonl: one object a line, with `version` and `event`: start, plan, step (`state`: started,
+progress, done, failed, skipped), verify, end.")]
 pub(super) struct UpArgs {
     /// Do what a plan says that `fly plan --out FILE` has written
     #[arg(long, value_name = "FILE", conflicts_with_all = ["only", "renew_guests", "no_probe"])]

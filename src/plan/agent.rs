@@ -28,7 +28,13 @@ pub(super) fn orders(desired: &Desired, actual: &Actual, diff: &Diff) -> Option<
 /// The orders for all that the file describes, each with whose it is.
 struct Whole {
     host: Vec<(Name, NetOp)>,
-    machines: BTreeMap<Name, (Vec<(Addr, NetOp)>, Option<HostEntries>)>,
+    machines: BTreeMap<Name, Wanted>,
+}
+
+#[derive(Default)]
+struct Wanted {
+    ops: Vec<(Addr, NetOp)>,
+    hosts: Option<HostEntries>,
 }
 
 impl Whole {
@@ -43,7 +49,11 @@ impl Whole {
         let hosts = |machine: &crate::desired::Machine| (machine.container.network_mode == NetworkMode::Own).then(|| machine.hosts.clone());
         let mut whole = Self {
             host: vec![],
-            machines: desired.machines.iter().map(|(name, machine)| (name.clone(), (vec![], hosts(machine)))).collect(),
+            machines: desired
+                .machines
+                .iter()
+                .map(|(name, machine)| (name.clone(), Wanted { ops: vec![], hosts: hosts(machine) }))
+                .collect(),
         };
         for Step { addr, op, .. } in b.steps {
             let Op::Net(mut op) = op else { continue };
@@ -57,12 +67,12 @@ impl Whole {
                 _ if matches!(op, NetOp::SetGuest { .. }) => {}
                 Addr::Link(id) => {
                     for (machine, _) in id.ends() {
-                        whole.machines.entry(machine.clone()).or_default().0.push((addr.clone(), op.clone()));
+                        whole.machines.entry(machine.clone()).or_default().ops.push((addr.clone(), op.clone()));
                     }
                 }
                 _ => {
                     if let Some(machine) = addr.machine().cloned() {
-                        whole.machines.entry(machine).or_default().0.push((addr, op));
+                        whole.machines.entry(machine).or_default().ops.push((addr, op));
                     }
                 }
             }
@@ -71,7 +81,7 @@ impl Whole {
     }
 
     fn orders(self) -> Orders {
-        let machine = |(ops, hosts): (Vec<(Addr, NetOp)>, _)| MachineOrders { ops: ops.into_iter().map(|(_, op)| op).collect(), hosts };
+        let machine = |it: Wanted| MachineOrders { ops: it.ops.into_iter().map(|(_, op)| op).collect(), hosts: it.hosts };
         Orders {
             host: self.host.into_iter().map(|(_, op)| op).collect(),
             machines: self.machines.into_iter().map(|(name, it)| (name, machine(it))).collect(),
@@ -94,7 +104,7 @@ fn of_part(whole: Whole, desired: &Desired, actual: &Actual, diff: &Diff) -> Ord
         }
     }
     orders.host.extend(told.host.into_iter().filter(|op| !known.contains(&work_on(op))));
-    for (name, (ops, hosts)) in whole.machines {
+    for (name, Wanted { ops, hosts }) in whole.machines {
         let before = told.machines.remove(&name);
         let addr = Addr::Machine(name.clone());
         let stays = || actual.machine(&name).is_some() && diff.action(&addr) == Action::Keep;

@@ -58,7 +58,9 @@ proptest! {
     fn a_part_touches_nothing_outside((history, sketch) in case(), pick in any::<u8>()) {
         let desired = resolved(&sketch)?;
         let chosen: BTreeSet<Name> = desired.machines.keys().enumerate().filter(|(at, _)| pick >> at & 1 == 1).map(|(_, name)| name.clone()).collect();
-        prop_assume!(!chosen.is_empty());
+        if chosen.is_empty() {
+            return Ok(());
+        }
         let part = only(&desired, &chosen);
         let world = history.world();
         let Ok(plan) = try_plan(&world, &part) else { return Ok(()) };

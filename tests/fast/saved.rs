@@ -96,7 +96,9 @@ proptest! {
         let starts = |step: &&Step| matches!(step.op, Op::Engine(EngineOp::StartContainer { .. }));
         let started: BTreeSet<&Name> = plan.steps.iter().filter(starts).filter_map(|step| step.addr.machine()).collect();
         let up_before: BTreeSet<Name> = desired.machines.keys().filter(|name| !started.contains(name)).cloned().collect();
-        drifts.iter().for_each(|drift| drift.happen(&world));
+        for drift in &drifts {
+            drift.happen(&world);
+        }
         // What cannot be planned is refused before that.
         let Ok(now) = planned(&world, &desired) else { return Ok(()) };
         let of = |step: &Step| (step.addr.to_string(), format!("{:?}", step.op));
@@ -114,7 +116,7 @@ proptest! {
         };
         let deletes = |step: &&&Step| {
             let Op::Engine(op) = &step.op else { return matches!(step.op, Op::Net(NetOp::DeleteLink { .. })) };
-            let half_made = matches!(op, EngineOp::RemoveContainer { name, .. } if name.ends_with(".new"));
+            let half_made = matches!(op, EngineOp::RemoveContainer { name, .. } if name.strip_suffix(".new").is_some());
             op.is_mutating() && !half_made
         };
         if added.iter().any(|step| was_there(&step) || deletes(&step)) {
@@ -203,7 +205,9 @@ fn a_tag_that_has_moved_makes_it_stale_where_it_is_used() {
     let (plan, fresh_saved) = text_of(&fresh, &desired);
     let (_, idle) = text_of(&world, &desired);
     let moved = |mut images: Images| {
-        images.values_mut().for_each(|image| image.id = Some("sha256:ffff".into()));
+        for image in images.values_mut() {
+            image.id = Some("sha256:ffff".into());
+        }
         images
     };
     let images = moved(images(&fresh, &desired));

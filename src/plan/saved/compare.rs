@@ -11,6 +11,9 @@ use crate::plan::render::clean;
 use crate::plan::{Op, Plan, Step};
 use crate::types::{Addr, Name, Ns};
 
+/// The end of a replacement's name before it takes its machine's.
+const NEW: &str = ".new";
+
 /// Of a value; its beginning is enough to know it by.
 const LONGEST: usize = 60;
 
@@ -105,11 +108,10 @@ impl Saved {
             let (Some(pin), Some(now)) = (self.images.get(image), images.get(image)) else { continue };
             let (was, is) = match (pin, &now.pulled) {
                 // The registry does not say: then it cannot be pulled either.
-                (Pin::Digest(was), Some(is)) => (was, is.clone()),
+                (Pin::Digest(was) | Pin::Id(was), Some(is)) => (was, is.clone()),
                 (Pin::Id(was), None) => (was, now.id.clone().unwrap_or_else(|| was.clone())),
                 (Pin::Digest(was), None) if now.digests.contains(was) || now.id.is_none() => continue,
                 (Pin::Digest(was), None) => (was, now.digests.first().or(now.id.as_ref()).cloned().unwrap_or_default()),
-                (Pin::Id(was), Some(is)) => (was, is.clone()),
             };
             if *was != is {
                 let lines = vec![('-', format!("is {}", clean(was))), ('+', format!("is {}", clean(&is)))];
@@ -125,7 +127,7 @@ impl Saved {
         let made = |name: &str| self.steps.iter().any(|saved| saved.addr == step.addr && saved.makes.contains(name));
         match &step.op {
             // The old machine is still there, and the new one has not got its name yet.
-            Op::Engine(EngineOp::RemoveContainer { name, .. }) => name.ends_with(".new") && made(name),
+            Op::Engine(EngineOp::RemoveContainer { name, .. }) => name.strip_suffix(NEW).is_some() && made(name),
             // Born, but bare: it is made again, which finishes it, and set where that finds it in another state.
             Op::Net(NetOp::SetLink { at, set }) if at.ns == Ns::Host => {
                 made(&at.to_string()) && (made_again.contains(&at.to_string()) || only_adds(set))

@@ -7,7 +7,7 @@ use crate::desired::{Cable, Desired, Machine, Network, Places, Volume};
 use crate::engine::EngineOp;
 use crate::net::NetOp;
 use crate::plan::Op;
-use crate::types::{Addr, GuestConfig, stable_hash};
+use crate::types::{Addr, GUEST_VOLUME, GuestConfig, stable_hash};
 
 fn short(kind: &str, text: &str) -> String {
     stable_hash(&[kind, text]).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
@@ -19,6 +19,8 @@ pub(super) fn payload(op: &Op) -> String {
     match &mut op {
         Op::Engine(EngineOp::CreateContainer { container, .. }) => veil_all(&mut container.environment),
         Op::Net(NetOp::SetGuest { config, .. }) => veil_passwords(config),
+        // It is removed along only where it holds nothing, and only of a stopped machine that is known for sure.
+        Op::Engine(EngineOp::RemoveContainer { volumes, .. }) => volumes.retain(|name| !name.ends_with(GUEST_VOLUME)),
         _ => {}
     }
     short("step", &serde_json::to_string(&op).expect("maps have text keys, and nothing here can fail to serialise"))
