@@ -12,7 +12,7 @@ use fly::observe::observe;
 use fly::plan::{Op, Plan, plan};
 use fly::types::{Addr, Name};
 use proptest::prelude::*;
-use proptest::test_runner::TestCaseError;
+use proptest::test_runner::{Config, TestCaseError};
 
 use crate::history::case;
 use crate::properties::{block_on, config, fail, fixed, planned, resolved, steps, told, up};
@@ -52,7 +52,7 @@ fn of(world: &World, machines: &BTreeSet<&Name>) -> String {
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(Config { cases: config().cases.div_ceil(2), ..config() })]
 
     #[test]
     fn a_part_touches_nothing_outside((history, sketch) in case(), pick in any::<u8>()) {
