@@ -40,7 +40,7 @@ async fn differences<E: Engine, N: NetPlane>(engine: &E, net: &N, desired: &Desi
     match plan(desired, &actual) {
         Ok(plan) => {
             let differing = plan.changes.into_iter().filter(|change| change.action != Action::Keep);
-            Ok(differing.chain(not_listening(desired, &actual)).collect())
+            Ok(differing.chain(not_listening(&desired.part(), &actual)).collect())
         }
         Err(mut refusals) => Err(refusals.swap_remove(0)),
     }

@@ -6,4 +6,4 @@ mod veil;
 
 pub use model::Actual;
 pub use record::RecordError;
-pub use veil::{Said, VEIL, shown};
+pub use veil::{Said, VEIL, fingerprint, shown};

@@ -19,7 +19,8 @@ const SHOWN: &str = "(not in the record)";
 /// The seed of what has no name.
 const NAMELESS: &str = "";
 
-fn fingerprint(name: &str, value: &str) -> String {
+/// Of a value that may be secret: short, and the same wherever the value is under this name.
+pub fn fingerprint(name: &str, value: &str) -> String {
     let [a, b, c, ..] = stable_hash(&["veil", name, value]);
     format!("{VEIL}{a:02x}{b:02x}{c:02x}")
 }

@@ -1,11 +1,11 @@
 //! The first processes of the machines while a plan runs: operations on a machine's links find its namespace by them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::engine::EngineOp;
 use crate::net::{NetOp, Processes};
 use crate::plan::{Op, Step};
-use crate::types::{LinkRef, Name, Ns};
+use crate::types::Name;
 
 /// Which process each machine has, and in which container: a replacement runs under another name until the old one has gone,
 /// and the end of the old one must not be taken for the end of the new one.
@@ -52,32 +52,6 @@ impl Running {
 
     /// Those that an operation names, as far as they run.
     pub(super) fn of(&self, op: &NetOp) -> Processes {
-        machines(op).into_iter().filter_map(|name| Some((name.clone(), self.0.get(name)?.pid))).collect()
-    }
-}
-
-/// The machines whose namespaces an operation works in.
-fn machines(op: &NetOp) -> BTreeSet<&Name> {
-    match op {
-        NetOp::CreateLink { link } | NetOp::AdoptPort { link, .. } | NetOp::TakeLink { link, .. } => {
-            machine(&link.at).into_iter().collect()
-        }
-        NetOp::CreateVeth { a, b } => machine(&a.at).into_iter().chain(machine(&b.at)).collect(),
-        NetOp::SetLink { at, .. }
-        | NetOp::Lease { at, .. }
-        | NetOp::Release { at, .. }
-        | NetOp::DeleteLink { at }
-        | NetOp::UseLink { at, .. }
-        | NetOp::LeaveLink { at, .. }
-        | NetOp::GiveBack { at, .. } => machine(at).into_iter().collect(),
-        NetOp::SetHosts { machine, .. } | NetOp::SetGuest { machine, .. } | NetOp::SetRouting { machine, .. } => BTreeSet::from([machine]),
-        NetOp::AllowForward { .. } | NetOp::RevokeForward { .. } => BTreeSet::new(),
-    }
-}
-
-fn machine(at: &LinkRef) -> Option<&Name> {
-    match &at.ns {
-        Ns::Machine(name) => Some(name),
-        Ns::Host => None,
+        op.machines().into_iter().filter_map(|name| Some((name.clone(), self.0.get(name)?.pid))).collect()
     }
 }

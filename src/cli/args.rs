@@ -134,6 +134,12 @@ pub(super) struct PlanArgs {
     /// Plan against a world that `fly snapshot` has recorded; no engine is asked
     #[arg(long, value_name = "FILE")]
     pub(super) world: Option<PathBuf>,
+    /// Also write the plan down: `fly up --plan FILE` does it, as long as it holds
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["base", "world"])]
+    pub(super) out: Option<PathBuf>,
+    /// Plan for this machine alone, with what it needs; can be given several times
+    #[arg(long, value_name = "MACHINE")]
+    pub(super) only: Vec<String>,
     #[command(flatten)]
     pub(super) agent: AgentArgs,
 }
@@ -193,13 +199,31 @@ pub(super) struct Run {
     /// Wait while another run holds the project
     #[arg(long)]
     pub(super) wait_lock: bool,
+    #[arg(long, value_name = "FORMAT", default_value = "text", help = "How to say on stdout how it goes")]
+    pub(super) format: Progression,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Progression {
+    Text,
+    // One JSON object a line.
+    Jsonl,
 }
 
 #[derive(Debug, Args)]
-#[command(
-    after_help = "It asks first when something would be lost or interrupted. Ctrl-C finishes what is being done and starts nothing new."
-)]
+#[command(after_help = "\
+It asks first when something would be lost or interrupted. Ctrl-C finishes what is being done and starts nothing new.
+--plan: it observes and plans again, and does what is left of the saved plan, without asking. If
+anything else would have to be done, or fly.yml says something else, it does nothing and ends with 4.
+--format jsonl: one object a line, with `version` and `event`: start, plan, step (`state`: started,
+progress, done, failed, skipped), verify, end.")]
 pub(super) struct UpArgs {
+    /// Do what a plan says that `fly plan --out FILE` has written
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["only", "renew_guests", "no_probe"])]
+    pub(super) plan: Option<PathBuf>,
+    /// Only this machine, with what it needs; can be given several times. Nothing else is touched
+    #[arg(long, value_name = "MACHINE")]
+    pub(super) only: Vec<String>,
     /// Replace machines whose guest is not of this version of fly
     #[arg(long)]
     pub(super) renew_guests: bool,

@@ -36,6 +36,10 @@ impl Failure {
         Exit::of_diagnostics(&self.diagnostics)
     }
 
+    pub(super) fn diagnostics(&self) -> &[Diagnostic] {
+        &self.diagnostics
+    }
+
     /// Ends with a line feed.
     pub(super) fn render(&self, color: bool) -> String {
         diagnostic::render(&self.diagnostics, &self.sources, color)

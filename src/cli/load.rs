@@ -293,6 +293,11 @@ fn unseen_variables(path: &str) -> String {
     format!("# {} is outside of the project\n", path.replace(char::is_control, " "))
 }
 
+/// Which fly this is.
+pub(super) fn build() -> String {
+    crate::engine::guest_version().unwrap_or_else(|_| env!("CARGO_PKG_VERSION").to_owned())
+}
+
 /// What is right in a file, but may not be meant.
 pub(super) fn warning(file: &Loaded) -> Option<String> {
     no_machines(&file.desired, &file.shown).map(|warning| warning.message)

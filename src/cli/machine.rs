@@ -102,7 +102,7 @@ impl Machines {
     }
 }
 
-fn unknown(text: &str, project: &Name, known: &BTreeSet<&str>) -> Diagnostic {
+pub(super) fn unknown(text: &str, project: &Name, known: &BTreeSet<&str>) -> Diagnostic {
     let diagnostic = Diagnostic::new(Kind::Usage, format!("there is no machine `{text}` in `{project}`"));
     let mut group: Vec<(u32, &str)> = known.iter().filter_map(|name| Some((number(text, name)?, *name))).collect();
     group.sort_unstable();
@@ -121,7 +121,7 @@ fn unknown(text: &str, project: &Name, known: &BTreeSet<&str>) -> Diagnostic {
 }
 
 /// The number of a machine that `scale` has made of `base`.
-fn number(base: &str, name: &str) -> Option<u32> {
+pub(super) fn number(base: &str, name: &str) -> Option<u32> {
     let number = name.strip_prefix(base)?.strip_prefix('-')?;
     number.bytes().all(|byte| byte.is_ascii_digit()).then(|| number.parse().ok())?
 }

@@ -6,10 +6,12 @@ use tokio::sync::watch;
 
 use super::args::Run;
 use super::ask::{self, Verb};
+use super::events::Events;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::load::Loaded;
 use super::progress::Progress;
+use super::saved::Given;
 use super::settings::Settings;
 use super::stop::Stop;
 use super::summary;
@@ -39,13 +41,21 @@ pub(super) struct Job<'a> {
     pub(super) run: &'a Run,
     /// How long the result may take to be as it should be.
     pub(super) settle: Duration,
+    /// A saved plan, which alone is to be done.
+    pub(super) given: Option<&'a Given<'a>>,
+    pub(super) events: &'a Events<'a>,
 }
 
 pub(super) fn run(job: &Job<'_>, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
+    job.events.start(job.desired.project.as_str());
     world::block_on(async {
         let engine = world::reach(&settings.engine()?).await?;
+        let id = world::engine_id(&engine).await?;
+        if let Some(given) = job.given {
+            given.check_engine(&id)?;
+        }
         // Blocking is as good as waiting: nothing else goes on yet.
-        let _lock = lock(job, settings, &world::engine_id(&engine).await?, ui)?;
+        let _lock = lock(job, settings, &id, ui)?;
         Real::with(engine, async |world| {
             let patience = (!job.run.wait_lock).then_some(AGENTS_WORK);
             let Some(_hold) = world.hold(&job.desired.project, patience).await? else { return Err(elsewhere(job).into()) };
@@ -72,17 +82,22 @@ async fn go<E: Engine, N: NetPlane>(
     if job.verb == Verb::Up && world.weigh(&plan, &mut actual).await {
         plan = make(&actual)?;
     }
+    if let Some(given) = job.given {
+        given.check_world(&plan, &actual, world, job.file, ui).await?;
+    }
+    job.events.plan(&plan);
     if plan.is_empty() {
         for note in &plan.notes {
             ui.say(&format!("note: {}\n", render::clean(note)));
         }
-        ui.out(&format!("{}\n", nothing_to_do(job, &plan)))?;
+        job.events.said(&format!("{}\n", nothing_to_do(job, &plan)))?;
         return Ok(Exit::Done);
     }
     let observed = begun.elapsed();
     let options = render::Options { color: ui.err_color, steps: false, file: job.file.shown.clone() };
     ui.say(&render::text(&plan, &options));
-    let allowed = job.run.yes || ask::permission(job.verb, &plan, ui)?;
+    // Who saved a plan has looked at it.
+    let allowed = job.run.yes || job.given.is_some() || ask::permission(job.verb, &plan, ui)?;
     if !allowed {
         ui.say("nothing was changed\n");
         return Ok(Exit::Failed);
@@ -100,6 +115,7 @@ async fn go<E: Engine, N: NetPlane>(
         ));
         return Ok(Exit::Interrupted);
     };
+    job.events.applied(&report);
     let exit = Exit::of_report(&report);
     if exit != Exit::Done {
         ui.say(&summary::unfinished(job.verb, &plan, &report, elapsed()));
@@ -113,8 +129,9 @@ async fn go<E: Engine, N: NetPlane>(
         }
     };
     let verified = if are_guests(&verified) { remove_guests(job, world, &mut stop, ui, draws).await? } else { verified };
+    job.events.verified(&verified);
     if verified.is_empty() {
-        ui.out(&summary::done(job.verb, render::Counts::of(&plan.changes), elapsed()))?;
+        job.events.said(&summary::done(job.verb, render::Counts::of(&plan.changes), elapsed()))?;
         return Ok(Exit::Done);
     }
     ui.say(&format!("error: all steps are done, but this is still not as {} says:\n", render::clean(&job.file.shown)));
@@ -197,7 +214,11 @@ async fn apply<E: Engine, N: NetPlane>(
     progress: &Progress<'_>,
 ) -> Option<Report> {
     let (tell, told) = watch::channel(false);
-    let work = world.apply(plan, actual, usize::from(job.run.parallel), |event| progress.on(&event), told);
+    let on = |event| {
+        progress.on(&event);
+        job.events.on(plan, &event);
+    };
+    let work = world.apply(plan, actual, usize::from(job.run.parallel), on, told);
     tokio::pin!(work);
     let report = loop {
         tokio::select! {

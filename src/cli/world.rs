@@ -14,7 +14,7 @@ use crate::apply::{self, Event, Report};
 use crate::desired::Desired;
 use crate::diag::{Diagnostic, Kind};
 use crate::diff::{Change, Loss};
-use crate::engine::{Docker, Engine, Helper, guest_version};
+use crate::engine::{Docker, Engine, Helper, InRegistry, guest_version};
 use crate::net::{Kernel, NetPlane};
 use crate::plan::Plan;
 use crate::types::Name;
@@ -111,6 +111,10 @@ impl<E: Engine, N: NetPlane> World<E, N> {
 
     pub(super) fn net(&self) -> &N {
         &self.net
+    }
+
+    pub(super) async fn in_registry(&self, image: &str) -> InRegistry {
+        self.engine.in_registry(image).await
     }
 
     pub(super) async fn observe(&self, project: &Name, images: BTreeSet<String>) -> Result<Actual, Diagnostic> {

@@ -20,6 +20,7 @@ mod mounts;
 mod network;
 mod nic;
 mod order;
+mod part;
 mod passthru;
 mod physical;
 mod ports;

@@ -39,6 +39,8 @@ pub struct Desired {
     /// Who needs whom, also of machines that are not wanted any more: their order of stopping.
     pub order: BTreeMap<Name, BTreeSet<Name>>,
     pub orphan_volumes: OrphanVolumes,
+    /// Only these machines are to become as the file says, with what is theirs; nothing: all, and nothing else may be there.
+    pub only: Option<BTreeSet<Name>>,
 }
 
 /// What becomes of volumes of the project that the file does not name: data is only deleted when somebody says so.
@@ -60,6 +62,7 @@ impl Desired {
             cables: BTreeMap::new(),
             order: BTreeMap::new(),
             orphan_volumes: OrphanVolumes::Keep,
+            only: None,
         }
     }
 

@@ -63,7 +63,7 @@ pub fn resolve(spec: &Spec, context: &Context) -> Result<Desired, Vec<Diagnostic
     let order =
         machines.iter().map(|(name, machine)| (name.clone(), machine.depends_on.keys().cloned().collect::<BTreeSet<Name>>())).collect();
     let agent = context.agent.clone().filter(|_| spec.agent.as_ref().is_none_or(|wanted| wanted.value));
-    Ok(Desired { project, agent, networks, volumes: volumes.all, machines, cables, order, orphan_volumes: OrphanVolumes::Keep })
+    Ok(Desired { project, agent, networks, volumes: volumes.all, machines, cables, order, orphan_volumes: OrphanVolumes::Keep, only: None })
 }
 
 /// The name in the file, or what a name can have of the folder's.

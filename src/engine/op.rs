@@ -108,6 +108,30 @@ impl EngineOp {
     pub fn is_mutating(&self) -> bool {
         !matches!(self, Self::Wait { .. })
     }
+
+    /// The engine's name of the container that it works on.
+    pub fn container(&self) -> Option<&str> {
+        match self {
+            Self::CreateContainer { name, .. }
+            | Self::RenameContainer { name, .. }
+            | Self::StartContainer { name }
+            | Self::StopContainer { name }
+            | Self::UnpauseContainer { name }
+            | Self::RemoveContainer { name, .. }
+            | Self::UpdateContainer { name, .. } => Some(name),
+            Self::Connect { container, .. } | Self::Disconnect { container, .. } | Self::Wait { container, .. } => Some(container),
+            Self::PullImage { .. }
+            | Self::InstallGuest { .. }
+            | Self::RemoveGuest { .. }
+            | Self::InstallAgent { .. }
+            | Self::RemoveAgent
+            | Self::TellAgent { .. }
+            | Self::CreateNetwork { .. }
+            | Self::DeleteNetwork { .. }
+            | Self::CreateVolume { .. }
+            | Self::DeleteVolume { .. } => None,
+        }
+    }
 }
 
 impl std::fmt::Display for EngineOp {

@@ -175,6 +175,9 @@ pub struct VolumeState {
 #[serde(deny_unknown_fields)]
 pub struct ImageState {
     pub id: String,
+    /// Of its manifests in the registries that it was pulled from.
+    #[serde(default)]
+    pub digests: BTreeSet<String>,
     pub defaults: ImageDefaults,
     /// What the registry has under its reference, where that was asked.
     #[serde(default)]

@@ -73,7 +73,10 @@ impl State {
         }
         let images = query.images.iter().filter_map(|reference| Some((reference.clone(), self.images.get(reference)?)));
         snapshot.images = images
-            .map(|(name, image)| (name, ImageState { id: image.id.clone(), defaults: image.defaults.clone(), registry: None }))
+            .map(|(name, image)| {
+                let digests = BTreeSet::from([image.id.clone()]);
+                (name, ImageState { id: image.id.clone(), digests, defaults: image.defaults.clone(), registry: None })
+            })
             .collect();
         snapshot
     }

@@ -18,7 +18,7 @@ const API: &str = "1.52";
 const DEFAULT_BRIDGE: (&str, &str) = ("docker0", "172.17.0.1/16");
 /// What is known of a check that only the image has.
 const OF_IMAGE: &str = "(the image's)";
-const MTU: u32 = 1500;
+pub(super) const MTU: u32 = 1500;
 
 /// What both files ask for is there. Of images only those of `old` are: what is new is pulled.
 pub fn host(old: &Desired, new: &Desired) -> Actual {
@@ -54,6 +54,7 @@ pub fn host(old: &Desired, new: &Desired) -> Actual {
         let image = &machine.container.image;
         actual.engine.images.entry(image.clone()).or_insert_with(|| ImageState {
             id: image_id(image),
+            digests: BTreeSet::new(),
             defaults: ImageDefaults::default(),
             registry: Some(InRegistry::Same),
         });
@@ -101,6 +102,9 @@ fn links(files: &[&Desired]) -> BTreeMap<String, LinkState> {
             }
             if let Some(parent) = network.lower.as_ref().and_then(|lower| lower.link.kind.parent()) {
                 card(&parent.name, physical(), mtu);
+            }
+            if let NetworkKind::Physical { device } = &network.kind {
+                card(device, physical(), mtu);
             }
             if let NetworkKind::ExistingBridge { bridge } = &network.kind {
                 card(bridge, LinkKind::Bridge, mtu);

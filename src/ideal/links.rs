@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::{Builder, host};
 use crate::net::{GuestSeen, HostsLine, LinkSet, LinkState, NetOp};
-use crate::types::{GuestConfig, LINK_GROUP, Link, LinkKind, LinkRef, Name, Ns, Owner, PlacedLink, SshdStatus, Tuning};
+use crate::types::{GuestConfig, IfName, LINK_GROUP, Link, LinkKind, LinkRef, Name, Ns, Origin, Owner, PlacedLink, SshdStatus, Tuning};
 
 impl Builder<'_> {
     pub(super) fn net(&mut self, op: NetOp) {
@@ -45,8 +45,13 @@ impl Builder<'_> {
             }
             NetOp::SetGuest { machine, config } => self.tell(machine, *config),
             NetOp::AllowForward { bridge, comment } => drop(self.actual.net.firewall.allowed.insert((bridge, comment))),
+            NetOp::TakeLink { device, link } => self.take(device, *link),
             // Nothing that happens on the way from nothing.
-            NetOp::Release { .. } | NetOp::DeleteLink { .. } | NetOp::LeaveLink { .. } | NetOp::RevokeForward { .. } => {}
+            NetOp::GiveBack { .. }
+            | NetOp::Release { .. }
+            | NetOp::DeleteLink { .. }
+            | NetOp::LeaveLink { .. }
+            | NetOp::RevokeForward { .. } => {}
         }
     }
 
@@ -65,6 +70,28 @@ impl Builder<'_> {
         let index = self.next();
         let group = if at.ns == Ns::Host { LINK_GROUP } else { 0 };
         let state = LinkState { group, alias, ..host::state(link, index, Owner::Ours) };
+        self.links(at.ns).insert(at.name, state);
+    }
+
+    /// A card of the host's goes into a machine, with a note of what it was.
+    fn take(&mut self, device: String, placed: PlacedLink) {
+        let Some(was) = self.links(Ns::Host).remove(&device) else { return };
+        let PlacedLink { at, mut link, manners: _, alias: _ } = placed;
+        let (Ns::Machine(machine), Ok(nic)) = (&at.ns, IfName::new(&at.name)) else { return };
+        link.mac = link.mac.or(was.link.mac);
+        link.mtu = link.mtu.or(was.link.mtu);
+        let origin = Origin {
+            project: self.desired.project.clone(),
+            machine: machine.clone(),
+            nic,
+            name: device,
+            mac: was.link.mac,
+            mtu: was.link.mtu.unwrap_or(host::MTU),
+            up: was.link.up,
+            alias: was.alias.unwrap_or_default(),
+        };
+        let index = self.next();
+        let state = LinkState { alias: origin.alias(), ..host::state(link, index, Owner::Ours) };
         self.links(at.ns).insert(at.name, state);
     }
 

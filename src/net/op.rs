@@ -164,6 +164,34 @@ impl LinkSet {
     }
 }
 
+impl NetOp {
+    /// The machines whose namespaces it works in.
+    pub fn machines(&self) -> BTreeSet<&Name> {
+        match self {
+            Self::CreateLink { link } | Self::AdoptPort { link, .. } | Self::TakeLink { link, .. } => {
+                machine(&link.at).into_iter().collect()
+            }
+            Self::CreateVeth { a, b } => machine(&a.at).into_iter().chain(machine(&b.at)).collect(),
+            Self::SetLink { at, .. }
+            | Self::Lease { at, .. }
+            | Self::Release { at, .. }
+            | Self::DeleteLink { at }
+            | Self::UseLink { at, .. }
+            | Self::LeaveLink { at, .. }
+            | Self::GiveBack { at, .. } => machine(at).into_iter().collect(),
+            Self::SetHosts { machine, .. } | Self::SetGuest { machine, .. } | Self::SetRouting { machine, .. } => BTreeSet::from([machine]),
+            Self::AllowForward { .. } | Self::RevokeForward { .. } => BTreeSet::new(),
+        }
+    }
+}
+
+fn machine(at: &LinkRef) -> Option<&Name> {
+    match &at.ns {
+        Ns::Machine(name) => Some(name),
+        Ns::Host => None,
+    }
+}
+
 fn listed(ways: &BTreeSet<Dynamic>) -> String {
     ways.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
 }

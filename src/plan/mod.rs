@@ -10,14 +10,14 @@ mod machines;
 mod manners;
 mod networks;
 mod nics;
+mod part;
 mod physical;
 mod removals;
 pub mod render;
+pub mod saved;
 mod step;
 
 pub use step::{Op, Plan, Reason, Step, StepId};
-
-use std::collections::BTreeMap;
 
 use crate::actual::Actual;
 use crate::desired::Desired;
@@ -26,10 +26,10 @@ use crate::diff;
 
 /// What will be done so that the world is as desired; or every reason why that cannot be.
 pub fn plan(desired: &Desired, actual: &Actual) -> Result<Plan, Vec<Diagnostic>> {
-    let orders = agent::orders(desired);
     let mut diff = diff::diff(desired, actual);
+    let orders = agent::orders(desired, actual, &diff);
     diff::agent(desired, actual, orders.as_deref(), &mut diff);
-    let mut refusals = diff::refusals(desired, actual, &diff);
+    let mut refusals = diff::refusals(&desired.part(), actual, &diff);
     if !refusals.is_empty() {
         diag::sort(&mut refusals);
         return Err(refusals);
@@ -54,12 +54,5 @@ pub fn plan(desired: &Desired, actual: &Actual) -> Result<Plan, Vec<Diagnostic>>
     agent::tell(&mut b, orders);
     let mut steps = handover::settled(&b);
     agent::whatever_leases_come_to(&mut steps);
-    let drift = if steps.is_empty() { BTreeMap::new() } else { agent::drift(desired, actual, &diff) };
-    Ok(Plan {
-        project: desired.project.clone(),
-        drift,
-        changes: diff.changes.into_values().collect(),
-        steps,
-        notes: diff.notes.into_iter().collect(),
-    })
+    part::narrowed(desired, actual, diff, steps)
 }

@@ -100,13 +100,16 @@ fn version() {
 #[test]
 fn a_wrong_command_line_is_64() {
     let folder = Folder::new("usage");
-    let wrong: [&[&str]; 15] = [
+    let wrong: [&[&str]; 18] = [
         &[],
         &["fly"],
         &["plan", "--chek"],
         &["plan", "--format", "xml"],
         &["up", "--parallel", "0"],
         &["plan", "--base", "main", "--world", "b"],
+        &["plan", "--world", "a", "--out", "b"],
+        &["up", "--plan", "a", "--only", "b"],
+        &["up", "--format", "json"],
         &["--project", "a.b", "plan"],
         &["-p", "shop", "exec"],
         &["-p", "shop", "exec", "-t", "web", "sh"],
@@ -122,6 +125,59 @@ fn a_wrong_command_line_is_64() {
         assert_eq!((said.code, said.out.as_str()), (Some(64), ""), "{args:?}: {said:?}");
         assert!(!said.err.is_empty(), "{args:?}");
     }
+}
+
+#[test]
+fn an_unknown_machine_is_64_and_no_engine_is_asked() {
+    let folder = Folder::new("only");
+    std::fs::write(folder.path().join("fly.yml"), SHOP).unwrap();
+    for command in ["plan", "up"] {
+        let said = folder.fly(&[command, "--only", "wbe"]);
+        assert_eq!((said.code, said.out.as_str()), (Some(64), ""), "{said:?}");
+        assert!(said.err.contains("did you mean `web`?"), "{}", said.err);
+    }
+}
+
+#[test]
+fn a_plan_that_cannot_be_used_is_64_and_says_why() {
+    let folder = Folder::new("unusable");
+    std::fs::write(folder.path().join("fly.yml"), SHOP).unwrap();
+    let plan = |fly: &str, project: &str| {
+        let saved = fly::plan::saved::Saved {
+            fly_plan: fly::plan::saved::SAVED_VERSION,
+            fly: fly.into(),
+            project: project.parse().unwrap(),
+            engine: "ABCD".into(),
+            only: std::collections::BTreeSet::new(),
+            no_agent: false,
+            file: std::collections::BTreeMap::new(),
+            images: std::collections::BTreeMap::new(),
+            changes: vec![],
+            steps: vec![],
+            notes: vec![],
+        };
+        saved.to_text()
+    };
+    let whole = plan("other", "shop");
+    let mut texts = String::new();
+    let newer = whole.replace("\"fly_plan\": 1", "\"fly_plan\": 2");
+    let unusable = [SHOP.to_owned(), newer, whole[..40].to_owned(), format!("{whole} "), plan("other", "blog")];
+    for text in unusable.iter().map(Some).chain([None]) {
+        let path = folder.path().join("plan.json");
+        let _ = std::fs::remove_file(&path);
+        if let Some(text) = text {
+            std::fs::write(&path, text).unwrap();
+        }
+        let said = folder.fly(&["up", "--plan", "plan.json"]);
+        assert_eq!((said.code, said.out.as_str()), (Some(64), ""), "{said:?}");
+        texts += &said.err;
+    }
+    insta::assert_snapshot!("unusable_plans", texts);
+    // One of another build may mean something else.
+    std::fs::write(folder.path().join("plan.json"), whole).unwrap();
+    let said = folder.fly(&["up", "--plan", "plan.json"]);
+    assert_eq!((said.code, said.out.as_str()), (Some(4), ""), "{said:?}");
+    assert!(said.err.contains("another build of fly") && said.err.contains("fly plan --out plan.json"), "{}", said.err);
 }
 
 #[test]

@@ -54,7 +54,7 @@ pub(crate) enum Drift {
 /// Names that cards get by hand; some of them are other cards'.
 const NAMES: [&str; 4] = ["moved", "eth0", "eth1", "lan0"];
 
-fn drift() -> impl Strategy<Value = Drift> {
+pub(crate) fn drift() -> impl Strategy<Value = Drift> {
     let machine = || 0..MACHINES.len();
     prop_oneof![
         1 => machine().prop_map(Drift::Kill),
@@ -204,7 +204,7 @@ fn strangers(world: &World, which: u8) {
 }
 
 impl Drift {
-    fn happen(&self, world: &World) {
+    pub(crate) fn happen(&self, world: &World) {
         let link_of = |machine: usize, link: usize| {
             let links = world.links(Some(&container(machine)));
             links.get(link % links.len().max(1)).cloned().filter(|_| world.pid(&container(machine)).is_some())

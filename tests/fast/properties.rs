@@ -23,15 +23,15 @@ use crate::sketch::{MACHINES, NETWORKS, Sketch};
 /// For each property.
 const CASES: u32 = 300;
 
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     let cases = std::env::var("FLY_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(CASES);
     // The same cases every time: a red test is red again. Raising the number tries others too.
     Config { cases, rng_seed: RngSeed::Fixed(2), max_shrink_iters: 4000, failure_persistence: None, ..Config::default() }
 }
 
-type Outcomes = Result<(), TestCaseError>;
+pub(crate) type Outcomes = Result<(), TestCaseError>;
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn up(world: &World, desired: &Desired, parallel: usize) -> Result<(P
 }
 
 /// Runs until there is nothing to do; a world may need to be looked at again after a fault, but not for ever.
-fn converge(world: &World, desired: &Desired) -> Result<(), String> {
+pub(crate) fn converge(world: &World, desired: &Desired) -> Result<(), String> {
     for _ in 0..3 {
         let (plan, report) = up(world, desired, 16)?;
         if plan.is_empty() {
@@ -72,16 +72,16 @@ pub(crate) fn steps(plan: &Plan) -> String {
     plan.steps.iter().map(line).collect()
 }
 
-fn told(plan: &Plan, report: &Report) -> String {
+pub(crate) fn told(plan: &Plan, report: &Report) -> String {
     let failures: Vec<_> = report.failures().collect();
     format!("{failures:?}{}", steps(plan))
 }
 
-fn fail<T>(result: Result<T, String>) -> Result<T, TestCaseError> {
+pub(crate) fn fail<T>(result: Result<T, String>) -> Result<T, TestCaseError> {
     result.map_err(TestCaseError::fail)
 }
 
-fn resolved(sketch: &Sketch) -> Result<Desired, TestCaseError> {
+pub(crate) fn resolved(sketch: &Sketch) -> Result<Desired, TestCaseError> {
     sketch
         .desired()
         .map_err(|errors| TestCaseError::reject(format!("{:?}", errors.into_iter().map(|error| error.message).collect::<Vec<_>>())))
@@ -92,7 +92,7 @@ fn down(desired: &Desired) -> Desired {
 }
 
 /// Without the images: what was pulled stays.
-fn but_images(text: &str) -> String {
+pub(crate) fn but_images(text: &str) -> String {
     text.lines().filter(|line| !line.starts_with("image ")).collect::<Vec<_>>().join("\n")
 }
 
@@ -198,7 +198,7 @@ proptest! {
 }
 
 /// Two worlds are the same; otherwise what differs, and the plan that led there.
-fn alike(one: &str, other: &str, plan: &Plan) -> Outcomes {
+pub(crate) fn alike(one: &str, other: &str, plan: &Plan) -> Outcomes {
     let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
     let (one, other) = (lines(one), lines(other));
     let only = |these: &[String], those: &[String]| {

@@ -47,6 +47,7 @@ mod refusals;
 mod remote;
 mod renew;
 mod sample;
+mod saved;
 mod ssh_agent;
 mod ssh_client;
 mod ssh_ends;

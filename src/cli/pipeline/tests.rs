@@ -7,9 +7,11 @@ use std::rc::Rc;
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::cli::args::Progression;
 use crate::cli::failure::Sources;
 use crate::desired::{self, Context, OrphanVolumes};
 use crate::fake::{self, Fault, FaultKind, When};
+use crate::plan::saved::{Circumstances, Saved};
 use crate::spec;
 use crate::types::ImageDefaults;
 
@@ -63,17 +65,22 @@ fn world() -> fake::World {
 
 /// One run, one step at a time; `wishes` to stop are there from the beginning.
 fn run(verb: Verb, file: &Loaded, desired: &Desired, world: &fake::World, yes: bool, wishes: usize) -> Ran {
+    run_as(verb, file, desired, world, &Run { yes, parallel: 1, wait_lock: false, format: Progression::Text }, wishes, None)
+}
+
+fn run_as(verb: Verb, file: &Loaded, desired: &Desired, world: &fake::World, args: &Run, wishes: usize, given: Option<&Given<'_>>) -> Ran {
     let (out, err) = (Memory::default(), Memory::default());
     let ui = Ui::into(out.clone(), err.clone());
-    let args = Run { yes, parallel: 1, wait_lock: false };
-    let job = Job { verb, desired, file, run: &args, settle: Duration::from_millis(100) };
+    let events = Events::new(&ui, args.format, verb);
+    let job = Job { verb, desired, file, run: args, settle: Duration::from_millis(100), given, events: &events };
     let (tell, told) = mpsc::unbounded_channel();
     for _ in 0..wishes {
         tell.send(()).unwrap();
     }
     let world = World::of(world.engine(), world.net());
+    events.start(desired.project.as_str());
     let exit = world::block_on(go(&job, &world, &ui, false, || Ok(Stop::from(told)))).unwrap();
-    let exit = exit.unwrap_or_else(|failure| {
+    let exit = events.end(exit).unwrap_or_else(|failure| {
         ui.failure(&failure);
         failure.exit()
     });
@@ -206,6 +213,103 @@ fn a_strangers_name_is_7() {
     assert_eq!((ran.exit, ran.out.as_str()), (Exit::Stranger, ""), "{}", ran.err);
     assert!(ran.err.contains("shop.web"), "{}", ran.err);
     assert_eq!(world.performs(), 0);
+}
+
+/// A plan as `fly plan --out` saves it.
+fn saved(file: &Loaded, world: &fake::World) -> Saved {
+    let real = World::of(world.engine(), world.net());
+    let work = async {
+        let actual = real.observe_for(&file.desired).await.unwrap();
+        let plan = crate::plan::plan(&file.desired, &actual).unwrap();
+        let images = crate::cli::saved::images(&real, &plan, &actual).await;
+        let now = Circumstances { fly: "build", engine: "ABCD", desired: &file.desired, images: &images };
+        Saved::new(&plan, &now, std::collections::BTreeSet::new(), false)
+    };
+    world::block_on(work).unwrap()
+}
+
+fn up_saved(file: &Loaded, saved: &Saved, world: &fake::World, wishes: usize) -> Ran {
+    let given = Given { saved, path: std::path::Path::new("plan.json") };
+    let args = Run { yes: false, parallel: 1, wait_lock: false, format: Progression::Text };
+    run_as(Verb::Up, file, &file.desired, world, &args, wishes, Some(&given))
+}
+
+#[test]
+fn a_saved_plan_is_done_without_asking_and_goes_on_where_it_was_stopped() {
+    let world = world();
+    assert_eq!(up(SHOP, &world, false).exit, Exit::Done);
+    let file = loaded(&SHOP.replace("a:1", "a:2"));
+    let saved = saved(&file, &world);
+    let stopped = up_saved(&file, &saved, &world, 1);
+    assert_eq!(stopped.exit, Exit::Interrupted, "{}", stopped.err);
+    world.add_stranger_container("other", "a:1", &[]);
+    assert_eq!(up_saved(&file, &saved, &world, 0).exit, Exit::Done);
+    let again = up_saved(&file, &saved, &world, 0);
+    assert_eq!((again.exit, again.out.as_str()), (Exit::Done, "nothing to do: 2 machines are as fly.yml says\n"));
+}
+
+#[test]
+fn a_stale_plan_is_4_and_nothing_is_changed() {
+    let world = world();
+    assert_eq!(up(SHOP, &world, false).exit, Exit::Done);
+    let file = loaded(&SHOP.replacen("eth0: back", "eth0: {network: back, mtu: 1400}", 1));
+    let saved = saved(&file, &world);
+    world.drift_kill("shop.db");
+    world.forget_calls();
+    let ran = up_saved(&file, &saved, &world, 0);
+    assert_eq!((ran.exit, ran.out.as_str(), world.performs()), (Exit::Stale, "", 0));
+    insta::assert_snapshot!("stale", ran.err);
+}
+
+#[test]
+fn an_image_that_moved_meanwhile_is_4() {
+    let world = world();
+    let file = loaded(SHOP);
+    let saved = saved(&file, &world);
+    world.add_image("a:1", ImageDefaults { user: Some("somebody".into()), ..ImageDefaults::default() });
+    world.forget_calls();
+    let ran = up_saved(&file, &saved, &world, 0);
+    assert_eq!((ran.exit, world.performs()), (Exit::Stale, 0), "{}", ran.err);
+    assert!(ran.err.contains("image/a:1"), "{}", ran.err);
+}
+
+/// Without what is different every time.
+fn lines(out: &str) -> String {
+    let line = |line: &str| {
+        let mut event: serde_json::Value = serde_json::from_str(line).unwrap();
+        if let Some(elapsed) = event.get_mut("elapsed_ms") {
+            *elapsed = 0.into();
+        }
+        if let Some(plan) = event.get_mut("plan") {
+            assert!(plan["steps"].is_array() && plan["changes"].is_array(), "{plan}");
+            *plan = "(as fly plan --format json)".into();
+        }
+        format!("{event}\n")
+    };
+    out.lines().map(line).collect()
+}
+
+#[test]
+fn events_are_lines_of_json() {
+    let jsonl = Run { yes: false, parallel: 1, wait_lock: false, format: Progression::Jsonl };
+    let (world, file) = (world(), loaded(SHOP));
+    let ran = run_as(Verb::Up, &file, &file.desired, &world, &jsonl, 0, None);
+    assert_eq!(ran.exit, Exit::Done, "{}", ran.err);
+    assert!(ran.err.contains("up: 7 created"), "{}", ran.err);
+    insta::assert_snapshot!("events", lines(&ran.out));
+    let ran = run_as(Verb::Up, &file, &file.desired, &world, &jsonl, 0, None);
+    insta::assert_snapshot!("events_of_nothing", lines(&ran.out));
+    let down = file.desired.emptied();
+    let stopped = run_as(Verb::Down, &file, &down, &world, &jsonl, 1, None);
+    assert_eq!(stopped.exit, Exit::Interrupted);
+    world.plan_fault(Fault { at: world.performs() + 2, when: When::Before, kind: FaultKind::Other });
+    let failed = run_as(Verb::Down, &file, &down, &world, &jsonl, 0, None);
+    insta::assert_snapshot!("events_of_a_failure", lines(&failed.out));
+    world.clear_faults();
+    world.add_stranger_container("shop.new", "a:1", &[]);
+    let file = loaded(&SHOP.replace("  db:", "  new:"));
+    let refused = run_as(Verb::Up, &file, &file.desired, &world, &jsonl, 0, None);
+    insta::assert_snapshot!("events_of_a_refusal", lines(&refused.out));
 }
 
 #[test]

@@ -27,6 +27,7 @@ pub(super) fn state(image: &answer::Image) -> ImageState {
     let text = |text: &str| Some(text.to_owned()).filter(|it| !it.is_empty());
     ImageState {
         id: image.id.clone(),
+        digests: image.repo_digests.iter().filter_map(|it| Some(it.split_once('@')?.1.to_owned())).collect(),
         registry: None,
         defaults: ImageDefaults {
             command: config.cmd.clone(),
