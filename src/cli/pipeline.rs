@@ -23,6 +23,7 @@ use crate::diff::{Action, Change};
 use crate::engine::Engine;
 use crate::lock::{self, Holder, Lock, LockError, Patience};
 use crate::net::NetPlane;
+use crate::plan::review::{Aside, Review};
 use crate::plan::{Plan, render};
 use crate::types::Addr;
 
@@ -80,8 +81,8 @@ async fn go<E: Engine, N: NetPlane>(
         return Ok(Exit::Done);
     }
     let observed = begun.elapsed();
-    let options = render::Options { color: ui.err_color, steps: false, file: job.file.shown.clone() };
-    ui.say(&render::text(&plan, &options));
+    let options = render::Options { color: ui.err_color, file: job.file.shown.clone(), ..render::Options::default() };
+    ui.say(&render::text(&Review::new(&plan, job.desired, &actual, Aside::default()), &options));
     let allowed = job.run.yes || ask::permission(job.verb, &plan, ui)?;
     if !allowed {
         ui.say("nothing was changed\n");

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use super::args::{Format, PlanArgs};
+use super::args::{PlanArgs, PlanFormat};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::load::{self, Loaded};
@@ -15,8 +15,23 @@ use crate::actual::Actual;
 use crate::desired::Desired;
 use crate::diag::{Diagnostic, Kind};
 use crate::plan::render;
+use crate::plan::review::{Aside, Review};
 
 pub(super) fn run(args: &PlanArgs, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
+    let done = planned(args, settings, ui);
+    // Whoever reads a comment sees no standard error.
+    if let Err(failure) = &done {
+        let text = || render::failed(load::project(settings).as_ref(), &failure.render(false));
+        match args.format {
+            PlanFormat::Markdown => ui.out(&text())?,
+            PlanFormat::Comment => ui.out(&render::comment(&text()))?,
+            PlanFormat::Text | PlanFormat::Json | PlanFormat::Github => {}
+        }
+    }
+    done
+}
+
+fn planned(args: &PlanArgs, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
     let mut file = load::load(settings, ui)?;
     if args.agent.no_agent {
         file.desired.agent = None;
@@ -35,11 +50,30 @@ pub(super) fn run(args: &PlanArgs, settings: &Settings, ui: &Ui) -> Result<Exit,
     }
     let Loaded { desired, shown, sources, .. } = file;
     let plan = crate::plan::plan(&desired, &actual).map_err(|wrong| Failure::new(wrong, &sources))?;
-    ui.out(&match args.format {
-        Format::Text => render::text(&plan, &render::Options { color: ui.out_color, steps: true, file: shown }),
-        Format::Json => render::json(&plan),
-    })?;
+    let review = Review::new(&plan, &desired, &actual, Aside::default());
+    ui.out(&shown_as(args.format, &review, &options(args, settings, ui, shown)))?;
     Ok(if args.check { Exit::of_plan(&plan) } else { Exit::Done })
+}
+
+fn options(args: &PlanArgs, settings: &Settings, ui: &Ui, file: String) -> render::Options {
+    let folder = settings.environment.directory.clone();
+    render::Options { color: ui.out_color, steps: args.steps, file, folder: in_repository(&folder) }
+}
+
+/// A folder as the root of its repository sees it.
+fn in_repository(folder: &Path) -> String {
+    let root = folder.ancestors().find(|folder| folder.join(".git").exists());
+    root.and_then(|root| folder.strip_prefix(root).ok()).map(|path| path.display().to_string()).unwrap_or_default()
+}
+
+fn shown_as(format: PlanFormat, review: &Review<'_>, options: &render::Options) -> String {
+    match format {
+        PlanFormat::Text => render::text(review, options),
+        PlanFormat::Json => render::json(review),
+        PlanFormat::Markdown => render::markdown(review, options),
+        PlanFormat::Comment => render::comment(&render::markdown(review, options)),
+        PlanFormat::Github => render::github(review, options),
+    }
 }
 
 async fn look(settings: &Settings, desired: &Desired) -> Result<Actual, Diagnostic> {

@@ -12,6 +12,7 @@ mod networks;
 mod nics;
 mod removals;
 pub mod render;
+pub mod review;
 mod step;
 
 pub use step::{Op, Plan, Reason, Step, StepId};

@@ -20,6 +20,7 @@ mod manners;
 mod mistakes;
 mod moves;
 mod plan_text;
+mod plans;
 mod properties;
 mod readme;
 mod record;

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use fly::actual::Actual;
 use fly::apply::{Because, Options, Outcome, Report, apply};
 use fly::desired::{Desired, OrphanVolumes};
 use fly::diff::Action;
@@ -23,7 +24,7 @@ use crate::sketch::{MACHINES, NETWORKS, Sketch};
 /// For each property.
 const CASES: u32 = 300;
 
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     let cases = std::env::var("FLY_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(CASES);
     // The same cases every time: a red test is red again. Raising the number tries others too.
     Config { cases, rng_seed: RngSeed::Fixed(2), max_shrink_iters: 4000, failure_persistence: None, ..Config::default() }
@@ -33,6 +34,11 @@ type Outcomes = Result<(), TestCaseError>;
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+}
+
+pub(crate) fn looked(world: &World, desired: &Desired) -> Actual {
+    let images = desired.images().into_iter().map(str::to_owned).collect();
+    block_on(observe(&*world.engine(), &*world.net(), &desired.project, images)).unwrap()
 }
 
 pub(crate) fn planned(world: &World, desired: &Desired) -> Result<Plan, String> {
