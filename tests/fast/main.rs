@@ -25,5 +25,7 @@ mod properties;
 mod readme;
 mod record;
 mod refusals;
+mod review;
+mod review_workflows;
 mod sketch;
 mod spec;
