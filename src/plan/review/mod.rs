@@ -349,10 +349,11 @@ impl View<'_> {
                 // Where more happens, and otherwise at its first end.
                 let [(a, _), (b, _)] = id.ends();
                 let weight = |name: &Name| match self.action(&Addr::Machine(name.clone())) {
-                    Action::Replace | Action::Delete => 3,
-                    Action::Restart => 2,
-                    Action::Create => 1,
-                    Action::Update | Action::Keep => 0,
+                    Action::Replace | Action::Delete => 4,
+                    Action::Restart => 3,
+                    Action::Create => 2,
+                    Action::Update => 1,
+                    Action::Keep => 0,
                 };
                 Addr::Machine(if weight(b) > weight(a) { b } else { a }.clone())
             }

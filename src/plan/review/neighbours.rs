@@ -57,12 +57,16 @@ fn known_by(view: &View<'_>, words: &BTreeSet<&str>) -> BTreeSet<Name> {
 pub(super) fn at_the_other_end<'a>(view: &View<'_>, changes: &[Group<'a>], drift: &[Group<'a>], touched: &mut Vec<Group<'a>>) {
     let mut words: BTreeMap<&Name, BTreeSet<String>> = BTreeMap::new();
     for group in changes.iter().chain(drift) {
-        let Some(cause) = group.machine().filter(|_| group.severity >= Severity::Interrupts) else { continue };
+        let Some(cause) = group.machine() else { continue };
+        let how = if view.actual.machine(cause).is_some() { "comes back" } else { "comes" };
         for item in &group.items {
             let Addr::Link(id) = &item.change.addr else { continue };
+            if item.change.reason != "its machines start" {
+                continue;
+            }
             for (machine, nic) in id.ends() {
                 if machine != cause && view.actual.machine(machine).is_some() && !stops(view, machine) {
-                    words.entry(machine).or_default().insert(format!("its cable {nic} comes back with machine/{cause}"));
+                    words.entry(machine).or_default().insert(format!("its cable {nic} {how} with machine/{cause}"));
                 }
             }
         }
