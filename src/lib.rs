@@ -24,6 +24,7 @@
 //! | addr | the one name of a resource: `machine/web`, `nic/web:eth1`, `network/lan` |
 //! | change | what is done to one resource, with its fields, reason and impact |
 //! | step | one boundary call, with what it waits for and why it is done |
+//! | review | a plan as its readers get it: machine by machine, the worst first; every rendering shows this one document |
 //! | boundary | [`engine`] (Docker) and [`net`] (the kernel): `observe` and `perform`, each with a fake |
 //! | machine, NIC, cable | a container, a network card in it, a veth between two machines |
 //!

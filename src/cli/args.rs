@@ -120,14 +120,28 @@ pub(super) enum Format {
     Json,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum PlanFormat {
+    Text,
+    Json,
+    Markdown,
+    Comment,
+    Github,
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = "With --check: exit code 0 means nothing to do, 2 changes, 3 changes that interrupt or lose something.")]
 pub(super) struct PlanArgs {
     /// Say by the exit code whether there is something to do
     #[arg(long)]
     pub(super) check: bool,
-    #[arg(long, value_name = "FORMAT", default_value = "text", help = "How to print it")]
-    pub(super) format: Format,
+    /// Also the steps, in waves of what can be done at once
+    #[arg(long)]
+    pub(super) steps: bool,
+    /// How to print it: json for programs, markdown for a comment on a pull or merge request, comment for the same as its API takes
+    /// it, github for annotations on the file's lines
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(super) format: PlanFormat,
     /// Compare with the file of a git revision instead of the machines: no engine, no variables, nothing outside of the repository
     #[arg(long, value_name = "REVISION", allow_hyphen_values = true, conflicts_with = "world")]
     pub(super) base: Option<String>,

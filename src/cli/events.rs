@@ -13,6 +13,7 @@ use super::failure::Failure;
 use super::ui::Ui;
 use crate::apply::{Because, Counts, Event, Outcome, Report};
 use crate::diff::Change;
+use crate::plan::review::Review;
 use crate::plan::{Plan, StepId, render};
 
 const VERSION: u32 = 1;
@@ -62,9 +63,9 @@ impl<'a> Events<'a> {
         self.tell("start", json!({"command": self.verb.as_str(), "project": project, "fly": env!("CARGO_PKG_VERSION")}));
     }
 
-    pub(super) fn plan(&self, plan: &Plan) {
+    pub(super) fn plan(&self, review: &Review<'_>) {
         if self.is_on {
-            let document: Value = serde_json::from_str(&render::json(plan)).unwrap_or_default();
+            let document: Value = serde_json::from_str(&render::json(review)).unwrap_or_default();
             self.tell("plan", json!({"plan": document}));
         }
     }

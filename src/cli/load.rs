@@ -147,6 +147,16 @@ pub(super) fn path(settings: &Settings) -> Option<PathBuf> {
     find(settings).ok().map(|found| std::fs::canonicalize(&found.path).unwrap_or(found.path))
 }
 
+/// The project's name, also where the file is wrong; nothing if it cannot be known.
+pub(super) fn project(settings: &Settings) -> Option<Name> {
+    let of_file = || {
+        let found = find(settings).ok()?;
+        let named = read(&found.path, &found.shown).ok().and_then(|text| name_line(&text));
+        named.or_else(|| Name::new(found.directory.file_name()?.to_str()?).ok())
+    };
+    settings.project.clone().or_else(of_file)
+}
+
 pub(super) struct Found {
     pub(super) path: PathBuf,
     /// Absolute.

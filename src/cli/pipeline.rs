@@ -25,6 +25,7 @@ use crate::diff::{Action, Change};
 use crate::engine::Engine;
 use crate::lock::{self, Holder, Lock, LockError, Patience};
 use crate::net::NetPlane;
+use crate::plan::review::{Aside, Review};
 use crate::plan::{Plan, render};
 use crate::types::Addr;
 
@@ -85,7 +86,8 @@ async fn go<E: Engine, N: NetPlane>(
     if let Some(given) = job.given {
         given.check_world(&plan, &actual, world, job.file, ui).await?;
     }
-    job.events.plan(&plan);
+    let review = Review::new(&plan, job.desired, &actual, Aside::of(&plan));
+    job.events.plan(&review);
     if plan.is_empty() {
         for note in &plan.notes {
             ui.say(&format!("note: {}\n", render::clean(note)));
@@ -94,8 +96,8 @@ async fn go<E: Engine, N: NetPlane>(
         return Ok(Exit::Done);
     }
     let observed = begun.elapsed();
-    let options = render::Options { color: ui.err_color, steps: false, file: job.file.shown.clone() };
-    ui.say(&render::text(&plan, &options));
+    let options = render::Options { color: ui.err_color, file: job.file.shown.clone(), ..render::Options::default() };
+    ui.say(&render::text(&review, &options));
     // Who saved a plan has looked at it.
     let allowed = job.run.yes || job.given.is_some() || ask::permission(job.verb, &plan, ui)?;
     if !allowed {

@@ -1,6 +1,8 @@
 //! `fly plan`: what would be done. It takes no lock and changes nothing.
 
-use super::args::{Format, PlanArgs};
+use std::path::Path;
+
+use super::args::{PlanArgs, PlanFormat};
 use super::base::{self, Compared};
 use super::exit::Exit;
 use super::failure::Failure;
@@ -13,20 +15,25 @@ use super::{only, saved};
 use crate::actual::Actual;
 use crate::desired::Desired;
 use crate::diag::Diagnostic;
+use crate::plan::render;
+use crate::plan::review::{Aside, Review};
 use crate::plan::saved::{Circumstances, Images, Saved};
-use crate::plan::{Plan, render};
 
 pub(super) fn run(args: &PlanArgs, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
-    let (plan, shown) = make(args, settings, ui)?;
-    ui.out(&match args.format {
-        Format::Text => render::text(&plan, &render::Options { color: ui.out_color, steps: true, file: shown }),
-        Format::Json => render::json(&plan),
-    })?;
-    Ok(if args.check { Exit::of_plan(&plan) } else { Exit::Done })
+    let done = planned(args, settings, ui);
+    // Whoever reads a comment sees no standard error.
+    if let Err(failure) = &done {
+        let text = || render::failed(load::project(settings).as_ref(), &failure.render(false));
+        match args.format {
+            PlanFormat::Markdown => ui.out(&text())?,
+            PlanFormat::Comment => ui.out(&render::comment(&text()))?,
+            PlanFormat::Text | PlanFormat::Json | PlanFormat::Github => {}
+        }
+    }
+    done
 }
 
-/// The plan, and the file as the user would type it.
-fn make(args: &PlanArgs, settings: &Settings, ui: &Ui) -> Result<(Plan, String), Failure> {
+fn planned(args: &PlanArgs, settings: &Settings, ui: &Ui) -> Result<Exit, Failure> {
     let mut notes = vec![];
     let (mut file, known) = match (&args.base, &args.world) {
         (Some(reference), _) => {
@@ -56,7 +63,30 @@ fn make(args: &PlanArgs, settings: &Settings, ui: &Ui) -> Result<(Plan, String),
         saved::write(path, &Saved::new(&plan, &now, only, args.agent.no_agent))?;
     }
     plan.notes.extend(notes);
-    Ok((plan, shown))
+    let review = Review::new(&plan, &desired, &actual, Aside::of(&plan));
+    ui.out(&shown_as(args.format, &review, &options(args, settings, ui, shown)))?;
+    Ok(if args.check { Exit::of_plan(&plan) } else { Exit::Done })
+}
+
+fn options(args: &PlanArgs, settings: &Settings, ui: &Ui, file: String) -> render::Options {
+    let folder = settings.environment.directory.clone();
+    render::Options { color: ui.out_color, steps: args.steps, file, folder: in_repository(&folder) }
+}
+
+/// A folder as the root of its repository sees it.
+fn in_repository(folder: &Path) -> String {
+    let root = folder.ancestors().find(|folder| folder.join(".git").exists());
+    root.and_then(|root| folder.strip_prefix(root).ok()).map(|path| path.display().to_string()).unwrap_or_default()
+}
+
+fn shown_as(format: PlanFormat, review: &Review<'_>, options: &render::Options) -> String {
+    match format {
+        PlanFormat::Text => render::text(review, options),
+        PlanFormat::Json => render::json(review),
+        PlanFormat::Markdown => render::markdown(review, options),
+        PlanFormat::Comment => render::comment(&render::markdown(review, options)),
+        PlanFormat::Github => render::github(review, options),
+    }
 }
 
 /// The world, and what a plan that is saved is bound to.

@@ -14,6 +14,7 @@ mod part;
 mod physical;
 mod removals;
 pub mod render;
+pub mod review;
 pub mod saved;
 mod step;
 

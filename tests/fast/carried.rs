@@ -148,12 +148,12 @@ fn a_plan_says_field_by_field_what_changes() {
     let plan_of = |text: &str| {
         let desired = resolved(text).unwrap_or_else(|error| panic!("{error}"));
         let actual = look(&desired);
-        (plan::plan(&desired, &actual).unwrap_or_else(|errors| panic!("{}", shown(&errors, text))), desired)
+        let plan = plan::plan(&desired, &actual).unwrap_or_else(|errors| panic!("{}", shown(&errors, text)));
+        let review = plan::review::Review::new(&plan, &desired, &actual, plan::review::Aside::default());
+        let told = plan::render::text(&review, &crate::plans::options());
+        (plan, desired, told)
     };
-    let text =
-        |plan: &plan::Plan| plan::render::text(plan, &plan::render::Options { color: false, steps: true, file: "fly.yml".to_owned() });
-    let (first, desired) = plan_of(ALL);
-    let created = text(&first);
+    let (_, desired, created) = plan_of(ALL);
     let (_, report) = crate::properties::up(&world, &desired, 16).unwrap();
     assert!(report.is_success());
     let changed = ALL
@@ -164,8 +164,8 @@ fn a_plan_says_field_by_field_what_changes() {
         .replace("table 9]", "table 9 priority 5]")
         .replace("10.1.0.1 metric 100", "10.1.0.1 metric 150")
         .replace("delay: 10ms, ", "");
-    let (second, desired) = plan_of(&changed);
-    insta::assert_snapshot!("carried_plan", format!("{created}\n{}", text(&second)));
+    let (_, desired, second) = plan_of(&changed);
+    insta::assert_snapshot!("carried_plan", format!("{created}\n{second}"));
     let (_, report) = crate::properties::up(&world, &desired, 16).unwrap();
     assert!(report.is_success());
     assert!(plan_of(&changed).0.is_empty());

@@ -13,7 +13,7 @@ use fly::types::{Link, LinkKind, Ns, Owner};
 
 fn examples() -> BTreeMap<String, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
-    let folders = std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let folders = std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.join("fly.yml").is_file());
     folders
         .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read_to_string(path.join("fly.yml")).unwrap()))
         .collect()

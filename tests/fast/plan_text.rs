@@ -1,9 +1,12 @@
 //! What people and programs read of a plan, for plans made by hand.
 
+use fly::actual::Actual;
+use fly::desired::Desired;
 use fly::diag::Place;
 use fly::diff::{Action, Change, Effect, FieldChange, Impact, Loss};
 use fly::engine::EngineOp;
 use fly::net::NetOp;
+use fly::plan::review::{Aside, Review};
 use fly::plan::{Op, Plan, Reason, Step, StepId, render};
 use fly::types::{Addr, Bytes, LinkRef};
 
@@ -36,9 +39,18 @@ fn plan(changes: Vec<Change>, steps: Vec<Step>) -> Plan {
     Plan { project: "shop".parse().unwrap(), changes, steps, notes: vec![], drift: std::collections::BTreeMap::new() }
 }
 
+/// Of a world that nothing is known of.
+fn review<T>(plan: &Plan, aside: Aside, show: impl Fn(&Review<'_>) -> T) -> T {
+    show(&Review::new(plan, &Desired::empty(plan.project.clone()), &Actual::default(), aside))
+}
+
+fn rendered(plan: &Plan, color: bool) -> String {
+    let options = render::Options { color, ..crate::plans::options() };
+    review(plan, Aside::default(), |review| render::text(review, &options))
+}
+
 fn text(plan: &Plan) -> String {
-    let options = render::Options { color: false, steps: true, file: "fly.yml".into() };
-    let text = render::text(plan, &options);
+    let text = rendered(plan, false);
     assert!(text.is_ascii(), "drawn with ASCII only: {text}");
     text
 }
@@ -175,12 +187,13 @@ fn long_rows_keep_to_their_columns() {
     steps.push(of(40, network(70), &[1, 2, 3]));
     steps.push(of(41, network(20), &(0..19).map(|n| 1 + 2 * n).collect::<Vec<_>>()));
     let text = text(&plan(changes, steps));
-    let last: Vec<&str> = text.lines().skip_while(|line| !line.starts_with("  39")).collect();
+    let last: Vec<&str> = text.lines().skip_while(|line| !line.starts_with("    39")).collect();
     insta::assert_snapshot!(last.join("\n"), @r"
-      39  delete Docker network nnnn                                             live      no longer wanted
-      40  delete Docker network nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn
-                                                      after 1-3                  live      no longer wanted
-      41  delete Docker network nnnnnnnnnnnnnnnnnnnn  after ..., 31, 33, 35, 37  live      no longer wanted
+        39  delete Docker network nnnn                                             live      no longer wanted
+      wave 2
+        40  delete Docker network nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn
+                                                        after 1-3                  live      no longer wanted
+        41  delete Docker network nnnnnnnnnnnnnnnnnnnn  after ..., 31, 33, 35, 37  live      no longer wanted
 
     Plan: 1 to delete; impact: live
     ");
@@ -215,8 +228,7 @@ fn foreign_text_cannot_move_the_cursor() {
 #[test]
 fn colour_adds_nothing_but_colour() {
     for plan in [create(), down(3)] {
-        let options = |color| render::Options { color, steps: true, file: "fly.yml".into() };
-        let (plain, colored) = (render::text(&plan, &options(false)), render::text(&plan, &options(true)));
+        let (plain, colored) = (rendered(&plan, false), rendered(&plan, true));
         assert!(colored.contains("\x1b["));
         assert_eq!(anstream::adapter::strip_str(&colored).to_string(), plain);
     }
@@ -227,7 +239,7 @@ fn programs_get_words_not_payloads() {
     let mut plan = create();
     let secret = EngineOp::CreateVolume { name: "shop.pg".into(), labels: [("token".to_owned(), "hunter2".to_owned())].into() };
     plan.steps.push(step(5, "volume/pg", engine(secret), &[], "not there yet", Impact::None));
-    let json = render::json(&plan);
+    let json = review(&plan, Aside::default(), render::json);
     assert!(!json.contains("hunter2"), "{json}");
     let value: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(value["version"], render::JSON_VERSION);

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use fly::actual::Actual;
 use fly::apply::{Because, Options, Outcome, Report, apply};
 use fly::desired::{Desired, OrphanVolumes};
 use fly::diff::Action;
@@ -33,6 +34,11 @@ pub(crate) type Outcomes = Result<(), TestCaseError>;
 
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+}
+
+pub(crate) fn looked(world: &World, desired: &Desired) -> Actual {
+    let images = desired.images().into_iter().map(str::to_owned).collect();
+    block_on(observe(&*world.engine(), &*world.net(), &desired.project, images)).unwrap()
 }
 
 pub(crate) fn planned(world: &World, desired: &Desired) -> Result<Plan, String> {

@@ -73,7 +73,8 @@ fn a_record_holds_no_values_of_the_environment_and_still_tells_what_differs() {
     for machine in desired.machines.values_mut() {
         machine.container.environment.insert("PIN".into(), "hunter3".into());
     }
-    let options = plan::render::Options { color: false, steps: false, file: "fly.yml".into() };
-    let text = plan::render::text(&plan(&desired), &options);
+    let options = plan::render::Options { file: "fly.yml".into(), ..plan::render::Options::default() };
+    let plan = plan(&desired);
+    let text = plan::render::text(&plan::review::Review::new(&plan, &desired, &actual, plan::review::Aside::default()), &options);
     assert!(text.contains("environment.PIN: (not in the record) -> hunter3"), "{text}");
 }

@@ -51,11 +51,17 @@ pub(super) fn one_line(field: &FieldChange, action: Action) -> Option<String> {
     }
 }
 
-fn value(text: &str) -> String {
+/// The same for any field: what is longer is only named.
+pub(super) fn short_line(field: &FieldChange, action: Action) -> String {
+    let line = one_line(field, action).filter(|line| line.chars().count() <= 4 * LONGEST);
+    line.unwrap_or_else(|| format!("{}: differs", clean(&field.field)))
+}
+
+pub(super) fn value(text: &str) -> String {
     if text.is_empty() { "\"\"".to_owned() } else { clean(text) }
 }
 
-fn needs_lines(field: &FieldChange, text: &str) -> bool {
+pub(super) fn needs_lines(field: &FieldChange, text: &str) -> bool {
     text.contains('\n') || (text.len() > LONGEST && (is_bracketed(text) || is_set(field, text)))
 }
 
