@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fly::actual::{Actual, Said};
 use fly::desired::{Context, Desired, EnvText, NetworkKind, resolve};
+use fly::plan::review::{Aside, Review};
 use fly::{ideal, plan, spec};
 use serde_json::Value;
 
@@ -142,8 +143,8 @@ fn no_value_of_a_variable_is_in_a_record() {
         };
         assert!(planned(&record(&now, &now)).is_empty(), "{}", path.join("."));
         let differs = planned(&record(&then, &now));
-        let options = plan::render::Options { color: false, steps: true, file: "fly.yml".into() };
-        let shown = plan::render::text(&differs, &options);
+        let options = plan::render::Options { steps: true, file: "fly.yml".into(), ..plan::render::Options::default() };
+        let shown = plan::render::text(&Review::new(&differs, &now.desired, &Actual::default(), Aside::of(&differs)), &options);
         assert!(!shown.contains(OLDER) && !shown.contains("fly-veiled"), "{}: {shown}", path.join("."));
     }
     assert!(wrong.is_empty(), "in clear: {wrong:#?}");

@@ -9,13 +9,14 @@ use fly::engine::EngineOp;
 use fly::fake::World;
 use fly::net::Orders;
 use fly::observe::observe;
+use fly::plan::review::{Aside, Review};
 use fly::plan::{Op, Plan, plan};
 use fly::types::{Addr, Name};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError};
 
 use crate::history::case;
-use crate::properties::{block_on, config, fail, fixed, planned, resolved, steps, told, up};
+use crate::properties::{block_on, config, fail, fixed, looked, planned, resolved, steps, told, up};
 
 fn only(desired: &Desired, chosen: &BTreeSet<Name>) -> Desired {
     Desired { only: Some(desired.with_needs(chosen)), ..desired.clone() }
@@ -154,8 +155,11 @@ fn what_is_left_out_is_said() -> Result<(), TestCaseError> {
     world.drift_kill("shop.a");
     world.drift_clear_hosts("shop.b");
     let plan = fail(planned(&world, &only(&desired, &names(&["a"]))))?;
-    let options = fly::plan::render::Options { color: false, steps: true, file: "fly.yml".into() };
-    insta::assert_snapshot!("part", fly::plan::render::text(&plan, &options));
+    let options = fly::plan::render::Options { steps: true, file: "fly.yml".into(), ..fly::plan::render::Options::default() };
+    insta::assert_snapshot!(
+        "part",
+        fly::plan::render::text(&Review::new(&plan, &desired, &looked(&world, &desired), Aside::of(&plan)), &options)
+    );
     Ok(())
 }
 

@@ -237,7 +237,7 @@ fn by_hand(texts: &[String]) -> Plan {
         reason: texts[8].clone(),
         ..Change::keep(Addr::Agent, place(&texts[2]))
     };
-    Plan { project: "shop".parse().unwrap(), changes: vec![image, machine], steps: vec![], notes: texts.to_vec() }
+    Plan { project: "shop".parse().unwrap(), changes: vec![image, machine], steps: vec![], notes: texts.to_vec(), drift: BTreeMap::new() }
 }
 
 type Checked = Result<(), TestCaseError>;
@@ -375,7 +375,13 @@ fn fleet(machines: usize, name: &str, action: Action, impact: Impact) -> Plan {
         losses: if impact.is_disruptive() { vec![Loss::WritableLayer(Some(Bytes(1000 * n as u64)))] } else { vec![] },
         place: Some(place.clone()),
     };
-    Plan { project: "shop".parse().unwrap(), changes: (1..=machines).map(change).collect(), steps: vec![], notes: vec![] }
+    Plan {
+        project: "shop".parse().unwrap(),
+        changes: (1..=machines).map(change).collect(),
+        steps: vec![],
+        notes: vec![],
+        drift: BTreeMap::new(),
+    }
 }
 
 fn markdown(made: &Plan) -> String {

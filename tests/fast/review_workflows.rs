@@ -213,7 +213,7 @@ impl Place {
         let real = env!("CARGO_BIN_EXE_fly");
         std::fs::write(
             &fly,
-            format!("#!/bin/sh\n[ \"$1 $2\" = 'plan --base' ] || exit 99\nshift 3\nexec {real} plan --snapshot world.json \"$@\"\n"),
+            format!("#!/bin/sh\n[ \"$1 $2\" = 'plan --base' ] || exit 99\nshift 3\nexec {real} plan --world world.json \"$@\"\n"),
         )
         .unwrap();
         std::fs::set_permissions(&fly, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -228,7 +228,8 @@ impl Place {
         for state in actual.engine.machines.values_mut() {
             state.writable_layer = Some(Bytes(layer));
         }
-        std::fs::write(self.0.join("world.json"), serde_json::to_string(&actual.veiled()).unwrap()).unwrap();
+        let said = fly::actual::Said { source: file, values: &BTreeSet::new() };
+        std::fs::write(self.0.join("world.json"), actual.veiled(&said).to_text(&desired.project)).unwrap();
     }
 
     fn file(&self, text: &str) {
@@ -320,6 +321,25 @@ fn of_github() {
     let said = place.run(script, &["sh", "-e"], &environment);
     let said = String::from_utf8(said.stdout).unwrap();
     assert!(said.contains("::warning file=fly.yml,line=3,"), "annotations: {said}");
+    // And against a revision, as it is run there.
+    let git = |args: &[&str]| {
+        let own = ["-c", "user.name=ada", "-c", "user.email=ada@example.org", "-c", "init.defaultBranch=main"];
+        let done = Command::new("git").args(own).args(args).current_dir(&place.0).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+    };
+    place.file(BEFORE);
+    git(&["init", "--quiet"]);
+    git(&["add", "fly.yml"]);
+    git(&["commit", "--quiet", "--message=before"]);
+    place.file(AFTER);
+    let fly = place.0.join("bin/fly");
+    std::fs::remove_file(&fly).unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_fly"), &fly).unwrap();
+    let environment = environment.map(|(name, value)| (name, if name == "BASE" { "HEAD" } else { value }));
+    let done = place.run(script, &["sh", "-e"], &environment);
+    assert!(done.status.success(), "{done:?}");
+    let comment = server.by_robot().into_iter().find(|it| it.body.starts_with("<!-- fly plan: shop -->\n")).unwrap();
+    assert!(comment.body.contains("[!CAUTION]") && comment.body.contains("user"), "{}", comment.body);
 }
 
 #[test]
