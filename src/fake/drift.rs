@@ -93,6 +93,14 @@ impl World {
         }
     }
 
+    /// A card of the host's is pulled out.
+    pub fn drift_unplug(&self, card: &str) {
+        let mut state = self.lock();
+        if let Some(index) = state.link(HOST, card).map(|link| link.index) {
+            state.remove_link(index);
+        }
+    }
+
     /// `ip link set`, `ip addr` and `ip route` in a container, or with `None` on the host.
     pub fn drift_set_link(&self, container: Option<&str>, link: &str, set: &LinkSet) {
         let mut state = self.lock();

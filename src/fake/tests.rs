@@ -137,7 +137,7 @@ fn two_macvlans_of_one_mac_do_not_live_on_one_parent() {
     lab.machine("shop.db", blank("debian"));
     lab.net(macvlan("web", "eth0", "02:f1:00:00:00:01")).unwrap();
     assert_eq!(lab.net(macvlan("db", "eth0", "02:f1:00:00:00:01")), Err(NetErrorKind::Conflict));
-    lab.world.drift_delete_link(None, "eth1");
+    lab.world.drift_unplug("eth1");
     assert_eq!(lab.world.links(Some("shop.web")), Vec::<String>::new(), "the children go with their parent");
     assert_eq!(lab.net(macvlan("web", "eth0", "02:f1:00:00:00:01")), Err(NetErrorKind::NotFound));
 }

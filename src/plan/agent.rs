@@ -184,6 +184,9 @@ pub(super) fn tell(b: &mut Builder<'_>, orders: Option<String>) {
     let is_news = !b.steps.is_empty() && !b.actual.engine.orders.iter().eq(orders.iter());
     if is_news || !diff::is_told(b.actual, orders.as_deref()) {
         let reason = match &orders {
+            Some(_) if diff::is_told(b.actual, orders.as_deref()) => {
+                "what the file says is noted, so that changes by hand can be told from it"
+            }
             Some(_) => "it puts the cards back when a machine starts again without fly",
             None => "this project has nothing for it any more",
         };
