@@ -37,7 +37,7 @@ pub(super) fn narrowed(desired: &Desired, actual: &Actual, diff: Diff, steps: Ve
     let notes = diff.notes.iter().cloned().chain(left_out(&left)).collect();
     let mut drift = if steps.is_empty() { BTreeMap::new() } else { agent::drift(desired, actual, &diff) };
     drift.retain(|addr, _| changes.iter().any(|change| change.addr == *addr));
-    Ok(Plan { project, changes, drift, steps, notes })
+    Ok(Plan { project, changes, steps, drift, notes })
 }
 
 struct Part<'a> {
