@@ -8,7 +8,7 @@ use super::nic::STARTS;
 use super::{Action, Change, deeds};
 use crate::actual::Actual;
 use crate::desired::{Attach, Desired};
-use crate::types::{Addr, Fingerprints};
+use crate::types::{Addr, Fingerprints, Name, NetworkMode};
 
 /// What has been changed of a resource by hand.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -44,6 +44,23 @@ pub fn drift(desired: &Desired, actual: &Actual, changes: &BTreeMap<Addr, Change
             all.insert(addr.clone(), Drift::of(true, BTreeSet::new()));
         } else {
             all.remove(addr);
+        }
+    }
+    // So do machines in another's namespace, and cables between machines.
+    let starts =
+        |machine: &Name| changes.get(&Addr::Machine(machine.clone())).is_some_and(|it| !matches!(it.action, Action::Keep | Action::Update));
+    let is_drift = |all: &BTreeMap<Addr, Drift>, machine: &Name| all.get(&Addr::Machine(machine.clone())).is_some_and(|drift| drift.whole);
+    for addr in all.keys().cloned().collect::<Vec<_>>() {
+        let with: Vec<&Name> = match &addr {
+            Addr::Machine(name) => match desired.machines.get(name).map(|machine| &machine.container.network_mode) {
+                Some(NetworkMode::Machine(owner)) => vec![owner],
+                _ => vec![],
+            },
+            Addr::Link(id) => id.ends().map(|(machine, _)| machine).to_vec(),
+            _ => vec![],
+        };
+        if with.iter().any(|machine| starts(machine) && !is_drift(&all, machine)) {
+            all.remove(&addr);
         }
     }
     all.retain(|_, drift| drift.whole || !drift.fields.is_empty());
@@ -96,12 +113,19 @@ impl File<'_> {
     }
 
     fn is_drift(&self, addr: &Addr, field: &str) -> bool {
+        if self.is_as_then(addr) {
+            return true;
+        }
+        // The keys of others say much about one another.
+        if !matches!(addr, Addr::Machine(_) | Addr::Nic(..)) {
+            return false;
+        }
         let root = field.split(['.', ' ']).next().unwrap_or_default();
         // What the file says of a route, it can say in several places.
         let keys: &[&str] = if root == "routes" { &["routes", "gateway", "ip"] } else { &[root] };
         let said = |file: &Fingerprints, key: &str| file.get(addr).and_then(|keys| keys.get(key)).cloned();
         let is_key = keys.iter().any(|key| said(self.now, key).is_some() || said(self.then, key).is_some());
         let is_as_then = is_key && self.then.contains_key(addr) && keys.iter().all(|key| said(self.now, key) == said(self.then, key));
-        self.is_as_then(addr) || is_as_then && self.hangs_as_then(addr)
+        is_as_then && said(self.now, "network") == said(self.then, "network") && self.hangs_as_then(addr)
     }
 }

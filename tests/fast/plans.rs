@@ -229,7 +229,7 @@ fn one(topic: &str, name: &str, text: &str, validator: &jsonschema::Validator) {
     let case = Case::new(text);
     let actual = case.actual();
     let made: Plan = plan(&case.after, &actual).unwrap_or_else(|errors| panic!("{topic}/{name}: {errors:#?}"));
-    let review = Review::new(&made, &case.after, &actual, Aside::default());
+    let review = Review::new(&made, &case.after, &actual, Aside::of(&made));
     let shown = renderings(&review);
     let document: serde_json::Value = serde_json::from_str(&render::json(&review)).unwrap();
     let errors: Vec<_> = validator.iter_errors(&document).map(|error| format!("{}: {error}", error.instance_path())).collect();

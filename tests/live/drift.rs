@@ -265,3 +265,26 @@ fn marks_are_set() {
     shop.fly(&["up", "--yes"]).success();
     assert_eq!(changes(&shop), vec![]);
 }
+
+/// What was changed by hand is told from what the file changes, with what the engine remembers of it.
+#[test]
+fn what_was_changed_by_hand_stands_apart_from_the_file() {
+    let lab = Lab::start();
+    let shop = lab.project("shop", sample::SHOP);
+    let fly = |args: &[&str]| shop.command().with_agent().args(args).run();
+    fly(&["up", "--yes"]).success();
+    lab.docker(&["update", "--memory=32m", "--memory-swap=32m", "shop.web"]);
+    lab.docker(&["stop", "--time=0", "shop.db"]);
+    lab.in_machine("shop.spare", &["ip", "link", "set", "eth1", "mtu", "1400"]);
+    shop.write("fly.yml", &sample::edited(sample::SHOP, "cpus: 1.5", "cpus: 1"));
+    let plan = fly(&["plan"]);
+    let (file, by_hand) = plan.success().stdout.split_once("Changed outside of fly.yml:").unwrap_or_else(|| panic!("{plan}"));
+    assert!(file.contains("cpus: 1.5 -> 1") && !file.contains("memory") && !file.contains("mtu"), "{plan}");
+    for part in ["memory: 32M -> 64M", "docker update, 20", "machine/db", "docker stop, 20", "mtu: 1400 -> 1500"] {
+        assert!(by_hand.contains(part), "`{part}` is missing:\n{plan}");
+    }
+    assert!(!by_hand.contains("cpus"), "{plan}");
+    fly(&["up", "--yes"]).success();
+    assert!(!fly(&["plan"]).success().stdout.contains("outside of"));
+    fly(&["down", "--yes"]).success();
+}

@@ -70,7 +70,7 @@ fn a_change_of_address_asks_as_well_and_keeps_what_there_was() {
     // Here it is the host itself that has it.
     lab.ip(&["address", "add", "10.66.0.9/24", "dev", "br0"]);
     project.write("fly.yml", &edited(FILE, "10.66.0.2", "10.66.0.9"));
-    let plan = project.fly(&["plan"]).success().stdout.clone();
+    let plan = project.fly(&["plan", "--steps"]).success().stdout.clone();
     assert!(plan.contains("change b:eth1, if nobody has 10.66.0.9"), "{plan}");
     let output = project.fly(&["up", "--yes"]);
     assert!([1, 6].contains(&output.code), "{output}");
@@ -129,7 +129,7 @@ fn the_neighbours_are_asked_and_then_told_thrice() {
     let text = tcpdump.so_far()[before..].to_owned();
     assert_eq!(count(&text, &["Probe"]) + count(&text, &["0.0.0.0"]), 0, "{text}");
     // On a bridge of fly's own there is nobody to be asked: nothing stands in the plan.
-    let plan = lab.project("polite2", &edited(FILE, "name: polite", "name: polite2")).fly(&["plan"]).success().stdout.clone();
+    let plan = lab.project("polite2", &edited(FILE, "name: polite", "name: polite2")).fly(&["plan", "--steps"]).success().stdout.clone();
     assert!(plan.contains("create macvlan a:eth0, if nobody has 192.168.77.101 or fd00:77::101"), "{plan}");
     assert!(!plan.contains("if nobody has 10.67"), "{plan}");
 }

@@ -44,7 +44,9 @@ impl Docker {
     }
 
     async fn read_deeds(&self, deeds: &mut Vec<Deed>) -> Option<()> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+        // To the last nanosecond: what has only just been done counts.
+        let now = format!("{}.{:09}", now.as_secs(), now.subsec_nanos());
         let filters = json!({"type": ["container", "network"], "event": ACTIONS}).to_string();
         let path = format!("/events?since=0&until={now}&filters={}", encode(&filters));
         let answer = stream::ask(&self.http, Method::GET, &path, "application/json", stream::nothing()).await.ok()?;
